@@ -1,0 +1,1 @@
+"""Collections: queries, documents and judgements, by domain."""

@@ -1,0 +1,88 @@
+"""Candidates: which documents a reranker is asked to order for a query (BM25 hard negatives plus the relevant ones)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import bm25s
+import numpy as np
+
+from coterie.tasks.collections.types import Candidate, Domain
+
+SPLITS = {"train": 0.80, "dev": 0.84, "discovery": 0.92, "heldout": 1.0}  # upper bounds of the hash that decides
+
+
+def split_of(query_id: str) -> str:
+    """The split of a query of the source domain, from a hash of its id: it stays when other queries come or go."""
+    position = int(hashlib.sha256(query_id.encode()).hexdigest()[:12], 16) / 16**12
+    return next(name for name, bound in SPLITS.items() if position < bound)
+
+
+def in_hash_order(query_ids: Sequence[str]) -> list[str]:
+    """The ids in an order that is arbitrary but always the same: take the first k as a sample."""
+    return sorted(query_ids, key=lambda q: hashlib.sha256(b"order:" + q.encode()).hexdigest())
+
+
+class BM25:
+    """BM25 (Robertson's, k1 = 1.5, b = 0.75; Lucene's idf) over the documents of one domain, through bm25s."""
+
+    def __init__(self, domain: Domain) -> None:
+        self.document_ids = sorted(domain.documents)
+        self._row = {d: i for i, d in enumerate(self.document_ids)}
+        self._index = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
+        self._index.index(_tokens([domain.documents[d] for d in self.document_ids]), show_progress=False)
+
+    def scores(self, query: str) -> np.ndarray:
+        """BM25 scores of all documents for a query, float32, in the order of ``document_ids``."""
+        tokens = [t for t in _tokens([query])[0] if t in self._index.vocab_dict]
+        if not tokens:
+            return np.zeros(len(self.document_ids), dtype=np.float32)
+        return np.asarray(self._index.get_scores(tokens), dtype=np.float32)
+
+    def score(self, query: str, document_ids: Sequence[str]) -> np.ndarray:
+        """BM25 scores of the named documents."""
+        return self.scores(query)[[self._row[d] for d in document_ids]]
+
+    def top(self, query: str, k: int) -> list[str]:
+        """The k best documents; equal scores in the order of their ids."""
+        return [self.document_ids[i] for i in np.argsort(-self.scores(query), kind="stable")[:k]]
+
+
+def candidates(domain: Domain, query_ids: Sequence[str], depth: int, bm25: BM25 | None = None) -> list[Candidate]:
+    """``depth`` candidates a query: its relevant documents, filled up with the best of BM25 that are not.
+
+    They come in order of document id within a query, so that their order tells nothing. Raises ``ValueError`` where
+    a domain has fewer than ``depth`` documents or a query has as many relevant ones.
+    """
+    bm25 = bm25 or BM25(domain)
+    if len(domain.documents) < depth:
+        raise ValueError(
+            f"domain {domain.name!r} has {len(domain.documents)} documents, candidates ask for {depth} a query; "
+            f"fix: a smaller number of candidates"
+        )
+    rows: list[Candidate] = []
+    for query_id in query_ids:
+        grades = domain.qrels.get(query_id, {})
+        relevant = [d for d, grade in grades.items() if grade > 0]
+        if len(relevant) >= depth:
+            raise ValueError(f"query {query_id!r} has {len(relevant)} relevant documents; expected fewer than {depth} candidates")
+        negatives = [d for d in bm25.top(domain.queries[query_id], depth + len(relevant)) if d not in set(relevant)]
+        for document_id in sorted(relevant + negatives[: depth - len(relevant)]):
+            rows.append(
+                Candidate(
+                    query_id,
+                    document_id,
+                    domain.queries[query_id],
+                    domain.documents[document_id],
+                    grades.get(document_id, 0),
+                )
+            )
+    return rows
+
+
+def _tokens(texts: list[str]) -> list[list[str]]:
+    return bm25s.tokenize(
+        texts, stopwords="en", token_pattern=r"(?u)\b\w\w+\b", return_ids=False, show_progress=False, leave=False
+    )
+

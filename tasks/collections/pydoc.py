@@ -1,0 +1,159 @@
+"""Collection ``pydoc``: the docstrings of the packages that coterie itself depends on.
+
+Real text that every installation has, without a download. A *query* is the summary line of a public function's or
+class's docstring; its *document* is the rest of that docstring with the object's own name masked. Source files are
+read with :mod:`ast`; nothing is imported or executed.
+
+Judgements are binary: the document of the same object is relevant (grade 1), every other one is not. A middle grade
+for siblings was considered and dropped: being in one class or module says nothing about the text, and the texts that
+do point at a sibling ("See Also") name it in 1 document out of 20, so most grades would still be wrong.
+
+Domains are groups of packages. The first one is what the bundled rerankers were trained on; the others are for
+transfer. The texts depend on the installed versions: :meth:`Domain.fingerprint` tells whether they are the ones that
+the bundled weights and results were made with.
+"""
+
+from __future__ import annotations
+
+import ast
+import gc
+import hashlib
+import importlib.metadata
+import importlib.util
+import inspect
+import json
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from coterie.tasks.cache import cache_dir, write_atomic
+from coterie.tasks.collections.types import Domain
+
+DOMAINS: dict[str, tuple[str, ...]] = {
+    "deep-learning": ("torch", "transformers", "datasets", "peft", "matplotlib"),
+    "pandas": ("pandas",),
+    "mlflow": ("mlflow",),
+    "scientific": ("numpy", "scipy", "sklearn"),
+}
+SOURCE_DOMAIN = "deep-learning"
+MASK = "_"
+_FORMAT = 1  # raise it when the reading rules below change: it is part of the cache key
+_SKIPPED_FOLDERS = frozenset({"tests", "test", "testing", "externals", "_vendor", "vendored"})
+_QUERY_WORDS = range(4, 25)
+_MIN_DOCUMENT_WORDS = 25
+
+
+def load_pydoc() -> dict[str, Domain]:
+    """Return the four domains, read from the installed packages (about 10 s, then from the cache).
+
+    A text that stands twice (the same summary or the same remainder up to case, digits and punctuation) is kept once,
+    at its first qualified name, over all domains in the order of :data:`DOMAINS`: no transfer text was trained on.
+    """
+    packages = [p for group in DOMAINS.values() for p in group]
+    cached = cache_dir() / "pydoc" / f"{_installation_key(packages)}.json"
+    if cached.exists():
+        try:
+            return {name: _domain(name, pairs) for name, pairs in json.loads(cached.read_text("utf8")).items()}
+        except (ValueError, TypeError):  # a cache file damaged by others is made anew
+            cached.unlink()
+    with ProcessPoolExecutor(max_workers=min(4, os.cpu_count() or 1), mp_context=get_context("spawn")) as pool:
+        harvested = dict(zip(packages, pool.map(_harvest, packages), strict=True))
+    pairs_by_domain = _deduplicate({d: [p for g in group for p in harvested[g]] for d, group in DOMAINS.items()})
+    write_atomic(cached, json.dumps(pairs_by_domain, ensure_ascii=False))
+    return {name: _domain(name, pairs) for name, pairs in pairs_by_domain.items()}
+
+
+def split_docstring(name: str, docstring: str) -> tuple[str, str] | None:
+    """Split a docstring into (summary, remainder with ``name`` masked); None where either is too short or too long."""
+    summary, _, rest = inspect.cleandoc(docstring).partition("\n\n")
+    query, document = " ".join(summary.split()), " ".join(rest.split())
+    document = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", MASK, document)
+    if len(query.split()) not in _QUERY_WORDS or len(document.split()) < _MIN_DOCUMENT_WORDS:
+        return None
+    return query, document
+
+
+def public_docstrings(source: str, module: str) -> Iterator[tuple[str, str]]:
+    """Yield (qualified name, docstring) of the public functions and classes defined in a module's source."""
+    stack: list[tuple[ast.AST, str]] = [(ast.parse(source), module)]
+    while stack:
+        node, prefix = stack.pop()
+        for child in _statements(node):
+            if isinstance(child, ast.If | ast.Try | ast.With):
+                stack.append((child, prefix))
+            elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                if child.name.startswith("_"):
+                    continue
+                docstring = ast.get_docstring(child)
+                if docstring:
+                    yield f"{prefix}.{child.name}", docstring
+                if isinstance(child, ast.ClassDef):
+                    stack.append((child, f"{prefix}.{child.name}"))
+
+
+def _statements(node: ast.AST) -> Iterator[ast.stmt]:
+    for field in ("body", "orelse", "finalbody"):
+        yield from getattr(node, field, [])
+    for handler in getattr(node, "handlers", []):
+        yield from handler.body
+
+
+def _harvest(package: str) -> list[tuple[str, str, str]]:
+    """All (qualified name, query, document) of an installed package, sorted by name."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"collection pydoc reads the package {package!r}, which is not installed; fix: pip install {package}")
+    root = Path(spec.submodule_search_locations[0])
+    gc.disable()  # halves the time of ast.parse; this runs in a worker process that ends right after
+    found: dict[str, tuple[str, str, str]] = {}
+    for path in sorted(root.rglob("*.py")):
+        relative = path.relative_to(root)
+        if _SKIPPED_FOLDERS.intersection(relative.parts[:-1]):
+            continue
+        source = path.read_text(encoding="utf8", errors="replace")
+        module = ".".join((package, *relative.with_suffix("").parts)).removesuffix(".__init__")
+        try:
+            docstrings = list(public_docstrings(source, module))
+        except SyntaxError:  # templates and Python 2 leftovers that some packages ship
+            continue
+        for name, docstring in docstrings:
+            split = split_docstring(name.rsplit(".", 1)[-1], docstring)
+            if split is not None:
+                found.setdefault(name, (name, *split))
+    return [found[name] for name in sorted(found)]
+
+
+def _deduplicate(domains: dict[str, list[tuple[str, str, str]]]) -> dict[str, list[tuple[str, str, str]]]:
+    seen: set[str] = set()
+    kept: dict[str, list[tuple[str, str, str]]] = {}
+    for domain, pairs in domains.items():
+        kept[domain] = []
+        for name, query, document in pairs:
+            keys = {"q:" + _letters(query), "d:" + _letters(document)}
+            if not keys & seen:
+                kept[domain].append((name, query, document))
+            seen |= keys
+    return kept
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[^a-z]+", " ", text.lower())
+
+
+def _domain(name: str, pairs: list[tuple[str, str, str]]) -> Domain:
+    return Domain(
+        name=name,
+        queries={n: query for n, query, _ in pairs},
+        documents={n: document for n, _, document in pairs},
+        qrels={n: {n: 1} for n, _, _ in pairs},
+    )
+
+
+def _installation_key(packages: list[str]) -> str:
+    """Names the installed versions without importing them: the cache is remade when one changes."""
+    distributions = importlib.metadata.packages_distributions()
+    versions = [(p, d, importlib.metadata.version(d)) for p in packages for d in sorted(set(distributions.get(p, [])))]
+    return hashlib.sha256(json.dumps([_FORMAT, versions]).encode()).hexdigest()[:16]

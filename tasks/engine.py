@@ -1,0 +1,282 @@
+"""The ablation engine: run the network before the site once, keep its residual stream, replay only what comes after.
+
+For a set A of neurons of layer L the residual stream after that layer changes by a sum over A alone,
+
+    h(A) = h - sum_{j in A} (a_j u_j - b_j v_j),
+
+with ``a_j`` the activation and ``u_j`` the write vector of neuron j, and ``b_j v_j`` what the intervention puts in its
+place: nothing (``zero``), the mean activation times ``u_j`` (``mean``), or the neuron as it was before LoRA (``base``:
+activation from its own base gate and up rows, write vector = its base down column). Neurons are ablated at every token.
+So ``h`` and ``a`` are computed once, a mask costs |A| columns, and layers L+1 to the last are all that is replayed.
+In the last layer only the last token's query and MLP matter, keys and values aside.
+
+Padding is on the right and attention is causal, so padded positions never reach a real token: no padding mask is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from coterie.tasks.architectures import Architecture, architecture_of, layers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from coterie.tasks.collections.types import Candidate
+    from coterie.tasks.game import Intervention, Pooling, Readout
+    from coterie.tasks.reranker import Reranker
+
+DEFAULT_TOKENS = 8192  # tokens replayed at once: two to four arrays of tokens x d_model are alive
+
+
+class EngineError(RuntimeError):
+    """The replay does not reproduce the model: a bug or an unsupported architecture, never a result."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What is kept of some pairs; B pairs, T tokens (1 where only the last token is needed), n players."""
+
+    rows: Tensor  # [B] where the pairs stand in the output
+    last: Tensor  # [B] index of the last real token among the T
+    lengths: Tensor  # [B] number of real tokens
+    residual: Tensor  # [B, T, d_model] after the layer
+    activations: Tensor  # [players, B * T]: a mask picks contiguous rows
+    replaced: Tensor | None  # [players, B * T] activation under the base weights, for intervention "base"
+    layer_arguments: dict[str, Any]  # what the model hands to every later layer (rotary tables, masks)
+
+
+class ReplayEngine:
+    """Outputs of one reranker on fixed pairs under ablations of one layer's neurons.
+
+    Memory: the cache holds ``pairs x tokens x (d_model + players)`` numbers (twice the players for ``base``); a replay
+    adds a few arrays of ``tokens x d_model``, bounded by ``tokens_at_once`` whatever the number of masks is.
+    """
+
+    def __init__(
+        self,
+        reranker: Reranker,
+        pairs: Sequence[Candidate],
+        layer: int,
+        intervention: Intervention = "zero",
+        readout: Readout = "score",
+        mean_activations: Tensor | None = None,
+        tokens_at_once: int = DEFAULT_TOKENS,
+    ) -> None:
+        model, layers = reranker.model, layers_of(reranker.model)
+        if not 0 <= layer < len(layers):
+            raise ValueError(f"layer: expected 0 to {len(layers) - 1}, got {layer}")
+        if intervention == "base" and layer not in reranker.base_mlp:
+            raise ValueError("intervention 'base' reverts the LoRA update, and this reranker has no adapter; fix: 'zero' or 'mean'")
+        self._row: Architecture = architecture_of(model)
+        self._model, self._site, self._tokens = model, layers[layer], tokens_at_once
+        self._later = layers[layer + 1 :] if readout == "score" else []
+        self._norm, self._head = model.get_submodule(self._row.norm), model.get_submodule(self._row.head)
+        self._intervention = intervention
+        self._write = self._weight(self._row.down).T.contiguous()  # [players, d_model]
+        self._base = reranker.base_mlp.get(layer) if intervention == "base" else None
+        self._base_write = self._base.down.T.contiguous() if self._base else None
+        self.n_players, self.n_pairs = len(self._write), len(pairs)
+        self.scores = torch.empty(len(pairs), dtype=self._write.dtype)  # the model's own, nothing ablated
+        self._batches = [self._prefix(reranker, rows) for rows in _by_length(reranker.encode(pairs), tokens_at_once)]
+        self.mean_activations = self._mean() if mean_activations is None else mean_activations
+
+    @torch.no_grad()
+    def outputs(self, masks: Tensor) -> Tensor:
+        """Outputs [m, pairs] with each mask [m, players] ablated, in the model's dtype, on the CPU."""
+        results = torch.empty(len(masks), self.n_pairs, dtype=self._write.dtype)
+        groups = [mask.nonzero()[:, 0].to(self._write.device) for mask in masks]
+        for batch in self._batches:
+            at_once = max(1, self._tokens // batch.residual[..., 0].numel())
+            for start in range(0, len(groups), at_once):
+                chunk = groups[start : start + at_once]
+                hidden = torch.stack([self._ablated(batch, group) for group in chunk])
+                results[start : start + len(chunk), batch.rows] = self._replay(hidden, batch).cpu()
+        return results
+
+    def activations(self, pooling: Pooling) -> Tensor:
+        """Activations of real tokens [tokens, players], or by pair [pairs, players]: their mean, or the last token's."""
+        if pooling == "tokens":
+            return torch.cat([self._real(b) for b in self._batches]).float().cpu()
+        pooled = torch.empty(self.n_pairs, self.n_players)
+        for batch in self._batches:
+            parts = self._real(batch).split(self._kept_lengths(batch).tolist())
+            pooled[batch.rows] = torch.stack([p.mean(0) if pooling == "mean" else p[-1] for p in parts]).float().cpu()
+        return pooled
+
+    def write_vectors(self) -> Tensor:
+        """Columns of the down projection [players, d_model], float32."""
+        return self._write.float().cpu()
+
+    def _weight(self, path: str) -> Tensor:
+        module: Any = self._site.get_submodule(path)
+        weight: Tensor = module.weight.detach()
+        return weight
+
+    @torch.no_grad()
+    def _prefix(self, reranker: Reranker, rows: list[tuple[int, list[int]]]) -> _Batch:
+        """One plain forward of some pairs, keeping what the replay needs; checks that the replay gives the same scores."""
+        seen: dict[str, Any] = {}
+        hooks = [
+            self._site.get_submodule(self._row.down).register_forward_pre_hook(_keep(seen, "activations")),
+            self._site.get_submodule(self._row.mlp).register_forward_pre_hook(_keep(seen, "mlp_input")),
+            self._site.register_forward_pre_hook(_keep_arguments(seen), with_kwargs=True),
+            self._site.register_forward_hook(lambda _m, _a, out: seen.update(residual=_first(out))),
+        ]
+        ids = reranker.pad([tokens for _, tokens in rows])
+        try:
+            scores = self._model(input_ids=ids).logits[:, 0]
+        finally:
+            for hook in hooks:
+                hook.remove()
+        self.scores[[row for row, _ in rows]] = scores.cpu()
+        lengths = torch.tensor([len(tokens) for _, tokens in rows], device=ids.device)
+        activations, replaced = seen["activations"], self._base_activations(seen["mlp_input"])
+        residual, last = seen["residual"], lengths - 1
+        if not self._later:  # nothing later mixes tokens: only the last one reaches the output
+            pick = (torch.arange(len(rows), device=ids.device), last)
+            residual, activations = residual[pick][:, None], activations[pick][:, None]
+            replaced = None if replaced is None else replaced[pick][:, None]
+            last = torch.zeros_like(last)
+        batch = _Batch(
+            rows=torch.tensor([row for row, _ in rows]),
+            last=last,
+            lengths=lengths,
+            residual=residual.contiguous(),
+            activations=activations.flatten(0, 1).T.contiguous(),
+            replaced=None if replaced is None else replaced.flatten(0, 1).T.contiguous(),
+            layer_arguments=seen["arguments"],
+        )
+        if self._reaches_output():
+            self._check_replay(batch, scores)
+        return batch
+
+    def _reaches_output(self) -> bool:
+        return bool(self._later) or self._site is layers_of(self._model)[-1]
+
+    def _check_replay(self, batch: _Batch, scores: Tensor) -> None:
+        replayed = self._replay(batch.residual[None], batch)[0]
+        error, scale = (replayed - scores).abs().max().item(), scores.abs().max().item()
+        tolerance = 1e-3 if self._write.dtype in (torch.float32, torch.float64) else 0.1
+        if not error <= tolerance * max(scale, 1.0):
+            raise EngineError(
+                f"replaying the layers after the site gives scores that differ by {error:.1e} from the model's own "
+                f"(largest {scale:.1e}); expected equal; fix: check the row of {self._model.config.model_type!r} in tasks/architectures.py"
+            )
+
+    def _base_activations(self, mlp_input: Tensor) -> Tensor | None:
+        if self._base is None:
+            return None
+        act: Any = self._site.get_submodule(self._row.activation)
+        gated: Tensor = act(F.linear(mlp_input, self._base.gate)) * F.linear(mlp_input, self._base.up)
+        return gated
+
+    def _ablated(self, batch: _Batch, group: Tensor) -> Tensor:
+        """The residual stream [B, T, d_model] after the layer with one group of players ablated."""
+        taken = batch.activations[group]
+        if self._intervention == "mean":
+            taken = taken - self.mean_activations.to(taken)[group, None]
+        flat = torch.addmm(batch.residual.flatten(0, 1), taken.T, self._write[group], alpha=-1)
+        if batch.replaced is not None and self._base_write is not None:
+            flat = flat.addmm_(batch.replaced[group].T, self._base_write[group])
+        return flat.view_as(batch.residual)
+
+    def _replay(self, hidden: Tensor, batch: _Batch) -> Tensor:
+        """Outputs [m, B] from the residual stream after the site [m, B, T, d_model]."""
+        m, pairs = hidden.shape[:2]
+        flat, last = hidden.flatten(0, 1), batch.last.repeat(m)
+        arguments = {name: _repeat(value, pairs, m) for name, value in batch.layer_arguments.items()}
+        whole = self._later[:-1] if self._row.last_token_replay and self._causal(arguments) else self._later
+        for layer in whole:
+            flat = _first(layer(flat, **arguments))
+        if len(whole) < len(self._later):
+            final = _last_token(self._later[-1], flat, last, arguments["position_embeddings"])
+        else:
+            final = flat[torch.arange(len(flat), device=flat.device), last]
+        logits: Tensor = self._head(self._norm(final))
+        return logits[:, 0].view(m, pairs)
+
+    @staticmethod
+    def _causal(arguments: dict[str, Any]) -> bool:
+        """Whether the layers attend to all earlier tokens (no sliding window in force): then no mask was built."""
+        return arguments.get("attention_mask") is None
+
+    def _mean(self) -> Tensor:
+        total = sum(self._real(b).double().sum(0) for b in self._batches)
+        count = sum(int(self._kept_lengths(b).sum()) for b in self._batches)
+        return (torch.as_tensor(total) / count).to(self._write)
+
+    def _kept_lengths(self, batch: _Batch) -> Tensor:
+        return batch.lengths if self._later else torch.ones_like(batch.lengths)
+
+    def _real(self, batch: _Batch) -> Tensor:
+        """Activations [real tokens, players] of a batch, pair by pair, padding left out."""
+        tokens = batch.residual.shape[1]
+        real = torch.arange(tokens, device=batch.last.device)[None] < self._kept_lengths(batch)[:, None]
+        return batch.activations.T[real.flatten()]
+
+
+def _last_token(layer: Any, hidden: Tensor, last: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    """The last layer's output at each row's last token: keys and values of all tokens, query and MLP of that one."""
+    attention, rows = layer.self_attn, torch.arange(len(hidden), device=hidden.device)
+    heads = (len(hidden), -1, attention.head_dim)
+    normed = layer.input_layernorm(hidden)
+    split = (*hidden.shape[:2], -1, attention.head_dim)
+    keys = _rotate(attention.k_proj(normed).view(split).transpose(1, 2), rotary[0][:, None], rotary[1][:, None])
+    values = attention.v_proj(normed).view(split).transpose(1, 2)
+    cos, sin = (table.expand(len(hidden), -1, -1)[rows, last][:, None, None] for table in rotary)
+    query = _rotate(attention.q_proj(normed[rows, last]).view(heads)[:, :, None], cos, sin)
+    visible = torch.arange(hidden.shape[1], device=hidden.device)[None] <= last[:, None]
+    mixed = F.scaled_dot_product_attention(
+        query, keys, values, attn_mask=visible[:, None, None], scale=attention.scaling, enable_gqa=True
+    )
+    stream = hidden[rows, last] + attention.o_proj(mixed.flatten(1))
+    output: Tensor = stream + layer.mlp(layer.post_attention_layernorm(stream))
+    return output
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary position embedding in the half-split layout of the Llama family."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin
+
+
+def _by_length(encoded: list[list[int]], tokens_at_once: int) -> list[list[tuple[int, list[int]]]]:
+    """Pairs in batches of similar length, each of at most ``tokens_at_once`` padded tokens (and at least one pair)."""
+    batches: list[list[tuple[int, list[int]]]] = []
+    for row, tokens in sorted(enumerate(encoded), key=lambda item: len(item[1])):
+        if not batches or (len(batches[-1]) + 1) * len(tokens) > tokens_at_once // 2:
+            batches.append([])
+        batches[-1].append((row, tokens))
+    return batches
+
+
+def _keep(seen: dict[str, Any], name: str) -> Any:
+    return lambda _module, arguments: seen.update({name: arguments[0].detach()})
+
+
+def _keep_arguments(seen: dict[str, Any]) -> Any:
+    def hook(_module: nn.Module, _positional: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        seen["arguments"] = {k: v for k, v in keywords.items() if k not in ("hidden_states", "past_key_values", "use_cache")}
+
+    return hook
+
+
+def _first(output: Any) -> Tensor:
+    """A layer's hidden states, whether it returns them alone or first in a tuple."""
+    hidden: Tensor = output[0] if isinstance(output, tuple) else output
+    return hidden
+
+
+def _repeat(value: Any, pairs: int, times: int) -> Any:
+    """A layer argument for ``times`` copies of a batch of ``pairs``; arguments without a batch dimension stay."""
+    if isinstance(value, tuple):
+        return tuple(_repeat(v, pairs, times) for v in value)
+    if isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == pairs and pairs > 1:
+        return value.repeat(times, *[1] * (value.ndim - 1))
+    return value

@@ -1,0 +1,65 @@
+"""The game of a reranker: the MLP neurons of one layer are the players, one score per query-document pair the outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+
+from coterie.tasks.collections.types import Candidate
+from coterie.tasks.engine import DEFAULT_TOKENS, ReplayEngine
+from coterie.tasks.game import Capability, Game, Intervention, Meter, Pooling, Readout
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from coterie.tasks.reranker import Reranker
+
+
+@final
+class RerankerGame(Game):
+    """Ablations of one layer of a reranker over fixed query-document pairs.
+
+    ``pairs`` come query by query; ``query_of_pair`` [pairs] gives each one's query as 0, 1, ... in that order.
+    Pass the discovery game's ``mean_activations`` on to the games it is compared with (intervention ``mean``).
+    """
+
+    capabilities = frozenset(Capability)
+
+    def __init__(
+        self,
+        reranker: Reranker,
+        pairs: Sequence[Candidate],
+        layer: int,
+        intervention: Intervention = "zero",
+        readout: Readout = "score",
+        mean_activations: Tensor | None = None,
+        tokens_at_once: int = DEFAULT_TOKENS,
+    ) -> None:
+        self._engine = ReplayEngine(reranker, pairs, layer, intervention, readout, mean_activations, tokens_at_once)
+        self.pairs = tuple(pairs)
+        self.query_ids = list(dict.fromkeys(p.query_id for p in pairs))
+        position = {q: i for i, q in enumerate(self.query_ids)}
+        self.query_of_pair = np.array([position[p.query_id] for p in pairs])
+        self.n_players, self.n_outputs = self._engine.n_players, len(self.pairs)
+        self.meter = Meter()
+
+    @property
+    def scores(self) -> Tensor:
+        """The reranker's own final logits [pairs], nothing ablated, whatever the readout is."""
+        return self._engine.scores
+
+    @property
+    def mean_activations(self) -> Tensor:
+        """Mean activation of each player over this game's tokens [players]."""
+        return self._engine.mean_activations
+
+    def _ablate(self, masks: Tensor) -> Tensor:
+        return self._engine.outputs(masks)
+
+    def _activations(self, pooling: Pooling) -> Tensor:
+        return self._engine.activations(pooling)
+
+    def _write_vectors(self) -> Tensor:
+        return self._engine.write_vectors()

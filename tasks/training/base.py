@@ -1,0 +1,210 @@
+"""A tiny base model from scratch: token matching by curriculum, then language modelling on the training texts.
+
+Ranking losses alone leave a model of this size at chance. What it needs first is to see that a token of the document
+stands in the query. Stage ``matching`` teaches that on random tokens, from 1 query and 6 document tokens up to 12 and
+56, with one binary target a document token (does it stand in the query?) and the share of query tokens that occur in
+the document at the last token. Stage ``text`` goes on with real pairs of the training split: next-token prediction
+and the same binary targets. The two small target heads are dropped: what is saved is a base without a head, as on a hub.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+
+PAD, BOS, EOS, SEP = 0, 1, 2, 3
+_SPECIAL = ["<pad>", "<s>", "</s>", "<sep>"]
+
+
+@dataclass(frozen=True)
+class BaseRecipe:
+    """Every constant of the base model and its training."""
+
+    vocabulary: int = 4096
+    hidden: int = 128
+    intermediate: int = 352
+    layers: int = 4
+    heads: int = 4
+    max_length: int = 72
+    matching_steps: int = 2500
+    text_steps: int = 4000
+    tokens_a_step: int = 3072
+    learning_rate: float = 1.5e-3
+    seed: int = 0
+
+
+def train_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A lower-casing byte-level BPE that writes a pair as ``<s> query <sep> document </s>``, pads right."""
+    bpe = Tokenizer(models.BPE())
+    bpe.normalizer = normalizers.Lowercase()
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    bpe.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=_SPECIAL, initial_alphabet=alphabet)
+    )
+    bpe.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A <sep> $B </s>",
+        special_tokens=[("<s>", BOS), ("</s>", EOS), ("<sep>", SEP)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe, pad_token="<pad>", bos_token="<s>", eos_token="</s>", sep_token="<sep>", padding_side="right"
+    )
+
+
+def new_llama(recipe: BaseRecipe) -> LlamaForCausalLM:
+    """A randomly initialised Llama of the recipe's size, embeddings tied."""
+    torch.manual_seed(recipe.seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=recipe.vocabulary,
+            hidden_size=recipe.hidden,
+            intermediate_size=recipe.intermediate,
+            num_hidden_layers=recipe.layers,
+            num_attention_heads=recipe.heads,
+            num_key_value_heads=recipe.heads,
+            max_position_embeddings=512,
+            pad_token_id=PAD,
+            bos_token_id=BOS,
+            eos_token_id=EOS,
+            tie_word_embeddings=True,
+        )
+    )
+
+
+def matching_batch(
+    rows: int, query_tokens: int, document_tokens: int, vocabulary: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Random pairs: (token ids [rows, 3 + q + d], share of query tokens found [rows], found in query [rows, d])."""
+    lowest = 300  # special tokens and single bytes stay out
+    query = torch.randint(lowest, vocabulary, (rows, query_tokens), generator=generator)
+    document = torch.randint(lowest, vocabulary, (rows, document_tokens), generator=generator)
+    planted = torch.randint(0, query_tokens + 1, (rows, 1), generator=generator)
+    places = torch.rand(rows, document_tokens, generator=generator).argsort(1)[:, :query_tokens]
+    chosen = query.gather(1, torch.rand(rows, query_tokens, generator=generator).argsort(1))
+    keep = torch.arange(query_tokens)[None] < planted
+    document.scatter_(1, places, torch.where(keep, chosen, document.gather(1, places)))
+    found = (document[:, :, None] == query[:, None]).any(-1).float()
+    share = (query[:, :, None] == document[:, None]).any(-1).float().mean(1)
+    ends = [torch.full((rows, 1), token) for token in (BOS, SEP, EOS)]
+    return torch.cat([ends[0], query, ends[1], document, ends[2]], 1), share, found
+
+
+class _Heads(nn.Module):
+    """The two training targets' heads; not part of what is saved."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.share = nn.Linear(hidden, 1)
+        self.found = nn.Linear(hidden, 1)
+
+
+def train_base(
+    recipe: BaseRecipe, pairs: list[tuple[str, str]], folder: Path, log: Callable[[str], None] = print
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """Train tokenizer and base on (query, document) pairs, save both under ``folder`` in hub layout (float16)."""
+    tokenizer = train_tokenizer([f"{q} {d}" for q, d in pairs], recipe.vocabulary)
+    model = new_llama(recipe)
+    heads = _Heads(recipe.hidden)
+    _matching_stage(model, heads, recipe, log)
+    _text_stage(model, heads, tokenizer, pairs, recipe, log)
+    model.half().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return model, tokenizer
+
+
+def _matching_stage(model: PreTrainedModel, heads: _Heads, recipe: BaseRecipe, log: Callable[[str], None]) -> None:
+    generator = torch.Generator().manual_seed(recipe.seed)
+    step_with = _optimizer(model, heads, recipe, recipe.matching_steps)
+    draw = np.random.default_rng(recipe.seed)
+    query_limit, document_limit, started = 1, 6, time.monotonic()
+    error = variance = 0.0
+    for step in range(1, recipe.matching_steps + 1):
+        q = int(draw.integers(1, query_limit + 1))
+        d = int(draw.integers(max(query_limit, document_limit // 2), document_limit + 1))
+        rows = max(32, recipe.tokens_a_step // (q + d + 3))
+        ids, share, found = matching_batch(rows, q, d, recipe.vocabulary, generator)
+        hidden = model.model(input_ids=ids).last_hidden_state
+        share_loss = F.mse_loss(heads.share(hidden[:, -1])[:, 0], share)
+        found_loss = F.binary_cross_entropy_with_logits(heads.found(hidden[:, 2 + q : -1])[..., 0], found)
+        step_with(share_loss + found_loss)
+        error, variance = error + share_loss.item(), variance + share.var(unbiased=False).item()
+        if step % 50 == 0:
+            r2 = 1 - error / variance
+            if step % 250 == 0:
+                log(f"matching {step} q<={query_limit} d<={document_limit} R2 {r2:.3f} {time.monotonic() - started:.0f}s")
+            if r2 > 0.75:
+                query_limit, document_limit = min(12, query_limit + 1), min(56, int(document_limit * 1.6))
+            error = variance = 0.0
+
+
+def _text_stage(
+    model: PreTrainedModel,
+    heads: _Heads,
+    tokenizer: PreTrainedTokenizerFast,
+    pairs: list[tuple[str, str]],
+    recipe: BaseRecipe,
+    log: Callable[[str], None],
+) -> None:
+    draw = np.random.default_rng(recipe.seed + 1)
+    step_with = _optimizer(model, heads, recipe, recipe.text_steps)
+    rows, started, losses = recipe.tokens_a_step // recipe.max_length, time.monotonic(), np.zeros(2)
+    for step in range(1, recipe.text_steps + 1):
+        picked = draw.integers(len(pairs), size=rows)
+        other = np.where(draw.random(rows) < 0.5, picked, draw.integers(len(pairs), size=rows))
+        batch = tokenizer(
+            [pairs[i][0] for i in picked],
+            [pairs[j][1] for j in other],
+            truncation="longest_first",
+            max_length=recipe.max_length,
+            padding=True,
+            return_tensors="pt",
+            return_token_type_ids=False,
+        )
+        ids = batch["input_ids"]
+        hidden = model.model(**batch).last_hidden_state
+        real = batch["attention_mask"].bool()
+        language_loss = F.cross_entropy(model.lm_head(hidden[:, :-1][real[:, 1:]]), ids[:, 1:][real[:, 1:]])
+        found_loss = _found_loss(heads, hidden, ids)
+        step_with(0.3 * language_loss + found_loss)
+        losses += (language_loss.item(), found_loss.item())
+        if step % 250 == 0:
+            log(f"text {step} language {losses[0] / 250:.3f} found {losses[1] / 250:.3f} {time.monotonic() - started:.0f}s")
+            losses[:] = 0
+
+
+def _found_loss(heads: _Heads, hidden: Tensor, ids: Tensor) -> Tensor:
+    """Binary cross-entropy of 'this document token stands in the query', over the document tokens of real pairs."""
+    after_separator = (ids == SEP).cumsum(1) > 0
+    in_document = after_separator & (ids > SEP)
+    in_query = ~after_separator & (ids > SEP)
+    found = ((ids[:, :, None] == ids[:, None]) & in_query[:, None]).any(-1).float()
+    return F.binary_cross_entropy_with_logits(heads.found(hidden)[..., 0][in_document], found[in_document])
+
+
+def _optimizer(model: PreTrainedModel, heads: _Heads, recipe: BaseRecipe, steps: int) -> Callable[[Tensor], None]:
+    """AdamW with warm-up and linear decay to a tenth; returns the function that takes one step down a loss."""
+    parameters = [*model.parameters(), *heads.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda s: min(1.0, (s + 1) / 200) * max(0.1, 1 - max(0.0, s / steps - 0.5) * 2)
+    )
+
+    def step_with(loss: Tensor) -> None:
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+
+    return step_with

@@ -1,0 +1,124 @@
+"""The engine against plain full-model forwards with hooks, for every intervention, layer and architecture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from coterie.tasks.architectures import layers_of
+from coterie.tasks.collections.types import Candidate
+from coterie.tasks.engine import ReplayEngine
+from coterie.tasks.reranker import Reranker, load_reranker
+from tests.tasks.tiny import CONFIGS, pairs, save_reranker
+
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+
+
+def plain_scores(
+    reranker: Reranker, rows: list[Candidate], layer: int, mask: Tensor, intervention: str, mean: Tensor, lens: bool = False
+) -> Tensor:
+    """The obvious way: one full forward a pair, a hook on the down projection, no batching, no cache."""
+    site = layers_of(reranker.model)[layer]
+    base = reranker.base_mlp.get(layer)
+    residual = {}
+
+    def replace(_module: object, arguments: tuple[Tensor], output: Tensor) -> Tensor:
+        taken = arguments[0] * mask
+        write = site.mlp.down_proj.weight
+        if intervention == "zero":
+            return output - taken @ write.T
+        if intervention == "mean":
+            return output - (taken - mean * mask) @ write.T
+        x = residual["mlp_input"]
+        own = torch.nn.functional.silu(x @ base.gate.T) * (x @ base.up.T)
+        return output - taken @ write.T + (own * mask) @ base.down.T
+
+    hooks = [
+        site.mlp.register_forward_pre_hook(lambda _m, a: residual.update(mlp_input=a[0])),
+        site.mlp.down_proj.register_forward_hook(replace),
+        site.register_forward_hook(lambda _m, _a, out: residual.update(out=out[0] if isinstance(out, tuple) else out)),
+    ]
+    scores = []
+    with torch.no_grad():
+        for tokens in reranker.encode(rows):
+            logit = reranker.model(input_ids=torch.tensor([tokens])).logits[0, 0]
+            if lens:
+                logit = reranker.model.score(reranker.model.model.norm(residual["out"][:, -1]))[0, 0]
+            scores.append(logit)
+    for hook in hooks:
+        hook.remove()
+    return torch.stack(scores)
+
+
+@pytest.fixture(scope="module", params=["float32", "float64"])
+def reranker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Reranker:
+    spec = save_reranker(tmp_path_factory.mktemp("tiny"))
+    return load_reranker(spec.model_copy(update={"dtype": request.param}))
+
+
+def random_masks(n: int, players: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    masks = torch.rand(n, players, generator=generator) < torch.rand(n, 1, generator=generator)
+    masks[0], masks[-1] = False, True
+    return masks
+
+
+@pytest.mark.parametrize("intervention", ["zero", "mean", "base"])
+@pytest.mark.parametrize("readout", ["score", "lens"])
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_equals_plain_forwards_with_hooks(reranker: Reranker, layer: int, readout: str, intervention: str) -> None:
+    rows = pairs()
+    engine = ReplayEngine(reranker, rows, layer, intervention, readout, tokens_at_once=64)
+    masks = random_masks(5, engine.n_players)
+    got = engine.outputs(masks)
+    expected = torch.stack(
+        [
+            plain_scores(reranker, rows, layer, m, intervention, engine.mean_activations, lens=readout == "lens")
+            for m in masks
+        ]
+    )
+    assert (got[0] - got[-1]).abs().max() > 1e-3, "the ablation must matter, or equality says nothing"
+    assert (got - expected).abs().max() <= TOLERANCE[got.dtype] * max(1.0, float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("adapter", [True, False])
+@pytest.mark.parametrize("model_type", CONFIGS)
+def test_architectures(model_type: str, adapter: bool, tmp_path: Path) -> None:
+    reranker = load_reranker(save_reranker(tmp_path, model_type, adapter))
+    rows = pairs()
+    engine = ReplayEngine(reranker, rows, 1)
+    masks = random_masks(3, engine.n_players)
+    expected = torch.stack([plain_scores(reranker, rows, 1, m, "zero", engine.mean_activations) for m in masks])
+    assert (engine.outputs(masks) - expected).abs().max() <= 1e-5
+
+
+def test_sliding_window_falls_back_to_whole_layers(tmp_path: Path) -> None:
+    """A window shorter than the inputs needs the model's own mask: the engine must not assume full causal attention."""
+    reranker = load_reranker(save_reranker(tmp_path, "mistral", sliding_window=4))
+    rows = pairs()
+    engine = ReplayEngine(reranker, rows, 0)
+    masks = random_masks(3, engine.n_players)
+    expected = torch.stack([plain_scores(reranker, rows, 0, m, "zero", engine.mean_activations) for m in masks])
+    assert (engine.outputs(masks) - expected).abs().max() <= 1e-5
+
+
+@settings(max_examples=15, deadline=None)
+@given(tokens_at_once=st.integers(16, 4096), n_masks=st.integers(1, 9), seed=st.integers(0, 99))
+def test_batching_changes_nothing(shared_engine_inputs: tuple[Reranker, list[Candidate]], tokens_at_once: int, n_masks: int, seed: int) -> None:
+    reranker, rows = shared_engine_inputs
+    small = ReplayEngine(reranker, rows, 0, tokens_at_once=tokens_at_once)
+    large = ReplayEngine(reranker, rows, 0, tokens_at_once=10**6)
+    masks = random_masks(n_masks, small.n_players, seed)
+    assert (small.outputs(masks) - large.outputs(masks)).abs().max() <= 1e-5
+    for pooling in ("mean", "last"):
+        assert (small.activations(pooling) - large.activations(pooling)).abs().max() <= 1e-5
+
+
+@pytest.fixture(scope="module")
+def shared_engine_inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Reranker, list[Candidate]]:
+    return load_reranker(save_reranker(tmp_path_factory.mktemp("tiny"))), pairs()

@@ -1,0 +1,198 @@
+"""The record: one cell of the grid (task x method x seed) with everything that was measured. The last of the four types.
+
+A record stands alone: it names what it is (identity), carries the coalitions themselves, so that anybody can re-score
+them without running the method, and says of each number its unit, its direction and how it varies over queries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+SCHEMA_VERSION = 1
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})?$")]
+Status = Literal["ok", "skipped", "failed", "timeout"]
+
+
+class Strict(BaseModel):
+    """Frozen; unknown fields and non-finite numbers are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Identity(Strict):
+    """Everything that determines a cell's result. Equal digests mean: no need to run it again."""
+
+    protocol: str
+    settings: dict[str, JsonValue]
+    task_name: Name
+    task_fingerprint: str
+    method_name: Name
+    parameters: dict[str, JsonValue]
+    code_hash: str
+    budget: int
+    seed: int
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON (sorted keys, no spaces)."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class Measure(Strict):
+    """One metric on one set of queries.
+
+    ``value = sum(numerator) / sum(denominator)`` over queries is what is ranked: the method's own value minus that of
+    size-matched random controls where the metric has them. With a denominator of ones this is a plain mean over
+    queries; R2 needs the ratio. The arrays are kept for paired tests between methods on the same queries.
+    Where nothing could be computed the numbers are null and ``reason`` says why.
+    """
+
+    metric: Name
+    domain: Name
+    unit: str
+    higher_is_better: bool
+    primary: bool
+    value: float | None
+    low: float | None
+    high: float | None
+    method_value: float | None
+    control_value: float | None
+    numerator: list[float] = []
+    denominator: list[float] = []
+    reason: str | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Measure:
+        if (self.value is None) == (self.reason is None):
+            raise ValueError(f"{self.metric}/{self.domain}: expected either a value or a reason why there is none")
+        if len(self.numerator) != len(self.denominator):
+            raise ValueError(f"{self.metric}/{self.domain}: numerator and denominator differ in length")
+        return self
+
+    @property
+    def key(self) -> str:
+        """``metric/domain``, as in tables and in MLflow."""
+        return f"{self.metric}/{self.domain}"
+
+
+class Cost(Strict):
+    """What a cell cost: evaluations by kind (one = one pass over all pairs of the discovery game), seconds, bytes."""
+
+    evaluations: dict[str, int]
+    discovery_seconds: float
+    scoring_seconds: float
+    peak_memory_bytes: int
+
+
+class CoalitionSet(Strict):
+    """The coalitions of the method, strongest first, as plain numbers."""
+
+    n_players: int
+    groups: list[list[int]]
+    notes: dict[str, JsonValue] = {}
+
+
+class MethodInfo(Strict):
+    """What a reader must know of the method: what it saw, where it comes from."""
+
+    selector: str
+    sees: list[str]
+    reference: str
+    summary: str
+
+
+class TaskInfo(Strict):
+    """What a reader must know of the task: its reranker, layer, data and anything that makes it not comparable."""
+
+    dataset_revision: str
+    model_hash: str
+    architecture: str
+    objective: str
+    layer: int
+    intervention: str
+    readout: str
+    n_players: int
+    queries: dict[str, int]
+    ndcg_at_10: dict[str, float]
+    warnings: list[str] = []
+
+
+class Environment(Strict):
+    """Where and with what the cell ran."""
+
+    coterie_version: str
+    git_hash: str | None
+    python: str
+    packages: dict[str, str]
+    platform: str
+    device: str
+    threads: int
+
+
+class Record(Strict):
+    """One cell. ``scores`` and ``coalitions`` are there when ``status`` is ``ok``, ``reason`` when it is not."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    identity: Identity
+    identity_digest: str
+    date: str
+    status: Status
+    reason: str | None = None
+    trace: str | None = None
+    task: TaskInfo
+    method: MethodInfo
+    environment: Environment
+    cost: Cost | None = None
+    coalitions: CoalitionSet | None = None
+    scores: list[Measure] = []
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Record:
+        if self.identity_digest != self.identity.digest():
+            raise ValueError("identity_digest: differs from the digest of `identity`; the record was edited by hand")
+        if self.status == "ok" and (self.coalitions is None or self.cost is None):
+            raise ValueError("status ok: expected coalitions and cost")
+        if self.status != "ok" and not self.reason:
+            raise ValueError(f"status {self.status}: expected a reason")
+        return self
+
+    @property
+    def task_name(self) -> str:
+        return self.identity.task_name
+
+    @property
+    def method_name(self) -> str:
+        return self.identity.method_name
+
+    @property
+    def seed(self) -> int:
+        return self.identity.seed
+
+    def score(self, key: str) -> Measure | None:
+        """The measure with this ``metric/domain`` key, if there is one."""
+        return next((m for m in self.scores if m.key == key), None)
+
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=1)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Record:
+        return cls.model_validate_json(text)
+
+
+def flat_parameters(record: Record) -> dict[str, Any]:
+    """The record's parameters under short names, as MLflow and tables show them."""
+    identity = record.identity
+    return {
+        "task_name": identity.task_name,
+        "method_name": identity.method_name,
+        "seed": identity.seed,
+        "budget": identity.budget,
+        "protocol": identity.protocol,
+        **{f"method.{name}": value for name, value in identity.parameters.items()},
+    }
