@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 
@@ -29,7 +30,9 @@ class Coalitions:
             members = tuple(sorted(_index(i, position) for i in group))
             self._check(position, members)
             if members in seen:
-                raise ValueError(f"coalitions[{position}]: the same members as coalitions[{seen[members]}]; fix: name it once")
+                raise ValueError(
+                    f"coalitions[{position}]: the same members as coalitions[{seen[members]}]; fix: name it once"
+                )
             seen[members] = position
             clean.append(members)
         object.__setattr__(self, "groups", tuple(clean))
@@ -40,7 +43,7 @@ class Coalitions:
         if members[0] < 0 or members[-1] >= self.n_players:
             wrong = members[0] if members[0] < 0 else members[-1]
             raise ValueError(f"coalitions[{position}]: expected player indices 0 to {self.n_players - 1}, got {wrong}")
-        for a, b in zip(members, members[1:], strict=False):
+        for a, b in pairwise(members):
             if a == b:
                 raise ValueError(f"coalitions[{position}]: player {a} stands twice; fix: name each member once")
 

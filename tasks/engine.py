@@ -7,22 +7,23 @@ For a set A of neurons of layer L the residual stream after that layer changes b
 with ``a_j`` the activation and ``u_j`` the write vector of neuron j, and ``b_j v_j`` what the intervention puts in its
 place: nothing (``zero``), the mean activation times ``u_j`` (``mean``), or the neuron as it was before LoRA (``base``:
 activation from its own base gate and up rows, write vector = its base down column). Neurons are ablated at every token.
-So ``h`` and ``a`` are computed once, a mask costs |A| columns, and layers L+1 to the last are all that is replayed.
-In the last layer only the last token's query and MLP matter, keys and values aside.
+The engine keeps what a neuron takes away as rows of activations ``z`` and vectors ``w``: (a_j, u_j), (a_j - mean, u_j),
+or the two rows (a_j, u_j) and (-b_j, v_j). So ``h`` and ``z`` are computed once, a mask costs its own rows, and layers
+L+1 to the last are all that is replayed; of the last one, only the last token's part (:mod:`coterie.tasks.last_layer`).
 
 Padding is on the right and attention is causal, so padded positions never reach a real token: no padding mask is needed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
 from coterie.tasks.architectures import Architecture, architecture_of, layers_of
+from coterie.tasks.last_layer import LowRankLastLayer, last_token_output
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,9 +47,9 @@ class _Batch:
     last: Tensor  # [B] index of the last real token among the T
     lengths: Tensor  # [B] number of real tokens
     residual: Tensor  # [B, T, d_model] after the layer
-    activations: Tensor  # [players, B * T]: a mask picks contiguous rows
-    replaced: Tensor | None  # [players, B * T] activation under the base weights, for intervention "base"
+    z: Tensor  # [rows, B * T] what an ablated player takes away: a mask picks contiguous rows
     layer_arguments: dict[str, Any]  # what the model hands to every later layer (rotary tables, masks)
+    low_rank: LowRankLastLayer | None = None  # where the last layer follows the site
 
 
 class ReplayEngine:
@@ -72,46 +73,60 @@ class ReplayEngine:
         if not 0 <= layer < len(layers):
             raise ValueError(f"layer: expected 0 to {len(layers) - 1}, got {layer}")
         if intervention == "base" and layer not in reranker.base_mlp:
-            raise ValueError("intervention 'base' reverts the LoRA update, and this reranker has no adapter; fix: 'zero' or 'mean'")
+            raise ValueError(
+                "intervention 'base' reverts the LoRA update, and this reranker has no adapter; fix: 'zero' or 'mean'"
+            )
         self._row: Architecture = architecture_of(model)
         self._model, self._site, self._tokens = model, layers[layer], tokens_at_once
         self._later = layers[layer + 1 :] if readout == "score" else []
         self._norm, self._head = model.get_submodule(self._row.norm), model.get_submodule(self._row.head)
-        self._intervention = intervention
-        self._write = self._weight(self._row.down).T.contiguous()  # [players, d_model]
-        self._base = reranker.base_mlp.get(layer) if intervention == "base" else None
-        self._base_write = self._base.down.T.contiguous() if self._base else None
-        self.n_players, self.n_pairs = len(self._write), len(pairs)
-        self.scores = torch.empty(len(pairs), dtype=self._write.dtype)  # the model's own, nothing ablated
+        write = self._weight(self._row.down).T.contiguous()  # [players, d_model]
+        self._base = reranker.base_mlp[layer] if intervention == "base" else None
+        self._w = torch.cat([write, self._base.down.T]) if self._base else write
+        self.n_players, self.n_pairs = len(write), len(pairs)
+        self.scores = torch.empty(len(pairs), dtype=write.dtype)  # the model's own, nothing ablated
         self._batches = [self._prefix(reranker, rows) for rows in _by_length(reranker.encode(pairs), tokens_at_once)]
-        self.mean_activations = self._mean() if mean_activations is None else mean_activations
+        self.mean_activations = self._mean() if mean_activations is None else mean_activations.to(write)
+        self._offset = self.mean_activations if intervention == "mean" else torch.zeros_like(write[:, 0])
+        for batch in self._batches:
+            batch.z[: self.n_players] -= self._offset[:, None]
+        if (
+            len(self._later) == 1
+            and self._replays_last_token(self._batches[0])
+            and LowRankLastLayer.fits(self._later[0])
+        ):
+            self._batches = [self._with_low_rank(batch) for batch in self._batches]
 
     @torch.no_grad()
     def outputs(self, masks: Tensor) -> Tensor:
         """Outputs [m, pairs] with each mask [m, players] ablated, in the model's dtype, on the CPU."""
-        results = torch.empty(len(masks), self.n_pairs, dtype=self._write.dtype)
-        groups = [mask.nonzero()[:, 0].to(self._write.device) for mask in masks]
+        results = torch.empty(len(masks), self.n_pairs, dtype=self._w.dtype)
+        groups = [self._rows_of(mask.nonzero()[:, 0].to(self._w.device)) for mask in masks]
         for batch in self._batches:
+            small = [i for i, g in enumerate(groups) if batch.low_rank is not None and batch.low_rank.pays(len(g))]
+            large = sorted(set(range(len(groups))) - set(small))
             at_once = max(1, self._tokens // batch.residual[..., 0].numel())
-            for start in range(0, len(groups), at_once):
-                chunk = groups[start : start + at_once]
-                hidden = torch.stack([self._ablated(batch, group) for group in chunk])
-                results[start : start + len(chunk), batch.rows] = self._replay(hidden, batch).cpu()
+            for chunk in _chunks(small, 16 * at_once):
+                final = batch.low_rank.outputs([groups[i] for i in chunk])
+                results[torch.tensor(chunk)[:, None], batch.rows] = self._logits(final).cpu()
+            for chunk in _chunks(large, at_once):
+                hidden = torch.stack([self._ablated(batch, groups[i]) for i in chunk])
+                results[torch.tensor(chunk)[:, None], batch.rows] = self._replay(hidden, batch).cpu()
         return results
 
     def activations(self, pooling: Pooling) -> Tensor:
         """Activations of real tokens [tokens, players], or by pair [pairs, players]: their mean, or the last token's."""
         if pooling == "tokens":
-            return torch.cat([self._real(b) for b in self._batches]).float().cpu()
+            return torch.cat([self._real(b) + self._offset for b in self._batches]).float().cpu()
         pooled = torch.empty(self.n_pairs, self.n_players)
         for batch in self._batches:
-            parts = self._real(batch).split(self._kept_lengths(batch).tolist())
+            parts = (self._real(batch) + self._offset).split(self._kept_lengths(batch).tolist())
             pooled[batch.rows] = torch.stack([p.mean(0) if pooling == "mean" else p[-1] for p in parts]).float().cpu()
         return pooled
 
     def write_vectors(self) -> Tensor:
         """Columns of the down projection [players, d_model], float32."""
-        return self._write.float().cpu()
+        return self._w[: self.n_players].float().cpu()
 
     def _weight(self, path: str) -> Tensor:
         module: Any = self._site.get_submodule(path)
@@ -136,20 +151,18 @@ class ReplayEngine:
                 hook.remove()
         self.scores[[row for row, _ in rows]] = scores.cpu()
         lengths = torch.tensor([len(tokens) for _, tokens in rows], device=ids.device)
-        activations, replaced = seen["activations"], self._base_activations(seen["mlp_input"])
+        z = self._taken_away(seen["activations"], seen["mlp_input"])
         residual, last = seen["residual"], lengths - 1
         if not self._later:  # nothing later mixes tokens: only the last one reaches the output
             pick = (torch.arange(len(rows), device=ids.device), last)
-            residual, activations = residual[pick][:, None], activations[pick][:, None]
-            replaced = None if replaced is None else replaced[pick][:, None]
+            residual, z = residual[pick][:, None], z[pick][:, None]
             last = torch.zeros_like(last)
         batch = _Batch(
             rows=torch.tensor([row for row, _ in rows]),
             last=last,
             lengths=lengths,
             residual=residual.contiguous(),
-            activations=activations.flatten(0, 1).T.contiguous(),
-            replaced=None if replaced is None else replaced.flatten(0, 1).T.contiguous(),
+            z=z.flatten(0, 1).T.contiguous(),
             layer_arguments=seen["arguments"],
         )
         if self._reaches_output():
@@ -162,54 +175,64 @@ class ReplayEngine:
     def _check_replay(self, batch: _Batch, scores: Tensor) -> None:
         replayed = self._replay(batch.residual[None], batch)[0]
         error, scale = (replayed - scores).abs().max().item(), scores.abs().max().item()
-        tolerance = 1e-3 if self._write.dtype in (torch.float32, torch.float64) else 0.1
+        tolerance = 1e-3 if self._w.dtype in (torch.float32, torch.float64) else 0.1
         if not error <= tolerance * max(scale, 1.0):
             raise EngineError(
                 f"replaying the layers after the site gives scores that differ by {error:.1e} from the model's own "
-                f"(largest {scale:.1e}); expected equal; fix: check the row of {self._model.config.model_type!r} in tasks/architectures.py"
+                f"(largest {scale:.1e}); expected equal; fix: check the row of {self._model.config.model_type!r} "
+                f"in tasks/architectures.py"
             )
 
-    def _base_activations(self, mlp_input: Tensor) -> Tensor | None:
+    def _taken_away(self, activations: Tensor, mlp_input: Tensor) -> Tensor:
+        """Rows of z [B, T, rows] before any mean is taken off: the activations, and those under the base weights, negative."""
         if self._base is None:
-            return None
+            return activations
         act: Any = self._site.get_submodule(self._row.activation)
-        gated: Tensor = act(F.linear(mlp_input, self._base.gate)) * F.linear(mlp_input, self._base.up)
-        return gated
+        own = act(F.linear(mlp_input, self._base.gate)) * F.linear(mlp_input, self._base.up)
+        return torch.cat([activations, -own], dim=-1)
 
-    def _ablated(self, batch: _Batch, group: Tensor) -> Tensor:
-        """The residual stream [B, T, d_model] after the layer with one group of players ablated."""
-        taken = batch.activations[group]
-        if self._intervention == "mean":
-            taken = taken - self.mean_activations.to(taken)[group, None]
-        flat = torch.addmm(batch.residual.flatten(0, 1), taken.T, self._write[group], alpha=-1)
-        if batch.replaced is not None and self._base_write is not None:
-            flat = flat.addmm_(batch.replaced[group].T, self._base_write[group])
+    def _rows_of(self, players: Tensor) -> Tensor:
+        """Rows of (z, w) that belong to these players."""
+        return players if self._base is None else torch.cat([players, players + self.n_players])
+
+    def _ablated(self, batch: _Batch, rows: Tensor) -> Tensor:
+        """The residual stream [B, T, d_model] after the layer without these rows."""
+        flat = torch.addmm(batch.residual.flatten(0, 1), batch.z[rows].T, self._w[rows], alpha=-1)
         return flat.view_as(batch.residual)
+
+    def _with_low_rank(self, batch: _Batch) -> _Batch:
+        rotary = batch.layer_arguments["position_embeddings"]
+        form = LowRankLastLayer(self._later[0], batch.residual, batch.last, batch.z, self._w, rotary)
+        return replace(batch, low_rank=form)
 
     def _replay(self, hidden: Tensor, batch: _Batch) -> Tensor:
         """Outputs [m, B] from the residual stream after the site [m, B, T, d_model]."""
         m, pairs = hidden.shape[:2]
         flat, last = hidden.flatten(0, 1), batch.last.repeat(m)
         arguments = {name: _repeat(value, pairs, m) for name, value in batch.layer_arguments.items()}
-        whole = self._later[:-1] if self._row.last_token_replay and self._causal(arguments) else self._later
-        for layer in whole:
+        one_token = self._replays_last_token(batch)
+        for layer in self._later[:-1] if one_token else self._later:
             flat = _first(layer(flat, **arguments))
-        if len(whole) < len(self._later):
-            final = _last_token(self._later[-1], flat, last, arguments["position_embeddings"])
+        if one_token:
+            final = last_token_output(self._later[-1], flat, last, arguments["position_embeddings"])
         else:
             final = flat[torch.arange(len(flat), device=flat.device), last]
-        logits: Tensor = self._head(self._norm(final))
-        return logits[:, 0].view(m, pairs)
+        return self._logits(final).view(m, pairs)
 
-    @staticmethod
-    def _causal(arguments: dict[str, Any]) -> bool:
-        """Whether the layers attend to all earlier tokens (no sliding window in force): then no mask was built."""
-        return arguments.get("attention_mask") is None
+    def _logits(self, final: Tensor) -> Tensor:
+        """The head's logit [...] of the last token's residual stream [..., d_model]."""
+        logits: Tensor = self._head(self._norm(final))
+        return logits[..., 0]
+
+    def _replays_last_token(self, batch: _Batch) -> bool:
+        """Whether the last layer can be computed at the last token alone: known layout, no sliding window in force."""
+        plain = batch.layer_arguments.get("attention_mask") is None
+        return bool(self._later) and self._row.last_token_replay and plain
 
     def _mean(self) -> Tensor:
         total = sum(self._real(b).double().sum(0) for b in self._batches)
         count = sum(int(self._kept_lengths(b).sum()) for b in self._batches)
-        return (torch.as_tensor(total) / count).to(self._write)
+        return (torch.as_tensor(total) / count).to(self._w)
 
     def _kept_lengths(self, batch: _Batch) -> Tensor:
         return batch.lengths if self._later else torch.ones_like(batch.lengths)
@@ -218,32 +241,7 @@ class ReplayEngine:
         """Activations [real tokens, players] of a batch, pair by pair, padding left out."""
         tokens = batch.residual.shape[1]
         real = torch.arange(tokens, device=batch.last.device)[None] < self._kept_lengths(batch)[:, None]
-        return batch.activations.T[real.flatten()]
-
-
-def _last_token(layer: Any, hidden: Tensor, last: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    """The last layer's output at each row's last token: keys and values of all tokens, query and MLP of that one."""
-    attention, rows = layer.self_attn, torch.arange(len(hidden), device=hidden.device)
-    heads = (len(hidden), -1, attention.head_dim)
-    normed = layer.input_layernorm(hidden)
-    split = (*hidden.shape[:2], -1, attention.head_dim)
-    keys = _rotate(attention.k_proj(normed).view(split).transpose(1, 2), rotary[0][:, None], rotary[1][:, None])
-    values = attention.v_proj(normed).view(split).transpose(1, 2)
-    cos, sin = (table.expand(len(hidden), -1, -1)[rows, last][:, None, None] for table in rotary)
-    query = _rotate(attention.q_proj(normed[rows, last]).view(heads)[:, :, None], cos, sin)
-    visible = torch.arange(hidden.shape[1], device=hidden.device)[None] <= last[:, None]
-    mixed = F.scaled_dot_product_attention(
-        query, keys, values, attn_mask=visible[:, None, None], scale=attention.scaling, enable_gqa=True
-    )
-    stream = hidden[rows, last] + attention.o_proj(mixed.flatten(1))
-    output: Tensor = stream + layer.mlp(layer.post_attention_layernorm(stream))
-    return output
-
-
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding in the half-split layout of the Llama family."""
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
+        return batch.z[: self.n_players].T[real.flatten()]
 
 
 def _by_length(encoded: list[list[int]], tokens_at_once: int) -> list[list[tuple[int, list[int]]]]:
@@ -256,13 +254,19 @@ def _by_length(encoded: list[list[int]], tokens_at_once: int) -> list[list[tuple
     return batches
 
 
+def _chunks(items: list[int], size: int) -> list[list[int]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
 def _keep(seen: dict[str, Any], name: str) -> Any:
     return lambda _module, arguments: seen.update({name: arguments[0].detach()})
 
 
 def _keep_arguments(seen: dict[str, Any]) -> Any:
     def hook(_module: nn.Module, _positional: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        seen["arguments"] = {k: v for k, v in keywords.items() if k not in ("hidden_states", "past_key_values", "use_cache")}
+        seen["arguments"] = {
+            k: v for k, v in keywords.items() if k not in ("hidden_states", "past_key_values", "use_cache")
+        }
 
     return hook
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import ir_measures
 import numpy as np
-from ir_measures import Qrel, ScoredDoc, nDCG
-
 from coterie.tasks.collections.types import Candidate
+from ir_measures import Qrel, ScoredDoc, nDCG
 
 
 class NDCG:

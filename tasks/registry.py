@@ -7,9 +7,8 @@ from functools import cache
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError
-
 from coterie.tasks.task import TaskSpec, resolve_paths
+from pydantic import ValidationError
 
 BUNDLED = Path(__file__).parent / "bundled"
 

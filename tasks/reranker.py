@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from coterie.tasks.architectures import architecture_of, layers_of
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from coterie.tasks.architectures import architecture_of, layers_of
-
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
     from coterie.tasks.collections.types import Candidate
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _HASHED = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer.json", "tokenizer_config.json")
 
@@ -76,7 +74,6 @@ class Reranker:
     tokenizer: PreTrainedTokenizerBase
     template: Template
     base_mlp: dict[int, BaseMLP]
-    weights_hash: str
 
     @property
     def device(self) -> torch.device:
@@ -138,17 +135,20 @@ def load_reranker(spec: RerankerSpec, device: str = "cpu", keep_base: bool = Tru
             peft_model = PeftModel.from_pretrained(model, spec.adapter)
             base_mlp = _base_mlps(model) if keep_base else {}
             model = peft_model.merge_and_unload()
-    return Reranker(model.eval().to(device), tokenizer, spec.template, base_mlp, _weights_hash(spec))
+    return Reranker(model.eval().to(device), tokenizer, spec.template, base_mlp)
 
 
 def _check_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: RerankerSpec) -> None:
     if tokenizer.pad_token_id is None or model.config.pad_token_id != tokenizer.pad_token_id:
         raise RerankerError(
             f"{spec.base}: expected the same padding token in model and tokenizer, got {model.config.pad_token_id} and "
-            f"{tokenizer.pad_token_id}: the classifier would pool another token than the last; fix: set pad_token_id in config.json"
+            f"{tokenizer.pad_token_id}: the classifier would pool another "
+            f"token than the last; fix: set pad_token_id in config.json"
         )
     if tokenizer.padding_side != "right":
-        raise RerankerError(f"{spec.base}: expected right padding, got {tokenizer.padding_side!r}; fix: padding_side in tokenizer_config.json")
+        raise RerankerError(
+            f"{spec.base}: expected right padding, got {tokenizer.padding_side!r}; fix: padding_side in tokenizer_config.json"
+        )
 
 
 def _check_adapter(adapter: str) -> None:
@@ -193,7 +193,7 @@ def _exact_norms(model: nn.Module) -> None:
                 setattr(parent, name, exact)
 
 
-def _weights_hash(spec: RerankerSpec) -> str:
+def weights_hash(spec: RerankerSpec) -> str:
     """SHA-256 of the weight, configuration and tokenizer files (a hub id without a local folder: of id and revision)."""
     digest = hashlib.sha256(json.dumps([spec.dtype, spec.template.model_dump()]).encode())
     for source in filter(None, (spec.base, spec.adapter)):

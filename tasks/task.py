@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
-
 from coterie.tasks.collections.candidates import BM25, candidates, in_hash_order, split_of
 from coterie.tasks.collections.pydoc import load_pydoc
 from coterie.tasks.collections.types import Candidate, Domain
 from coterie.tasks.game import Intervention, Readout, refuse_additive
 from coterie.tasks.ndcg import NDCG
-from coterie.tasks.reranker import RerankerSpec, load_reranker
+from coterie.tasks.reranker import RerankerSpec, load_reranker, weights_hash
 from coterie.tasks.reranker_game import RerankerGame
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class _Spec(BaseModel):
@@ -58,38 +57,94 @@ class TaskSpec(_Spec):
 
 
 @dataclass(frozen=True)
-class Task:
-    """A loaded task. Methods are handed ``discovery`` alone; ``heldout`` and ``transfer`` are the judges'."""
+class TaskPlan:
+    """A task before its model is loaded: everything that determines it, so that finished cells are found at once."""
 
     spec: TaskSpec
-    discovery: RerankerGame
-    heldout: RerankerGame
-    transfer: Mapping[str, RerankerGame]
-    architecture: str
+    pairs: Mapping[str, list[Candidate]]
     weights_hash: str
     dataset_revision: str
-    ndcg_at_10: Mapping[str, float]
-    warnings: tuple[str, ...]
 
     @property
     def name(self) -> str:
         return self.spec.name
 
     @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what determines the task: specification, weights, texts and the pairs of every split."""
+        spec = self.spec.model_dump(mode="json", exclude={"reranker": {"base", "adapter"}, "summary": True})
+        pairs = {n: [(p.query_id, p.document_id, p.grade) for p in rows] for n, rows in self.pairs.items()}
+        parts: list[Any] = [spec, self.weights_hash, self.dataset_revision, pairs]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes results on this installation not comparable with published ones."""
+        expected, got = self.spec.data.revision, self.dataset_revision
+        if expected in (None, got):
+            return ()
+        return (
+            f"the texts of collection {self.spec.data.collection!r} differ from those that the bundled weights and results "
+            f"were made with (expected revision {str(expected)[:12]}, got {got[:12]}: other versions of the packages are "
+            f"installed); these results are not comparable with published ones; fix: pip install -c constraints.txt -e .",
+        )
+
+
+@dataclass(frozen=True)
+class Task:
+    """A loaded task. Methods are handed ``discovery`` alone; ``heldout`` and ``transfer`` are the judges'."""
+
+    plan: TaskPlan
+    discovery: RerankerGame
+    heldout: RerankerGame
+    transfer: Mapping[str, RerankerGame]
+    architecture: str
+    ndcg_at_10: Mapping[str, float]
+
+    @property
+    def name(self) -> str:
+        return self.plan.name
+
+    @property
     def domains(self) -> dict[str, RerankerGame]:
         """The judges' games by name: ``heldout`` first, then the transfer domains."""
         return {"heldout": self.heldout, **self.transfer}
 
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of what determines the task: specification, weights, texts and the pairs of every split."""
-        spec = self.spec.model_dump(mode="json", exclude={"reranker": {"base", "adapter"}, "summary": True})
-        pairs = {
-            name: [(p.query_id, p.document_id, p.grade) for p in game.pairs]
-            for name, game in {"discovery": self.discovery, **self.domains}.items()
-        }
-        parts: list[Any] = [spec, self.weights_hash, self.dataset_revision, pairs]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+def plan_task(spec: TaskSpec) -> TaskPlan:
+    """Read the texts and hash the weights; no model is loaded. Raises ``ValueError`` for data that do not fit the task."""
+    domains = load_pydoc()
+    return TaskPlan(
+        spec=spec,
+        pairs=split_pairs(spec.data, domains),
+        weights_hash=weights_hash(spec.reranker),
+        dataset_revision=data_revision({name: domains[name] for name in (spec.data.source, *spec.data.transfer)}),
+    )
+
+
+def load_task(plan: TaskPlan, device: str = "cpu", progress: Callable[[str], None] = lambda _step: None) -> Task:
+    """Load the reranker and run the network up to the layer once over every split.
+
+    ``progress`` is told each step in words. Raises ``AdditiveReadoutError`` where every synergy would be zero by
+    construction, ``RerankerError`` for a checkpoint that would give wrong scores.
+    """
+    spec = plan.spec
+    progress("loading the reranker")
+    reranker = load_reranker(spec.reranker, device, keep_base=spec.intervention == "base")
+    games: dict[str, RerankerGame] = {}
+    for split, rows in plan.pairs.items():
+        progress(f"running the network up to layer {spec.layer}: {split}")
+        mean = games["discovery"].mean_activations if games else None
+        games[split] = RerankerGame(reranker, rows, spec.layer, spec.intervention, spec.readout, mean)
+    refuse_additive(games["discovery"])
+    return Task(
+        plan=plan,
+        ndcg_at_10={split: mean_ndcg(game) for split, game in games.items()},
+        discovery=games.pop("discovery"),
+        heldout=games.pop("heldout"),
+        transfer=games,
+        architecture=str(reranker.model.config.model_type),
+    )
 
 
 def split_pairs(spec: DataSpec, domains: Mapping[str, Domain]) -> dict[str, list[Candidate]]:
@@ -104,44 +159,14 @@ def split_pairs(spec: DataSpec, domains: Mapping[str, Domain]) -> dict[str, list
     pairs: dict[str, list[Candidate]] = {}
     bm25 = BM25(source)
     for split, count in (("discovery", spec.queries.discovery), ("heldout", spec.queries.heldout)):
-        chosen = _take(in_hash_order([q for q in source.queries if split_of(q) == split]), count, f"{spec.source}/{split}")
+        chosen = _take(
+            in_hash_order([q for q in source.queries if split_of(q) == split]), count, f"{spec.source}/{split}"
+        )
         pairs[split] = candidates(source, chosen, spec.candidates, bm25)
     for name in spec.transfer:
         chosen = _take(in_hash_order(list(domains[name].queries)), spec.queries.transfer, name)
         pairs[name] = candidates(domains[name], chosen, spec.candidates)
     return pairs
-
-
-def load_task(spec: TaskSpec, device: str = "cpu", progress: Callable[[str], None] = lambda _step: None) -> Task:
-    """Load reranker and data and run the network up to the layer once over every split.
-
-    ``progress`` is told each step in words. Raises ``AdditiveReadoutError`` where every synergy would be zero by
-    construction, ``RerankerError`` for a checkpoint that would give wrong scores, ``ValueError`` for wrong data.
-    """
-    progress("reading texts")
-    domains = load_pydoc()
-    pairs = split_pairs(spec.data, domains)
-    progress("loading the reranker")
-    reranker = load_reranker(spec.reranker, device, keep_base=spec.intervention == "base")
-    games: dict[str, RerankerGame] = {}
-    for split, split_candidates in pairs.items():
-        progress(f"running the network up to layer {spec.layer}: {split}")
-        mean = games["discovery"].mean_activations if games else None
-        games[split] = RerankerGame(reranker, split_candidates, spec.layer, spec.intervention, spec.readout, mean)
-    refuse_additive(games["discovery"])
-    revision = data_revision({name: domains[name] for name in (spec.data.source, *spec.data.transfer)})
-    quality = {split: mean_ndcg(game) for split, game in games.items()}
-    return Task(
-        spec=spec,
-        discovery=games.pop("discovery"),
-        heldout=games.pop("heldout"),
-        transfer=games,
-        architecture=str(reranker.model.config.model_type),
-        weights_hash=reranker.weights_hash,
-        dataset_revision=revision,
-        ndcg_at_10=quality,
-        warnings=_warnings(spec.data, revision),
-    )
 
 
 def data_revision(domains: Mapping[str, Domain]) -> str:
@@ -171,13 +196,3 @@ def _take(query_ids: list[str], count: int, where: str) -> list[str]:
 def mean_ndcg(game: RerankerGame) -> float:
     """Mean nDCG@10 of the reranker on a game's queries, nothing ablated."""
     return float(np.mean(NDCG(game.pairs).per_query(game.scores.double().numpy())))
-
-
-def _warnings(data: DataSpec, revision: str) -> tuple[str, ...]:
-    if data.revision in (None, revision):
-        return ()
-    return (
-        f"the texts of collection {data.collection!r} differ from those that the bundled weights and results were made with "
-        f"(expected revision {str(data.revision)[:12]}, got {revision[:12]}: other versions of the packages are installed); "
-        f"these results are not comparable with published ones; fix: pip install -c constraints.txt -e .",
-    )

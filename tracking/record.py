@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})?$")]
 Status = Literal["ok", "skipped", "failed", "timeout"]
@@ -49,7 +50,7 @@ class Measure(Strict):
     ``value = sum(numerator) / sum(denominator)`` over queries is what is ranked: the method's own value minus that of
     size-matched random controls where the metric has them. With a denominator of ones this is a plain mean over
     queries; R2 needs the ratio. The arrays are kept for paired tests between methods on the same queries.
-    Where nothing could be computed the numbers are null and ``reason`` says why.
+    Where nothing could be computed the numbers are null and ``reason`` says why. ``meaning`` is one line for legends.
     """
 
     metric: Name
@@ -65,6 +66,7 @@ class Measure(Strict):
     numerator: list[float] = []
     denominator: list[float] = []
     reason: str | None = None
+    meaning: str = ""
 
     @model_validator(mode="after")
     def _consistent(self) -> Measure:
@@ -153,6 +155,10 @@ class Record(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Record:
+        try:
+            datetime.fromisoformat(self.date)
+        except ValueError as error:
+            raise ValueError(f"date: expected ISO 8601, got {self.date!r}") from error
         if self.identity_digest != self.identity.digest():
             raise ValueError("identity_digest: differs from the digest of `identity`; the record was edited by hand")
         if self.status == "ok" and (self.coalitions is None or self.cost is None):
@@ -160,6 +166,12 @@ class Record(Strict):
         if self.status != "ok" and not self.reason:
             raise ValueError(f"status {self.status}: expected a reason")
         return self
+
+    @property
+    def when(self) -> datetime:
+        """The moment the record was made (``date``), in UTC; a date without a zone is read as UTC."""
+        moment = datetime.fromisoformat(self.date)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     @property
     def task_name(self) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import bm25s
 import numpy as np
-
 from coterie.tasks.collections.types import Candidate, Domain
 
 SPLITS = {"train": 0.80, "dev": 0.84, "discovery": 0.92, "heldout": 1.0}  # upper bounds of the hash that decides
@@ -66,18 +65,14 @@ def candidates(domain: Domain, query_ids: Sequence[str], depth: int, bm25: BM25 
         grades = domain.qrels.get(query_id, {})
         relevant = [d for d, grade in grades.items() if grade > 0]
         if len(relevant) >= depth:
-            raise ValueError(f"query {query_id!r} has {len(relevant)} relevant documents; expected fewer than {depth} candidates")
-        negatives = [d for d in bm25.top(domain.queries[query_id], depth + len(relevant)) if d not in set(relevant)]
-        for document_id in sorted(relevant + negatives[: depth - len(relevant)]):
-            rows.append(
-                Candidate(
-                    query_id,
-                    document_id,
-                    domain.queries[query_id],
-                    domain.documents[document_id],
-                    grades.get(document_id, 0),
-                )
+            raise ValueError(
+                f"query {query_id!r} has {len(relevant)} relevant documents; expected fewer than {depth} candidates"
             )
+        negatives = [d for d in bm25.top(domain.queries[query_id], depth + len(relevant)) if d not in set(relevant)]
+        rows += [
+            Candidate(query_id, d, domain.queries[query_id], domain.documents[d], grades.get(d, 0))
+            for d in sorted(relevant + negatives[: depth - len(relevant)])
+        ]
     return rows
 
 
@@ -85,4 +80,3 @@ def _tokens(texts: list[str]) -> list[list[str]]:
     return bm25s.tokenize(
         texts, stopwords="en", token_pattern=r"(?u)\b\w\w+\b", return_ids=False, show_progress=False, leave=False
     )
-

@@ -105,7 +105,9 @@ def _harvest(package: str) -> list[tuple[str, str, str]]:
     """All (qualified name, query, document) of an installed package, sorted by name."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"collection pydoc reads the package {package!r}, which is not installed; fix: pip install {package}")
+        raise ModuleNotFoundError(
+            f"collection pydoc reads the package {package!r}, which is not installed; fix: pip install {package}"
+        )
     root = Path(spec.submodule_search_locations[0])
     gc.disable()  # halves the time of ast.parse; this runs in a worker process that ends right after
     found: dict[str, tuple[str, str, str]] = {}

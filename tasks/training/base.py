@@ -58,7 +58,12 @@ def train_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFas
         special_tokens=[("<s>", BOS), ("</s>", EOS), ("<sep>", SEP)],
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=bpe, pad_token="<pad>", bos_token="<s>", eos_token="</s>", sep_token="<sep>", padding_side="right"
+        tokenizer_object=bpe,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        sep_token="<sep>",
+        padding_side="right",
     )
 
 
@@ -142,7 +147,9 @@ def _matching_stage(model: PreTrainedModel, heads: _Heads, recipe: BaseRecipe, l
         if step % 50 == 0:
             r2 = 1 - error / variance
             if step % 250 == 0:
-                log(f"matching {step} q<={query_limit} d<={document_limit} R2 {r2:.3f} {time.monotonic() - started:.0f}s")
+                log(
+                    f"matching {step} q<={query_limit} d<={document_limit} R2 {r2:.3f} {time.monotonic() - started:.0f}s"
+                )
             if r2 > 0.75:
                 query_limit, document_limit = min(12, query_limit + 1), min(56, int(document_limit * 1.6))
             error = variance = 0.0
@@ -179,7 +186,9 @@ def _text_stage(
         step_with(0.3 * language_loss + found_loss)
         losses += (language_loss.item(), found_loss.item())
         if step % 250 == 0:
-            log(f"text {step} language {losses[0] / 250:.3f} found {losses[1] / 250:.3f} {time.monotonic() - started:.0f}s")
+            log(
+                f"text {step} language {losses[0] / 250:.3f} found {losses[1] / 250:.3f} {time.monotonic() - started:.0f}s"
+            )
             losses[:] = 0
 
 

@@ -6,21 +6,27 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor
-
 from coterie.tasks.architectures import layers_of
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.engine import ReplayEngine
 from coterie.tasks.reranker import Reranker, load_reranker
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
 from tests.tasks.tiny import CONFIGS, pairs, save_reranker
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
 
 def plain_scores(
-    reranker: Reranker, rows: list[Candidate], layer: int, mask: Tensor, intervention: str, mean: Tensor, lens: bool = False
+    reranker: Reranker,
+    rows: list[Candidate],
+    layer: int,
+    mask: Tensor,
+    intervention: str,
+    mean: Tensor,
+    lens: bool = False,
 ) -> Tensor:
     """The obvious way: one full forward a pair, a hook on the down projection, no batching, no cache."""
     site = layers_of(reranker.model)[layer]
@@ -65,6 +71,9 @@ def random_masks(n: int, players: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     masks = torch.rand(n, players, generator=generator) < torch.rand(n, 1, generator=generator)
     masks[0], masks[-1] = False, True
+    for size in range(1, min(4, n - 1)):  # small sets take another path through the last layer than large ones
+        masks[size] = False
+        masks[size, torch.randperm(players, generator=generator)[:size]] = True
     return masks
 
 
@@ -74,7 +83,7 @@ def random_masks(n: int, players: int, seed: int = 0) -> Tensor:
 def test_equals_plain_forwards_with_hooks(reranker: Reranker, layer: int, readout: str, intervention: str) -> None:
     rows = pairs()
     engine = ReplayEngine(reranker, rows, layer, intervention, readout, tokens_at_once=64)
-    masks = random_masks(5, engine.n_players)
+    masks = random_masks(7, engine.n_players)
     got = engine.outputs(masks)
     expected = torch.stack(
         [
@@ -92,9 +101,16 @@ def test_architectures(model_type: str, adapter: bool, tmp_path: Path) -> None:
     reranker = load_reranker(save_reranker(tmp_path, model_type, adapter))
     rows = pairs()
     engine = ReplayEngine(reranker, rows, 1)
-    masks = random_masks(3, engine.n_players)
+    masks = random_masks(6, engine.n_players)
     expected = torch.stack([plain_scores(reranker, rows, 1, m, "zero", engine.mean_activations) for m in masks])
     assert (engine.outputs(masks) - expected).abs().max() <= 1e-5
+
+
+def test_small_sets_take_the_low_rank_path(reranker: Reranker) -> None:
+    """Otherwise the tests above would compare nothing of it."""
+    engine = ReplayEngine(reranker, pairs(), layer=1)
+    forms = [batch.low_rank for batch in engine._batches]
+    assert all(form is not None and form.pays(3) and not form.pays(20) for form in forms)
 
 
 def test_sliding_window_falls_back_to_whole_layers(tmp_path: Path) -> None:
@@ -102,14 +118,16 @@ def test_sliding_window_falls_back_to_whole_layers(tmp_path: Path) -> None:
     reranker = load_reranker(save_reranker(tmp_path, "mistral", sliding_window=4))
     rows = pairs()
     engine = ReplayEngine(reranker, rows, 0)
-    masks = random_masks(3, engine.n_players)
+    masks = random_masks(6, engine.n_players)
     expected = torch.stack([plain_scores(reranker, rows, 0, m, "zero", engine.mean_activations) for m in masks])
     assert (engine.outputs(masks) - expected).abs().max() <= 1e-5
 
 
 @settings(max_examples=15, deadline=None)
 @given(tokens_at_once=st.integers(16, 4096), n_masks=st.integers(1, 9), seed=st.integers(0, 99))
-def test_batching_changes_nothing(shared_engine_inputs: tuple[Reranker, list[Candidate]], tokens_at_once: int, n_masks: int, seed: int) -> None:
+def test_batching_changes_nothing(
+    shared_engine_inputs: tuple[Reranker, list[Candidate]], tokens_at_once: int, n_masks: int, seed: int
+) -> None:
     reranker, rows = shared_engine_inputs
     small = ReplayEngine(reranker, rows, 0, tokens_at_once=tokens_at_once)
     large = ReplayEngine(reranker, rows, 0, tokens_at_once=10**6)

@@ -5,14 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForSequenceClassification, LlamaConfig, MistralConfig, Qwen2Config
-
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.reranker import RerankerSpec, Template
 from coterie.tasks.training.base import train_tokenizer
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForSequenceClassification, LlamaConfig, MistralConfig, Qwen2Config
 
-WORDS = "apple brick cloud delta eagle flame grape honey iron juice kite lemon mango night ocean pearl".split()
+WORDS = [
+    "apple",
+    "brick",
+    "cloud",
+    "delta",
+    "eagle",
+    "flame",
+    "grape",
+    "honey",
+    "iron",
+    "juice",
+    "kite",
+    "lemon",
+    "mango",
+    "night",
+    "ocean",
+    "pearl",
+]
 CONFIGS = {"llama": LlamaConfig, "mistral": MistralConfig, "qwen2": Qwen2Config}
 
 
@@ -31,7 +47,9 @@ def pairs(n_queries: int = 4, depth: int = 3, seed: int = 0) -> list[Candidate]:
     return rows
 
 
-def save_reranker(folder: Path, model_type: str = "llama", adapter: bool = True, layers: int = 3, **config: int) -> RerankerSpec:
+def save_reranker(
+    folder: Path, model_type: str = "llama", adapter: bool = True, layers: int = 3, **config: int
+) -> RerankerSpec:
     """Write a random base (and adapter with head) under ``folder`` and return the specification that loads it."""
     torch.manual_seed(0)
     tokenizer = train_tokenizer([" ".join(WORDS)] * 4, 400)
@@ -54,5 +72,7 @@ def save_reranker(folder: Path, model_type: str = "llama", adapter: bool = True,
                 parameter.data.normal_(0, 0.3)
         tuned.save_pretrained(folder / "adapter")
     return RerankerSpec(
-        base=str(folder / "base"), adapter=str(folder / "adapter") if adapter else None, template=Template(max_length=32)
+        base=str(folder / "base"),
+        adapter=str(folder / "adapter") if adapter else None,
+        template=Template(max_length=32),
     )

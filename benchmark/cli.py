@@ -1,0 +1,176 @@
+"""The command line. Only names and options live here; every command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="coterie",
+    help="Which neurons of a transformer reranker work together? Methods propose coalitions of MLP neurons, tasks judge them.",
+    epilog="First steps:  coterie run    (about a minute)    coterie ls methods    coterie info pydoc-llama/relevance",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+INTERRUPTED = 130  # what a shell expects of a program ended by Ctrl-C
+
+
+class Overwrite(StrEnum):
+    only_missing = "only-missing"
+    always = "always"
+    never = "never"
+
+
+class Listed(StrEnum):
+    tasks = "tasks"
+    methods = "methods"
+    suites = "suites"
+    metrics = "metrics"
+
+
+OutputFolder = Annotated[Path, typer.Option("--output-folder", help="Where records, board and MLflow store lie.")]
+OUTPUT = Path("coterie-out")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"coterie {version('coterie')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    _version_wanted: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
+
+
+def _read_config(context: typer.Context, path: Path | None) -> Path | None:
+    if path is not None:
+        from coterie.benchmark.commands import read_config
+
+        options = [p for p in context.command.params if p.name and not p.name.startswith("_")]
+        known = {str(option.name): bool(getattr(option, "multiple", False)) for option in options}
+        context.default_map = {**(context.default_map or {}), **read_config(path, known)}
+    return path
+
+
+@app.command()
+def run(
+    task: Annotated[list[str] | None, typer.Option("-t", "--task", help="Task name or task.yaml; repeatable.")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option("-m", "--method", help="Method, or name[param=value,...]; repeatable.")
+    ] = None,
+    suite: Annotated[
+        str, typer.Option("--suite", help="Named selection; -t, -m, --seeds replace its parts.")
+    ] = "quick",
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds 0 to N-1 for every method.")] = None,
+    budget: Annotated[
+        int | None, typer.Option("--budget", min=1, help="Evaluations a method may spend on the discovery game.")
+    ] = None,
+    _config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", callback=_read_config, is_eager=True, help="YAML with these options; the command line wins."
+        ),
+    ] = None,
+    include: Annotated[
+        list[Path] | None, typer.Option("--include", help="A .py file with methods; repeatable.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    output_folder: OutputFolder = OUTPUT,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(
+            "--tracking-uri", help="MLflow store; default: MLFLOW_TRACKING_URI, or sqlite in the output folder."
+        ),
+    ] = None,
+    overwrite_strategy: Annotated[
+        Overwrite, typer.Option("--overwrite-strategy", help="Run cells that are missing, all, or none (board only).")
+    ] = Overwrite.only_missing,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failed cell.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress; only errors and where the results are.")] = False,
+) -> None:
+    """Run methods on tasks, score them, track them in MLflow and print the leaderboard.
+
+    Finished cells (task x method x seed) are reused; interrupt at any time and run again to go on. Exit codes: 0 fine,
+    1 a cell failed, 2 wrong input, 130 interrupted.
+    """
+    from coterie.benchmark.commands import RunOptions, run_command
+
+    options = RunOptions(
+        tasks=tuple(task or ()),
+        methods=tuple(method or ()),
+        suite=suite,
+        seeds=seeds,
+        budget=budget,
+        include=tuple(include or ()),
+        device=device,
+        output_folder=output_folder,
+        tracking_uri=tracking_uri,
+        overwrite=overwrite_strategy.value,
+        retry_failed=retry_failed,
+        fail_fast=fail_fast,
+        quiet=quiet,
+    )
+    raise typer.Exit(run_command(options))
+
+
+@app.command("ls")
+def list_(what: Annotated[Listed, typer.Argument(help="What to list.")]) -> None:
+    """List what there is: tasks, methods, suites or metrics."""
+    from coterie.benchmark.listing import print_list
+
+    print_list(what.value)
+
+
+@app.command()
+def info(name: Annotated[str, typer.Argument(help="A task, method, suite or metric.")]) -> None:
+    """Explain one task, method, suite or metric: what it is, its parameters, where it comes from."""
+    from coterie.benchmark.listing import print_info
+
+    print_info(name)
+
+
+@app.command()
+def leaderboard(output_folder: OutputFolder = OUTPUT) -> None:
+    """Compile and print the board of an output folder again, from its records; nothing is run."""
+    from coterie.benchmark.commands import leaderboard_command
+
+    raise typer.Exit(leaderboard_command(output_folder))
+
+
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(help="A bundled task, e.g. pydoc-llama/relevance.")],
+    folder: Annotated[Path, typer.Option("--folder", help="Where base and adapter are written.")] = Path(
+        "coterie-train"
+    ),
+    stage: Annotated[
+        list[str] | None, typer.Option("--stage", help="base, adapter, card; repeatable. Default: all, in this order.")
+    ] = None,
+) -> None:
+    """Make a bundled reranker again, from nothing: tokenizer and base, LoRA adapter with head, model card with figures."""
+    from coterie.benchmark.commands import train_command
+
+    raise typer.Exit(train_command(name, folder, tuple(stage or ("base", "adapter", "card"))))
+
+
+def main() -> None:
+    """The console script: one line and exit code 2 for the user's mistakes, 130 for Ctrl-C."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.echo("interrupted; finished cells are kept, run again to go on", err=True)
+        sys.exit(INTERRUPTED)

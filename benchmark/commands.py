@@ -1,0 +1,245 @@
+"""What the commands do: put the parts together, from options to records, MLflow and the board."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from coterie.benchmark.errors import UsageError, told_in_one_line
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from coterie.benchmark.runner import Grid, Overwrite
+    from coterie.tracking.record import Record
+
+FAILED = 1
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of ``coterie run``; what is None or empty comes from the suite."""
+
+    tasks: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    suite: str = "quick"
+    seeds: int | None = None
+    budget: int | None = None
+    include: tuple[Path, ...] = ()
+    device: str = "auto"
+    output_folder: Path = Path("coterie-out")
+    tracking_uri: str | None = None
+    overwrite: Overwrite = "only-missing"
+    retry_failed: bool = False
+    fail_fast: bool = False
+    quiet: bool = False
+
+
+def run_command(options: RunOptions) -> int:
+    """``coterie run``: returns the exit code."""
+    console = Console()
+    with told_in_one_line():
+        return _run(options, console)
+
+
+def _run(options: RunOptions, console: Console) -> int:
+    from coterie.benchmark.progress import RunProgress
+    from coterie.benchmark.runner import run_grid
+    from coterie.tracking.mlflow_log import Tracker
+    from coterie.tracking.store import RecordStore
+
+    broken_includes = _include(options)
+    grid = build_grid(options)
+    store = RecordStore(options.output_folder)
+    store.check_writable()
+    tracker = Tracker(options.tracking_uri, options.output_folder)
+    if not options.quiet:
+        console.print(_header(options, grid), highlight=False)
+    records: list[Record] = []
+    with RunProgress(grid.n_cells, console, options.quiet) as progress:
+        progress.step("opening the MLflow store")
+        with tracker:
+            tracker.start_parent(options.suite, tags={"coterie.suite": options.suite}, params=_parent_parameters(grid))
+            for record in run_grid(grid, store, progress):
+                tracker.log(record)
+                records.append(record)
+    _report(records, options.output_folder, console, options.quiet)
+    if progress.reused:
+        console.print(f"{progress.reused} of {grid.n_cells} cells were finished before and reused.", highlight=False)
+    console.print(
+        f"MLflow store: {tracker.shown_uri}\n  open it with: {tracker.ui_command()}", highlight=False, soft_wrap=True
+    )
+    failed = [r for r in records if r.status in ("failed", "timeout")]
+    for record in failed:
+        console.print(f"[red]failed[/]: {store.path_for(record)}: {record.reason}", highlight=False, soft_wrap=True)
+    return FAILED if failed or broken_includes else 0
+
+
+def build_grid(options: RunOptions) -> Grid:
+    """Everything that is to be run, checked. Raises an error of one line for an unknown name or parameter."""
+    from coterie.benchmark.runner import Grid
+    from coterie.benchmark.suites import SUITES
+    from coterie.methods.base import did_you_mean
+    from coterie.methods.registry import get_method
+    from coterie.tasks.registry import get_task_spec
+
+    if options.suite not in SUITES:
+        raise UsageError(f"unknown suite {options.suite!r}{did_you_mean(options.suite, SUITES)}")
+    suite = SUITES[options.suite]
+    included = tuple(cls.name for cls in _included(options)) if not options.methods else ()
+    return Grid(
+        tasks=[get_task_spec(name) for name in dict.fromkeys(options.tasks or suite.tasks)],
+        methods=[get_method(selector) for selector in dict.fromkeys((*(options.methods or suite.methods), *included))],
+        seeds=range(options.seeds or suite.seeds),
+        budget=options.budget or suite.budget,
+        settings=suite.settings,
+        overwrite=options.overwrite,
+        retry_failed=options.retry_failed,
+        fail_fast=options.fail_fast,
+        device=resolve_device(options.device),
+    )
+
+
+def resolve_device(wanted: str) -> str:
+    """``auto`` is cuda where there is one, else mps, else cpu. Raises ``UsageError`` where the named one is missing."""
+    import torch
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if wanted not in there:
+        raise UsageError(f"--device: expected auto, {', '.join(there)}, got {wanted!r}")
+    if not there[wanted]:
+        raise UsageError(f"--device {wanted}: not available here; fix: --device auto")
+    return wanted
+
+
+def _include(options: RunOptions) -> list[str]:
+    """Load the include files. One that does not load ends the run, unless methods were named: then they still run."""
+    from coterie.methods.registry import IncludeError, include
+
+    broken = []
+    for path in options.include:
+        try:
+            include(path)
+        except IncludeError as error:
+            if not options.methods:
+                raise
+            broken.append(str(error))
+            print(f"error: {error}", file=sys.stderr)
+    return broken
+
+
+def _included(options: RunOptions) -> list[Any]:
+    from coterie.methods.registry import include
+
+    return [cls for path in options.include for cls in include(path)]
+
+
+def _header(options: RunOptions, grid: Grid) -> str:
+    tasks, methods = ", ".join(s.name for s in grid.tasks), ", ".join(m.selector for m in grid.methods)
+    return (
+        f"coterie run: suite {options.suite}, {grid.n_cells} cells on {grid.device}\n"
+        f"  tasks    {tasks}\n  methods  {methods}\n  seeds    {len(grid.seeds)}\n  output   {options.output_folder}"
+    )
+
+
+def _parent_parameters(grid: Grid) -> dict[str, Any]:
+    return {
+        "tasks": ", ".join(s.name for s in grid.tasks),
+        "methods": ", ".join(m.selector for m in grid.methods),
+        "seeds": len(grid.seeds),
+        "budget": grid.budget,
+        **{f"settings.{name}": value for name, value in grid.settings.model_dump().items()},
+    }
+
+
+def leaderboard_command(output_folder: Path) -> int:
+    """``coterie leaderboard``: the board of all records of an output folder."""
+    from coterie.tracking.store import RecordStore
+
+    with told_in_one_line():
+        scan = RecordStore(output_folder).all()
+        for unreadable in scan.unreadable:
+            print(f"left out: {unreadable}", file=sys.stderr)
+        if not scan.records:
+            raise UsageError(f"{output_folder}: no records there; fix: coterie run --output-folder {output_folder}")
+        _report(scan.records, output_folder, Console())
+    return 0
+
+
+def _report(records: list[Record], output_folder: Path, console: Console, quiet: bool = False) -> None:
+    """Print the board and write its three files."""
+    from coterie.leaderboard import compile_board, print_board, write_board
+
+    board = compile_board(records)
+    if not quiet:
+        print_board(board, console)
+    written = write_board(board, output_folder)
+    console.print("Written: " + ", ".join(str(path) for path in written), highlight=False, soft_wrap=True)
+
+
+def read_config(path: Path, options: dict[str, bool]) -> dict[str, Any]:
+    """Options from a YAML mapping (``methods: [random]`` is written ``method: [random]``), names checked.
+
+    ``options`` maps each option's name to whether it is repeatable. Raises ``UsageError``.
+    """
+    from coterie.methods.base import did_you_mean
+
+    with told_in_one_line():
+        try:
+            raw = yaml.safe_load(path.read_text("utf8")) or {}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise UsageError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(raw, dict):
+            raise UsageError(
+                f"{path}: expected a mapping of options, got {type(raw).__name__}; fix: lines like 'seeds: 3'"
+            )
+        values = {str(name).replace("-", "_"): value for name, value in raw.items()}
+        for name, value in values.items():
+            if name not in options:
+                raise UsageError(f"{path}: unknown option {name!r}{did_you_mean(name, options)}")
+            if options[name] and not isinstance(value, list):
+                values[name] = [value]
+        return values
+
+
+def train_command(name: str, folder: Path, stages: tuple[str, ...]) -> int:
+    """``coterie train``: make a bundled reranker again; the log goes to the screen and beside the adapter."""
+    from coterie.tasks.registry import get_task_spec
+    from coterie.tasks.training import bundle
+    from coterie.tasks.training.adapter import AdapterRecipe
+    from coterie.tasks.training.base import BaseRecipe
+
+    with told_in_one_line():
+        spec = get_task_spec(name)
+        unknown = set(stages) - {"base", "adapter", "card"}
+        if unknown:
+            raise UsageError(f"--stage: expected base, adapter or card, got {', '.join(sorted(unknown))}")
+        target = folder / spec.name.split("/")[0]
+        adapter = target / spec.objective
+        adapter.mkdir(parents=True, exist_ok=True)
+        log_path = adapter / "train.log"
+        with log_path.open("w" if stages[0] == "base" else "a", encoding="utf8") as file:
+
+            def log(line: str) -> None:
+                print(line, flush=True)
+                print(line, file=file, flush=True)
+
+            if "base" in stages:
+                bundle.make_base(target, BaseRecipe(), log)
+            if "adapter" in stages:
+                bundle.make_adapter(target, AdapterRecipe(), log)
+            if "card" in stages:
+                made = spec.model_copy(
+                    update={
+                        "reranker": spec.reranker.model_copy(
+                            update={"base": str(target / "base"), "adapter": str(adapter)}
+                        )
+                    }
+                )
+                bundle.write_card(made, adapter, bundle.measure(made, log))
+    print(f"written: {target}")
+    return 0

@@ -1,0 +1,38 @@
+"""The user's mistakes: what the command line shows as one line with exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class UsageError(ValueError):
+    """Wrong input; the text says what was expected, what was got and how to fix it."""
+
+
+@contextmanager
+def told_in_one_line() -> Iterator[None]:
+    """Turn errors that speak to the user into one line on stderr and exit code 2. Others keep their traceback."""
+    from coterie.methods.base import MethodError
+    from coterie.tasks.game import AdditiveReadoutError
+    from coterie.tasks.registry import TaskFileError, UnknownTaskError
+    from coterie.tasks.reranker import RerankerError
+    from coterie.tracking.database import TrackingError
+    from coterie.tracking.store import StoreError
+
+    known = (
+        UsageError,
+        MethodError,
+        UnknownTaskError,
+        TaskFileError,
+        RerankerError,
+        AdditiveReadoutError,
+        StoreError,
+        TrackingError,
+    )
+    try:
+        yield
+    except known as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,125 @@
+"""``coterie ls`` and ``coterie info``: what there is, in words."""
+
+from __future__ import annotations
+
+from coterie.benchmark.errors import UsageError, told_in_one_line
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+def print_list(what: str) -> None:
+    """Print the tasks, methods, suites or metrics as a table."""
+    with told_in_one_line():
+        columns, rows = _TABLES[what]()
+        table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+        for row in rows:
+            table.add_row(*(escape(cell) for cell in row))
+        Console().print(table)
+
+
+def print_info(name: str) -> None:
+    """Explain one name, whatever it is."""
+    from coterie.benchmark.metrics.registry import list_metrics
+    from coterie.benchmark.suites import SUITES
+    from coterie.methods.base import did_you_mean
+    from coterie.methods.registry import list_methods
+    from coterie.tasks.registry import list_tasks
+
+    with told_in_one_line():
+        console = Console(highlight=False)
+        if name in list_methods():
+            _method(console, name)
+        elif name in list_metrics():
+            _metric(console, name)
+        elif name in SUITES:
+            console.print(f"{name}: {SUITES[name]}", markup=False)
+        elif name in list_tasks() or name.endswith((".yaml", ".yml")):
+            _task(console, name)
+        else:
+            known = [*list_tasks(), *list_methods(), *SUITES, *list_metrics()]
+            raise UsageError(f"unknown name {name!r}{did_you_mean(name, known)}")
+
+
+def _tasks() -> tuple[list[str], list[list[str]]]:
+    from coterie.tasks.registry import get_task_spec, list_tasks
+
+    specs = [get_task_spec(name) for name in list_tasks()]
+    return ["task", "objective", "layer", "summary"], [[s.name, s.objective, str(s.layer), s.summary] for s in specs]
+
+
+def _methods() -> tuple[list[str], list[list[str]]]:
+    from coterie.methods.registry import list_methods
+
+    return ["method", "sees", "summary", "reference"], [
+        [name, ", ".join(sorted(cls.sees)) or "nothing", cls.summary(), cls.reference]
+        for name, cls in list_methods().items()
+    ]
+
+
+def _suites() -> tuple[list[str], list[list[str]]]:
+    from coterie.benchmark.suites import SUITES
+
+    return ["suite", "summary", "tasks", "methods", "seeds"], [
+        [name, s.summary, ", ".join(s.tasks), ", ".join(s.methods), str(s.seeds)] for name, s in SUITES.items()
+    ]
+
+
+def _metrics() -> tuple[list[str], list[list[str]]]:
+    from coterie.benchmark.metrics.registry import list_metrics
+
+    return ["metric", "unit", "better", "ranked on", "summary"], [
+        [name, m.unit, "higher" if m.higher_is_better else "lower", ", ".join(m.ranked_domains), m.summary]
+        for name, m in list_metrics().items()
+    ]
+
+
+_TABLES = {"tasks": _tasks, "methods": _methods, "suites": _suites, "metrics": _metrics}
+
+
+def _method(console: Console, name: str) -> None:
+    from inspect import cleandoc
+
+    from coterie.methods.registry import list_methods
+
+    cls = list_methods()[name]
+    console.print(f"{name}  (sees {', '.join(sorted(cls.sees)) or 'nothing'})\n{cls.reference}\n", markup=False)
+    console.print(cleandoc(cls.__doc__ or ""), markup=False)
+    console.print("\nParameters:")
+    for parameter, schema in cls.parameter_schema().items():
+        description = schema.get("description", "")
+        console.print(f"  {parameter} = {schema.get('default')}  {description}", markup=False)
+
+
+def _metric(console: Console, name: str) -> None:
+    from inspect import cleandoc
+
+    from coterie.benchmark.metrics.registry import list_metrics
+
+    metric = list_metrics()[name]
+    direction = "higher" if metric.higher_is_better else "lower"
+    console.print(
+        f"{name}  [{metric.unit}], {direction} is better, ranked on {', '.join(metric.ranked_domains)}", markup=False
+    )
+    console.print(cleandoc(metric.__doc__ or ""), markup=False)
+
+
+def _task(console: Console, name: str) -> None:
+    from coterie.tasks.registry import get_task_spec
+    from coterie.tasks.task import plan_task
+
+    spec = get_task_spec(name)
+    plan = plan_task(spec)
+    console.print(f"{spec.name}: {spec.summary}\n", markup=False)
+    console.print(
+        f"  reranker      {spec.reranker.base}" + (f" + {spec.reranker.adapter}" if spec.reranker.adapter else "")
+    )
+    console.print(
+        f"  site          MLP neurons of layer {spec.layer}, intervention {spec.intervention}, readout {spec.readout}"
+    )
+    console.print(f"  objective     {spec.objective}")
+    for split, rows in plan.pairs.items():
+        console.print(f"  {split:<13} {len({p.query_id for p in rows})} queries, {len(rows)} pairs")
+    console.print(f"  data revision {plan.dataset_revision[:16]}\n  fingerprint   {plan.fingerprint[:16]}")
+    for warning in plan.warnings:
+        console.print(f"  warning: {warning}", markup=False)

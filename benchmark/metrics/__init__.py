@@ -1,0 +1,1 @@
+"""The metrics of the protocol: one file a family, found by scanning."""

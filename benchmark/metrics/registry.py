@@ -1,0 +1,25 @@
+"""The table of metrics: every :class:`Metric` in this folder, found by scanning."""
+
+from __future__ import annotations
+
+import pkgutil
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from coterie.benchmark.metrics.base import Metric
+
+
+@cache
+def list_metrics() -> dict[str, type[Metric]]:
+    """Metrics by name, in order of name. Two of one name are refused."""
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        import_module(f"coterie.benchmark.metrics.{module.name}")
+    found: dict[str, type[Metric]] = {}
+    for metric in Metric.__subclasses__():
+        if metric.name in found:
+            raise ValueError(
+                f"metric {metric.name!r} stands twice: {found[metric.name].__module__} and {metric.__module__}"
+            )
+        found[metric.name] = metric
+    return dict(sorted(found.items()))

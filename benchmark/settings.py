@@ -1,0 +1,27 @@
+"""The protocol's version and constants. They are part of every cell's identity."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PROTOCOL = "coterie-1"
+
+
+class Settings(BaseModel):
+    """How much is evaluated. The defaults are those of the suite ``quick``.
+
+    The unit of cost is one ablation of the whole held-out set. A coalition costs one joint ablation, at most ``pairs``
+    pairs and ``leave_one_outs`` more; single effects, controls and the random pairs are shared by all methods.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_coalitions: int = Field(default=8, ge=1, description="evaluated coalitions: the first K that are eligible")
+    smallest: int = Field(default=2, ge=2, description="smallest eligible coalition")
+    largest_share: float = Field(default=1 / 8, gt=0, le=1, description="largest eligible coalition, as a share of n")
+    pairs: int = Field(default=6, ge=1, description="sampled pairs a coalition")
+    leave_one_outs: int = Field(default=4, ge=1, description="sampled leave-one-out ablations a coalition")
+    controls: int = Field(default=20, ge=20, description="size-matched random sets a coalition")
+    control_pairs: int = Field(default=100, ge=20, description="random pairs, the control of Pair for every size")
+    resamples: int = Field(default=2000, ge=200, description="bootstrap resamples of the queries")
+    seed: int = Field(default=0, description="seed of controls, sampled pairs and bootstrap; not the methods' seed")

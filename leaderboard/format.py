@@ -1,0 +1,49 @@
+"""Numbers as people read them: as many digits as the interval warrants, aligned, with their sign."""
+
+from __future__ import annotations
+
+from math import floor, log10
+from statistics import median
+
+from coterie.leaderboard.board import MetricBoard
+
+MISSING = "-"
+
+
+def decimals(metric: MetricBoard) -> int:
+    """Decimals that show two significant digits of the typical half-width of an interval (2 to 6; 3 without any)."""
+    halves = [(r.high - r.low) / 2 for r in metric.rows if r.low is not None and r.high is not None and r.high > r.low]
+    return min(6, max(2, 1 - floor(log10(median(halves))))) if halves else 3
+
+
+def signed(value: float | None, places: int) -> str:
+    """``+0.031``; zero has no sign."""
+    if value is None:
+        return MISSING
+    text = f"{value:+.{places}f}"
+    return text if float(text) else text[1:]
+
+
+def interval(low: float | None, high: float | None, places: int, *, sign: bool = True) -> str:
+    """``[+0.012, +0.049]``, or nothing where there is no interval."""
+    if low is None or high is None:
+        return ""
+    ends = (signed(low, places), signed(high, places)) if sign else (f"{low:.{places}f}", f"{high:.{places}f}")
+    return f"[{ends[0]}, {ends[1]}]"
+
+
+def count(value: float | None) -> str:
+    """``1,234``: a whole number with separators."""
+    return MISSING if value is None else f"{value:,.0f}"
+
+
+def seconds(value: float | None) -> str:
+    """``0.42``, ``12.3``, ``1,234``: seconds with about three digits, so that a column aligns."""
+    if value is None:
+        return MISSING
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def settings(values: dict[str, object]) -> str:
+    """``k 32, controls 20``."""
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())

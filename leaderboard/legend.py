@@ -1,0 +1,48 @@
+"""What the columns mean, once, for every rendering."""
+
+from __future__ import annotations
+
+from coterie.leaderboard.board import Board, MetricBoard, Row
+from coterie.leaderboard.statistics import LEVEL
+
+HEADLINE = "Which neurons of a reranker work together?"
+LEDE = (
+    "Each method proposes coalitions: groups of neurons that act together. They are scored by ablating them on queries "
+    "that the method has never seen, against random groups of the same sizes."
+)
+
+PERCENT = f"{LEVEL:.0%}".replace("%", " %")
+
+COLUMNS = (
+    ("Rank", "1 + the number of methods that are significantly better (paired bootstrap over queries, all pairs of a "
+     "table corrected by Holm's method, 5 %). Methods of equal rank could not be told apart from the best of them "
+     "or are beaten by equally many."),
+    ("Excess", "the method's value minus that of random coalitions of the same sizes, both averaged over queries and "
+     f"seeds; 0 is chance. In brackets its {PERCENT} bootstrap interval over queries."),
+    ("Value", "the same where a metric has no control: the method's value itself."),
+    ("Mean rank", f"over all tables that are ranked; in brackets its {PERCENT} bootstrap interval over tasks."),
+    ("Evaluations", "what the method spent to find its coalitions, mean over seeds; one is one pass over all pairs of "
+     "the discovery queries."),
+    ("Seconds", "the time the method took to find its coalitions, scoring not included; mean over seeds."),
+    ("Sees", "what the method is given beside the list of neurons."),
+)  # fmt: skip
+
+
+def value_heading(metric: MetricBoard) -> str:
+    """``Excess`` where the metric has a control, else ``Value``."""
+    return "Excess" if any(row.control_value is not None for row in metric.rows) else "Value"
+
+
+def direction(metric: MetricBoard) -> str:
+    return "higher is better" if metric.higher_is_better else "lower is better"
+
+
+def columns_of(board: Board) -> list[tuple[str, str]]:
+    """The explanations of the columns that this board has."""
+    headings = {value_heading(metric) for task in board.tasks for metric in task.metrics}
+    return [(name, text) for name, text in COLUMNS if name not in {"Excess", "Value"} - headings]
+
+
+def why_not(row: Row) -> str:
+    """Why a row has no rank."""
+    return row.reason or "not ranked"

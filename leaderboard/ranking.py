@@ -1,0 +1,164 @@
+"""One metric of one task: intervals, paired comparisons and ranks of its contestants."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+from statistics import median
+from typing import Self
+
+import numpy as np
+
+from coterie.leaderboard.board import Comparison, MetricBoard, Row
+from coterie.leaderboard.statistics import (
+    MINIMUM_QUERIES,
+    Array,
+    Resampled,
+    bootstrap_weights,
+    difference_sd,
+    holm,
+    minimum_detectable_difference,
+    ranks,
+    resample,
+)
+from coterie.tracking.record import Measure
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A row and, if it can be tested, its per-query arrays: numerator and denominator, each of shape ``(queries,)``."""
+
+    row: Row
+    arrays: tuple[Array, Array] | None = None
+
+    @classmethod
+    def averaged(cls, row: Row, measures: Sequence[Measure]) -> Self:
+        """The mean of the seeds, query by query; ``row`` holds the mean values. Without arrays: a value, no test."""
+        lengths = {len(measure.numerator) for measure in measures}
+        if len(lengths) > 1:
+            found = ", ".join(str(n) for n in sorted(lengths))
+            return cls(_unranked(row, f"seeds were measured on different numbers of queries ({found})"))
+        if lengths == {0}:
+            return cls(row.model_copy(update={"reason": "no values per query, so it cannot be compared"}))
+        numerator = np.mean([measure.numerator for measure in measures], axis=0)
+        denominator = np.mean([measure.denominator for measure in measures], axis=0)
+        if denominator.sum() == 0:
+            return cls(_unranked(row, "the denominator is zero"))
+        value = float(numerator.sum() / denominator.sum())
+        return cls(row.model_copy(update={"value": value}), (numerator, denominator))
+
+
+def rank_metric(template: Measure, contestants: Sequence[Contestant]) -> MetricBoard:
+    """Intervals for all contestants, ranks for those that were measured on the same queries.
+
+    All pairs of a table form one family for Holm's correction at 0.05.
+    """
+    sizes = Counter(len(c.arrays[0]) for c in contestants if c.arrays)
+    n_queries = max(sizes, key=lambda n: (sizes[n], n), default=0)
+    contestants = [_only_on(contestant, n_queries) for contestant in contestants]
+    sign = 1.0 if template.higher_is_better else -1.0
+    testable = [contestant for contestant in contestants if contestant.arrays]
+    rows, comparisons = _compare(testable, n_queries, sign)
+    rows += [contestant.row for contestant in contestants if not contestant.arrays]
+    return MetricBoard(
+        metric=template.metric,
+        domain=template.domain,
+        unit=template.unit,
+        meaning=template.meaning,
+        higher_is_better=template.higher_is_better,
+        n_queries=n_queries,
+        detectable_difference=_detectable(testable, n_queries),
+        note=None if any(row.rank for row in rows) else _why_unranked(rows),
+        rows=sorted(rows, key=lambda row: _order(row, sign)),
+        comparisons=comparisons,
+    )
+
+
+def _compare(contestants: Sequence[Contestant], n_queries: int, sign: float) -> tuple[list[Row], list[Comparison]]:
+    if not contestants:
+        return [], []
+    weights = _weights(n_queries)
+    resampled = [resample(*c.arrays, weights) for c in contestants if c.arrays]
+    rows = [_with_interval(c.row, r) for c, r in zip(contestants, resampled, strict=True)]
+    if any(r.draws is None for r in resampled):
+        return rows, []
+    comparisons = _comparisons([row.entry for row in rows], resampled)
+    separated = np.zeros((len(rows), len(rows)), dtype=bool)
+    for (i, j), comparison in zip(combinations(range(len(rows)), 2), comparisons, strict=True):
+        separated[i, j] = separated[j, i] = comparison.p_holm < ALPHA
+    found = ranks([sign * r.value for r in resampled], separated)
+    names = np.array([row.entry for row in rows])
+    ranked = []
+    for i, row in enumerate(rows):
+        ties = [str(name) for j, name in enumerate(names) if j != i and not separated[i, j]]
+        ranked.append(row.model_copy(update={"rank": found[i], "tied_with": ties}))
+    return ranked, comparisons
+
+
+def _comparisons(names: Sequence[str], resampled: Sequence[Resampled]) -> list[Comparison]:
+    """All pairs, in the order of ``itertools.combinations``. Every contestant has draws."""
+    pairs = list(combinations(range(len(names)), 2))
+    differences = [resampled[i].minus(resampled[j]) for i, j in pairs]
+    adjusted = holm([d.p for d in differences if d.p is not None])
+    return [
+        Comparison(
+            first=names[i], second=names[j], difference=d.value, low=d.low, high=d.high, p=d.p, p_holm=corrected
+        )
+        for (i, j), d, corrected in zip(pairs, differences, adjusted, strict=True)
+        if d.low is not None and d.high is not None and d.p is not None
+    ]
+
+
+def _with_interval(row: Row, resampled: Resampled) -> Row:
+    interval = resampled.interval()
+    return row.model_copy(update={"low": interval.low, "high": interval.high, "reason": interval.reason})
+
+
+def _only_on(contestant: Contestant, n_queries: int) -> Contestant:
+    """A contestant that was measured on other queries than most keeps its value but cannot be compared."""
+    if contestant.arrays is None or len(contestant.arrays[0]) == n_queries:
+        return contestant
+    found = len(contestant.arrays[0])
+    reason = f"measured on {found} queries, the others on {n_queries}: cannot be compared"
+    return Contestant(contestant.row.model_copy(update={"reason": reason}))
+
+
+def _detectable(contestants: Sequence[Contestant], n_queries: int) -> float | None:
+    """For the median pair. Entries that are equal query by query (sd 0) say nothing about the queries."""
+    arrays = [contestant.arrays for contestant in contestants if contestant.arrays]
+    deviations = [sd for one, two in combinations(arrays, 2) if n_queries > 1 and (sd := difference_sd(one, two)) > 0]
+    if not deviations or n_queries < MINIMUM_QUERIES:
+        return None
+    return minimum_detectable_difference(median(deviations), n_queries)
+
+
+def _why_unranked(rows: Sequence[Row]) -> str:
+    measured = [row for row in rows if row.value is not None]
+    if not measured:
+        return "Nothing is ranked: no entry has a result."
+    return f"Nothing is ranked: {measured[0].reason}."
+
+
+def _order(row: Row, sign: float) -> tuple[float, float, str]:
+    """By rank, then value, then name; rows without them last."""
+    infinity = float("inf")
+    return (
+        infinity if row.rank is None else row.rank,
+        infinity if row.value is None else -sign * row.value,
+        row.entry,
+    )
+
+
+def _unranked(row: Row, reason: str) -> Row:
+    nothing = {"value": None, "method_value": None, "control_value": None}
+    return row.model_copy(update={**nothing, "reason": reason})
+
+
+@lru_cache(maxsize=8)
+def _weights(n_queries: int) -> Array:
+    return bootstrap_weights(n_queries)

@@ -1,0 +1,73 @@
+"""k-means on the write vectors: the structural baseline of Hedonic Neurons."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from coterie.methods.arrays import matrix, unit_rows
+from coterie.methods.base import Method
+from coterie.methods.coalitions import Coalitions
+from coterie.tasks.game import Capability
+from pydantic import Field
+
+if TYPE_CHECKING:
+    from coterie.tasks.game import Game
+    from jaxtyping import Float
+
+_MEAN_SIZE = 11  # neurons a cluster, where n_clusters is not given
+
+
+@dataclass(frozen=True)
+class KMeansWeights(Method):
+    """Spherical k-means on what the neurons write: clusters of similar columns of the down projection.
+
+    Minimises the sum over clusters C of ``sum_{i in C} |v_i - c|^2``, ``v_i = u_i / |u_i|`` the unit write vectors
+    (players x d_model), ``c`` the centroid. Clusters are ordered by tightness, the mean cosine over pairs of members;
+    singletons last. Neurons that write nothing have no direction: they are left out and counted in the notes.
+    Sees weights only and costs no evaluation.
+
+    Reference: the k-means baseline of Chowdhury, Nijasure, Zick, Allan (2026).
+
+    Deviations from the paper: centroids are means of unit vectors and are not scaled back to the sphere (Lloyd's
+    algorithm of scikit-learn on unit vectors); the number of clusters is one for every 11 neurons.
+    """
+
+    name = "kmeans-weights"
+    sees = frozenset({Capability.WEIGHTS})
+    reference = "Chowdhury, Nijasure, Zick, Allan (2026), Hedonic Neurons, arXiv 2509.23684 (baseline)"
+
+    n_clusters: Annotated[int | None, Field(ge=1, description="clusters; null: one for every 11 neurons")] = None
+    restarts: Annotated[int, Field(ge=1, description="runs from different starts, the best is kept")] = 4
+
+    def discover(self, game: Game, budget: int, rng: np.random.Generator) -> Coalitions:
+        """See the class. Raises ``ValueError`` where no neuron writes anything or a weight is not finite."""
+        vectors, live = unit_rows(matrix("write vectors", game.write_vectors()))
+        players = np.flatnonzero(live)
+        if not len(players):
+            raise ValueError(
+                "write vectors: expected at least one that is not zero, got none; fix: take a layer that writes something"
+            )
+        wanted = max(1, round(len(players) / _MEAN_SIZE)) if self.n_clusters is None else self.n_clusters
+        label = self._cluster(vectors[players], min(wanted, len(players)), int(rng.integers(2**31)))
+        clusters = [players[label == number] for number in np.unique(label)]
+        clusters.sort(key=lambda members: (len(members) == 1, -_tightness(vectors[members])))
+        return Coalitions.of(game.n_players, clusters, dead_units=game.n_players - len(players))
+
+    def _cluster(self, vectors: Float[np.ndarray, "live d_model"], count: int, seed: int) -> Float[np.ndarray, " live"]:
+        from sklearn.cluster import KMeans  # a second to import: only where it runs
+        from sklearn.exceptions import ConvergenceWarning
+
+        with warnings.catch_warnings():
+            # Neurons with the same direction can leave fewer distinct points than clusters; fewer clusters come out.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return KMeans(count, n_init=self.restarts, random_state=seed).fit(vectors).labels_
+
+
+def _tightness(vectors: Float[np.ndarray, "members d_model"]) -> float:
+    """Mean cosine over pairs of unit vectors: (|sum|^2 - m) / (m (m - 1))."""
+    m = len(vectors)
+    total = vectors.sum(axis=0, dtype=np.float64)
+    return float((total @ total - m) / max(m * (m - 1), 1))

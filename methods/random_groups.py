@@ -1,0 +1,49 @@
+"""Random groups: what any method must beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from coterie.methods.base import Method
+from coterie.methods.coalitions import Coalitions
+from pydantic import Field
+
+if TYPE_CHECKING:
+    from coterie.tasks.game import Game
+
+
+@dataclass(frozen=True)
+class RandomGroups(Method):
+    """Disjoint groups of random players, sizes log-uniform from `min_size` to an eighth of the players.
+
+    ``size = floor(exp(U))``, U uniform on ``[log min_size, log(max_size + 1))``: every doubling of the size is equally
+    likely. Groups are filled from one random order of the players until the next one does not fit, or there are
+    `n_coalitions`. Looks at nothing and costs no evaluation. Too few players for one group give no group.
+
+    Deviations from the paper: no paper to deviate from.
+    """
+
+    name = "random"
+    sees = frozenset()
+    reference = "coterie: the null model that every method is compared with"
+
+    min_size: Annotated[int, Field(ge=1, description="least size of a group")] = 2
+    max_size: Annotated[int | None, Field(ge=1, description="largest size of a group; null: players / 8")] = None
+    n_coalitions: Annotated[int | None, Field(ge=1, description="at most so many groups; null: as many as fit")] = None
+
+    def discover(self, game: Game, budget: int, rng: np.random.Generator) -> Coalitions:
+        """See the class. Raises ``ValueError`` where `max_size` is below `min_size`."""
+        n = game.n_players
+        largest = max(self.min_size, n // 8) if self.max_size is None else self.max_size
+        if largest < self.min_size:
+            raise ValueError(
+                f"random: expected max_size >= min_size = {self.min_size}, got {largest}; fix: a larger one"
+            )
+        # No more than n / min_size groups fit, so that many sizes are enough.
+        sizes = np.exp(rng.uniform(np.log(self.min_size), np.log(largest + 1), n // self.min_size)).astype(int)
+        ends = np.cumsum(np.clip(sizes, self.min_size, largest))
+        ends = ends[ends <= n][: self.n_coalitions]
+        groups = np.split(rng.permutation(n), ends)[:-1]  # the last part is what was left over
+        return Coalitions.of(n, groups, size_law=f"log-uniform in {self.min_size}..{largest}")

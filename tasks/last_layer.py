@@ -1,0 +1,161 @@
+"""The last layer of a Llama-like model at the last token only, and its low-rank form under ablations right before it.
+
+With x_t = g * h_t / r_t the normed input (gain g, root mean square r_t), the last layer needs keys and values of all
+tokens, but the query, output projection and MLP of the last token alone. If the ablated layer is the one before, then
+h_t(A) = h_t - sum_{j in A} z_jt w_j, and with K0, V0, K_j, V_j the projections of g * h_t and g * w_j,
+
+    logit_t(A) = q(A) . [K0_t - sum_j z_jt R_t K_j] / r_t(A)            (R_t: rotary position t)
+    value(A)   = sum_t p_t / r_t(A) V0_t - sum_j [sum_t p_t / r_t(A) z_jt] V_j
+    d r_t(A)^2 = |h_t|^2 - 2 sum_j z_jt w_j.h_t + sum_{i,j} z_it z_jt w_i.w_j     (+ d eps)
+
+so no array of tokens x d_model is made for a mask: the cost is tokens x |A| x heads. It pays while |A| x heads is below
+the width of the keys; for larger sets :func:`last_token_output` on the dense residual stream is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Rotary = tuple[Tensor, Tensor]  # cosines and sines, [1 or rows, T, head size]
+
+
+def last_token_output(layer: Any, hidden: Tensor, last: Tensor, rotary: Rotary) -> Tensor:
+    """The layer's output [rows, d_model] at each row's last token, from its input [rows, T, d_model]."""
+    attention, rows = layer.self_attn, torch.arange(len(hidden), device=hidden.device)
+    split = (*hidden.shape[:2], -1, attention.head_dim)
+    normed = layer.input_layernorm(hidden)
+    keys = _rotate(attention.k_proj(normed).view(split).transpose(1, 2), rotary[0][:, None], rotary[1][:, None])
+    values = attention.v_proj(normed).view(split).transpose(1, 2)
+    cos, sin = _at(rotary, last)
+    query = _rotate(attention.q_proj(normed[rows, last]).view(len(hidden), -1, attention.head_dim), cos, sin)
+    visible = torch.arange(hidden.shape[1], device=hidden.device)[None] <= last[:, None]
+    mixed = F.scaled_dot_product_attention(
+        query[:, :, None], keys, values, attn_mask=visible[:, None, None], scale=attention.scaling, enable_gqa=True
+    )
+    return _finish(layer, hidden[rows, last], mixed.flatten(1))
+
+
+@final
+class LowRankLastLayer:
+    """The last layer over fixed pairs (B of them, T tokens), for ablations of rows of (z, w) in its input.
+
+    ``residual`` [B, T, d_model] is the unablated input, ``z`` [rows, B * T] and ``w`` [rows, d_model] what can be
+    taken from it. Holds ``2 B T`` key widths and one more array of the size of ``z``.
+    """
+
+    def __init__(self, layer: Any, residual: Tensor, last: Tensor, z: Tensor, w: Tensor, rotary: Rotary) -> None:
+        self._layer, self._last, self._w = layer, last, w
+        self._pairs, self._tokens, self._width = residual.shape
+        self._z = z.view(-1, self._pairs, self._tokens)
+        attention, gain = layer.self_attn, layer.input_layernorm.weight
+        self._size = attention.head_dim
+        self._cos, self._sin = (
+            rotary[0][0],
+            rotary[1][0],
+        )  # positions count from 0 in every row: padding is on the right
+        key, value = attention.k_proj.weight * gain, attention.v_proj.weight * gain
+        self._kv_heads = len(key) // self._size
+        split = (self._pairs, self._tokens, self._kv_heads, self._size)
+        keys = _rotate((residual @ key.T).view(split), self._cos[:, None], self._sin[:, None])
+        self._keys = keys.permute(0, 2, 3, 1).flatten(0, 1).contiguous()  # [B * kv heads, head size, T]
+        self._values = (residual @ value.T).view(split).transpose(1, 2).flatten(0, 1).contiguous()  # [.., T, head size]
+        self._w_keys = (w @ key.T).view(-1, self._kv_heads, self._size)
+        self._w_values = (w @ value.T).view(-1, self._kv_heads, self._size)
+        self._square = residual.square().sum(-1)
+        self._cross = (z * (w @ residual.flatten(0, 1).T)).view_as(self._z)
+        self._at_last = torch.arange(self._pairs, device=last.device), last
+        self._hidden = residual[self._at_last]
+        self._future = torch.arange(self._tokens, device=last.device)[None] > last[:, None]
+
+    @staticmethod
+    def fits(layer: Any) -> bool:
+        """Whether the layer's norm and projections are what the formulas assume: RMSNorm, no biases on keys and values."""
+        attention, norm = layer.self_attn, layer.input_layernorm
+        plain = attention.k_proj.bias is None and attention.v_proj.bias is None
+        return plain and type(norm).__name__.endswith("RMSNorm") and norm.weight.ndim == 1
+
+    def pays(self, n_rows: int) -> bool:
+        """Whether a set of this many rows is cheaper here than on the dense residual stream."""
+        return n_rows * self._layer.self_attn.config.num_attention_heads <= self._width
+
+    def outputs(self, groups: Sequence[Tensor]) -> Tensor:
+        """The layer's output [m, B, d_model] at the last token with each group of rows taken from its input."""
+        attention = self._layer.self_attn
+        gathered = [self._z[group] for group in groups]  # [|A|, B, T] each
+        hidden = torch.stack(
+            [self._hidden - z[:, *self._at_last].T @ self._w[group] for z, group in zip(gathered, groups, strict=True)]
+        )
+        query = attention.q_proj(self._layer.input_layernorm(hidden)).view(len(groups), self._pairs, -1, self._size)
+        query = _rotate(query, self._cos[self._last][:, None], self._sin[self._last][:, None])
+        logits, inverse = self._grouped(query, self._keys), []
+        for logit, one, z, group in zip(logits, query, gathered, groups, strict=True):
+            logit -= self._lost_logits(one, z, group)
+            inverse.append(self._inverse_rms(z, group))
+        scale = torch.stack(inverse)[:, :, None]
+        logits = (logits * scale * attention.scaling).masked_fill_(self._future[:, None], -torch.inf)
+        weights = torch.softmax(logits, -1) * scale  # [m, B, heads, T]
+        mixed = self._grouped(weights, self._values)
+        for out, weight, z, group in zip(mixed, weights, gathered, groups, strict=True):
+            out -= self._lost_values(weight, z, group)
+        return _finish(self._layer, hidden, mixed.flatten(2))
+
+    def _grouped(self, left: Tensor, right: Tensor) -> Tensor:
+        """Queries times keys, or weights times values, of all masks at once: [m, B, heads, inner] to [m, B, heads, outer].
+
+        ``right`` is [B * kv heads, inner, outer]; heads that share keys and values go together.
+        """
+        m, pairs, heads, inner = left.shape
+        shared = left.view(m, pairs, self._kv_heads, heads // self._kv_heads, inner)
+        rows = shared.permute(1, 2, 0, 3, 4).reshape(pairs * self._kv_heads, -1, inner)
+        product = torch.bmm(rows, right).view(pairs, self._kv_heads, m, heads // self._kv_heads, -1)
+        return product.permute(2, 0, 1, 3, 4).reshape(m, pairs, heads, -1)
+
+    def _lost_logits(self, query: Tensor, z: Tensor, group: Tensor) -> Tensor:
+        """sum_j z_jt q . R_t K_j for one mask: [B, heads, T] from queries [B, heads, size]."""
+        rotated = _rotate(
+            self._w_keys[group], self._cos[:, None, None], self._sin[:, None, None]
+        )  # [T, |A|, kv heads, size]
+        by_token = z.permute(1, 2, 0)[:, None]  # [B, 1, T, |A|]
+        lost = []
+        for head, one in enumerate(query.unflatten(1, (self._kv_heads, -1)).unbind(1)):  # [B, sharing heads, size]
+            products = one @ rotated[:, :, head].flatten(0, 1).T
+            lost.append(products.view(*one.shape[:2], self._tokens, -1).mul_(by_token).sum(-1))
+        return torch.cat(lost, 1)
+
+    def _lost_values(self, weights: Tensor, z: Tensor, group: Tensor) -> Tensor:
+        """sum_j [sum_t p_t / r_t z_jt] V_j for one mask: [B, heads, size] from weights [B, heads, T]."""
+        collected = torch.bmm(weights, z.permute(1, 2, 0)).unflatten(1, (self._kv_heads, -1))
+        return torch.einsum("bghj,jgd->bghd", collected, self._w_values[group]).flatten(1, 2)
+
+    def _inverse_rms(self, z: Tensor, group: Tensor) -> Tensor:
+        """1 / r_t(A) [B, T]."""
+        flat, w = z.flatten(1), self._w[group]
+        lost = 2 * self._cross[group].sum(0) - ((w @ w.T @ flat) * flat).sum(0).view_as(self._square)
+        norm = self._layer.input_layernorm
+        epsilon = norm.eps if hasattr(norm, "eps") else norm.variance_epsilon
+        return torch.rsqrt((self._square - lost).clamp_min(0) / self._width + epsilon)
+
+
+def _finish(layer: Any, stream: Tensor, mixed: Tensor) -> Tensor:
+    """From the attention's mixed values to the layer's output, at the last token only."""
+    stream = stream + layer.self_attn.o_proj(mixed)
+    output: Tensor = stream + layer.mlp(layer.post_attention_layernorm(stream))
+    return output
+
+
+def _at(rotary: Rotary, positions: Tensor) -> Rotary:
+    """The rotary tables [rows, 1, head size] at one position a row."""
+    cos, sin = (table.expand(len(positions), -1, -1) for table in rotary)
+    rows = torch.arange(len(positions), device=positions.device)
+    return cos[rows, positions][:, None], sin[rows, positions][:, None]
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary position embedding in the half-split layout of the Llama family."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin

@@ -1,0 +1,55 @@
+"""Tiny games for tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from coterie.tasks.game import Capability, Game, Meter, Pooling
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+    from torch import Tensor
+
+
+class SyntheticGame(Game):
+    """A random one-hidden-layer network: its hidden units are the players, its readout is not linear in them.
+
+    ``s(x; A) = w . tanh(sum over i not in A of a_i(x) u_i)``, ``a = relu(x V)``. Rows of the activations are the pairs,
+    whatever the pooling. Give `activations`, `write_vectors` or `capabilities` to make a game that is hard to answer;
+    without `copies` a method gets the game's own tensors.
+    """
+
+    def __init__(
+        self,
+        n_players: int = 24,
+        n_outputs: int = 30,
+        d_model: int = 6,
+        seed: int = 0,
+        activations: Float[Tensor, "outputs players"] | None = None,
+        write_vectors: Float[Tensor, "players d_model"] | None = None,
+        capabilities: frozenset[Capability] = frozenset(Capability),
+        copies: bool = True,
+    ) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        inputs = torch.randn(n_outputs, d_model, generator=generator)
+        hidden = torch.randn(d_model, n_players, generator=generator)
+        out = torch.randn(n_players, d_model, generator=generator) / d_model
+        self._hidden = torch.relu(inputs @ hidden) if activations is None else activations
+        self._out = out if write_vectors is None else write_vectors
+        self._head = torch.randn(d_model, generator=generator)
+        self._copies = copies
+        self.n_players = n_players
+        self.n_outputs = n_outputs
+        self.capabilities = capabilities
+        self.meter = Meter()
+
+    def _ablate(self, masks: Bool[Tensor, "m players"]) -> Float[Tensor, "m outputs"]:
+        kept = self._hidden * ~masks[:, None, :]
+        return torch.tanh(kept @ self._out) @ self._head
+
+    def _activations(self, pooling: Pooling) -> Float[Tensor, "rows players"]:
+        return self._hidden.clone() if self._copies else self._hidden
+
+    def _write_vectors(self) -> Float[Tensor, "players d_model"]:
+        return self._out.clone() if self._copies else self._out

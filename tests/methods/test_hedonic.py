@@ -1,0 +1,104 @@
+"""Choice sets, utilities and the exact algorithm against textbook loops."""
+
+from __future__ import annotations
+
+from itertools import chain, combinations
+
+import numpy as np
+import pytest
+from coterie.methods import hedonic
+from coterie.methods.hedonic import NOBODY, Preferences, by_strength, sink_components, standing, top_cover, views
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.methods import naive
+
+
+def partition(rounds: list[list[np.ndarray]]) -> set[frozenset[int]]:
+    return {frozenset(group.tolist()) for group in chain.from_iterable(rounds)}
+
+
+def exact(phi: np.ndarray, left: set[int], k: int) -> naive.Wanted:
+    return {i: set(naive.choice_set(phi, i, left, k)) for i in left}
+
+
+@pytest.mark.parametrize("look", [hedonic._choice_by_gathering, hedonic._choice_by_scanning])
+@given(phi=naive.affinities(), k=st.integers(1, 4), seed=st.integers(0, 1000))
+def test_both_ways_to_look_up_choice_sets_are_the_definition(look, phi: np.ndarray, k: int, seed: int) -> None:  # type: ignore[no-untyped-def]
+    masks = np.random.default_rng(seed).random((5, len(phi))) < 0.6
+    preferences = Preferences.of(phi)
+    coalition, player = np.nonzero(masks)
+    if not len(player):
+        return
+    for c, i, ranks in zip(coalition, player, look(preferences, masks, coalition, player, k), strict=True):
+        friends = tuple(preferences.order[i, rank] for rank in ranks if rank != NOBODY)
+        assert friends == naive.choice_set(phi, i, np.flatnonzero(masks[c]), k)
+
+
+@given(phi=naive.affinities(), k=st.integers(1, 3), seed=st.integers(0, 1000))
+def test_views_cover_every_member_of_every_coalition_once(phi: np.ndarray, k: int, seed: int) -> None:
+    masks = np.random.default_rng(seed).random((6, len(phi))) < 0.5
+    asked = np.random.default_rng(seed).random(len(phi)) < 0.7
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hedonic, "BLOCK", 2 * len(phi))  # two coalitions a block
+        blocks = list(views(Preferences.of(phi), masks, k, of=asked))
+    offset, pairs = 0, []
+    for seen in blocks:
+        for c, i, value in zip(seen.coalition, seen.player, seen.utility, strict=True):
+            pairs.append((c + offset, i))
+            assert value == pytest.approx(naive.utility(phi, i, np.flatnonzero(seen.masks[c]), k), abs=1e-12)
+        offset += len(seen.masks)
+    assert pairs == [(c, i) for c, i in np.argwhere(masks) if asked[i]]
+
+
+@given(phi=naive.affinities(), k=st.integers(1, 4))
+def test_top_cover_equals_removing_the_smallest_closed_set_one_at_a_time(phi: np.ndarray, k: int) -> None:
+    reference = naive.peel_smallest(len(phi), lambda left: exact(phi, left, k))
+    assert partition(top_cover(Preferences.of(phi), k)) == reference
+
+
+@given(phi=naive.affinities(most=7), k=st.integers(1, 3))
+def test_no_coalition_at_all_blocks_the_exact_partition(phi: np.ndarray, k: int) -> None:
+    own = {i: group for group in partition(top_cover(Preferences.of(phi), k)) for i in group}
+    for size in range(1, len(phi) + 1):
+        for coalition in combinations(range(len(phi)), size):
+            assert not all(naive.prefers(phi, i, coalition, own[i], k) for i in coalition)
+
+
+@given(phi=naive.affinities(symmetric=True))
+def test_one_friend_makes_pairs_where_affinities_are_symmetric_and_distinct(phi: np.ndarray) -> None:
+    if len(np.unique(phi)) <= len(phi) * (len(phi) - 1) // 2:  # ties
+        return
+    assert max(len(group) for group in partition(top_cover(Preferences.of(phi), 1))) <= 2
+
+
+def test_nobody_to_gain_from_is_nobody_to_join() -> None:
+    assert partition(top_cover(Preferences.of(np.zeros((4, 4), np.float32)), 2)) == {frozenset({i}) for i in range(4)}
+    assert partition(top_cover(Preferences.of(np.zeros((1, 1), np.float32)), 2)) == {frozenset({0})}
+
+
+def test_preferences_break_ties_by_index_and_put_oneself_last() -> None:
+    phi = np.array([[0, 1, 2, 1], [-1, 0, -1, -2], [0, 0, 0, 0], [5, 5, 4, 0]], np.float32)
+    preferences = Preferences.of(phi)
+    assert preferences.order.tolist() == [[2, 1, 3, 0], [0, 2, 3, 1], [0, 1, 3, 2], [0, 1, 2, 3]]
+    assert all(preferences.rank[i, preferences.order[i, r]] == r for i in range(4) for r in range(4))
+
+
+def test_sink_components_are_closed_and_strong() -> None:
+    edges = np.zeros((7, 7), dtype=bool)
+    for source, target in [(0, 1), (1, 0), (2, 0), (3, 4), (4, 5), (5, 3), (2, 3), (5, 5)]:
+        edges[source, target] = True
+    assert [sink.tolist() for sink in sink_components(edges)] == [[0, 1], [3, 4, 5], [6]]
+
+
+def test_standing_and_strength_of_groups() -> None:
+    phi = np.array([[0, 4, 0, 0, 0], [2, 0, 0, 0, 0], [0, 0, 0, 5, 1], [0, 0, 5, 0, 3], [0, 0, 1, 3, 0]], np.float32)
+    preferences = Preferences.of(phi)
+    groups = [np.array([0, 1]), np.array([2, 3, 4])]
+    utility, choice, size = standing(preferences, groups, 1)
+    assert utility.tolist() == [4, 2, 5, 5, 3]
+    assert choice.tolist() == [[0]] * 5
+    assert size.tolist() == [2, 2, 3, 3, 3]
+    ordered = by_strength(preferences, [np.array([4]), *groups[:1], np.array([2, 3])], 1)
+    assert [group.tolist() for group in ordered] == [[2, 3], [0, 1], [4]]
+    assert standing(preferences, ordered, 1)[0][4] == 0

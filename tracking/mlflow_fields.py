@@ -1,0 +1,136 @@
+"""A record as MLflow's parameters, metrics, tags and dataset: plain values, within MLflow's limits, without MLflow."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from coterie.tracking.record import Record, flat_parameters
+
+PARAMETER_CHARACTERS = 6000  # MLflow cuts longer values without a word
+KEY_CHARACTERS = 250
+TAG_CHARACTERS = 2000  # MLflow takes 8,000; nobody reads them in a list of tags, and the record has the whole text
+DATASET_DIGEST_CHARACTERS = 36
+IN_RECORD_ONLY = "see record.json: {} characters are more than MLflow keeps"
+
+IDENTITY_TAG = "coterie.identity"
+STATUS_TAG = "coterie.status"
+KIND_TAG = "coterie.kind"
+PROCESS_TAG = "coterie.process"
+
+_KEY = re.compile(r"[A-Za-z0-9_]([/\w.\- ]*[\w\-])?", re.ASCII)
+
+RUN_STATUS = {"ok": "FINISHED", "skipped": "FINISHED", "failed": "FAILED", "timeout": "FAILED"}
+
+
+@dataclass(frozen=True)
+class DatasetFields:
+    """One MLflow dataset: the task's data, named by what would change if the data changed."""
+
+    name: str
+    digest: str
+    source: str
+    profile: str
+
+
+def usable_key(name: str) -> bool:
+    """Whether MLflow takes ``name`` as a parameter or metric name on every system (it becomes a path there)."""
+    return len(name) <= KEY_CHARACTERS and bool(_KEY.fullmatch(name)) and not re.search(r"//|(^|/)\.\.?(/|$)", name)
+
+
+def parameters(record: Record) -> dict[str, str]:
+    """Parameters by name. A value too long for MLflow is replaced by a pointer to the artifact; a name that MLflow
+    refuses is left out (``left_out`` names it); the record, which travels along as an artifact, has them all."""
+    return plain_parameters(flat_parameters(record))
+
+
+def plain_parameters(values: dict[str, Any]) -> dict[str, str]:
+    """The same for any values: text as it is, everything else as JSON."""
+    texts = {name: _text(value) for name, value in values.items() if usable_key(name)}
+    return {
+        name: text if len(text) <= PARAMETER_CHARACTERS else IN_RECORD_ONLY.format(f"{len(text):,}")
+        for name, text in texts.items()
+    }
+
+
+def left_out(record: Record) -> list[str]:
+    """The names in the record that MLflow refuses."""
+    names = [*flat_parameters(record), *_all_metrics(record)]
+    return [name for name in names if not usable_key(name)]
+
+
+def metrics(record: Record) -> dict[str, float]:
+    """Every measured number: ``<metric>/<domain>`` with ``_low`` and ``_high`` (95 %), and what the cell cost."""
+    return {name: value for name, value in _all_metrics(record).items() if usable_key(name)}
+
+
+def _all_metrics(record: Record) -> dict[str, float]:
+    found: dict[str, float | None] = {}
+    for measure in record.scores:
+        found[measure.key] = measure.value
+        found[f"{measure.key}_low"] = measure.low
+        found[f"{measure.key}_high"] = measure.high
+    if record.cost is not None:
+        found |= {f"cost/evaluations_{kind}": float(n) for kind, n in record.cost.evaluations.items()}
+        found["cost/evaluations"] = float(sum(record.cost.evaluations.values()))
+        found["cost/discovery_seconds"] = record.cost.discovery_seconds
+        found["cost/scoring_seconds"] = record.cost.scoring_seconds
+        found["cost/peak_memory_bytes"] = float(record.cost.peak_memory_bytes)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def tags(record: Record) -> dict[str, str]:
+    """What runs are found by. The first three are what MLflow's own pages show as source and version."""
+    identity, environment = record.identity, record.environment
+    found = {
+        "mlflow.source.name": "coterie",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": environment.git_hash,
+        KIND_TAG: "cell",
+        IDENTITY_TAG: record.identity_digest,
+        STATUS_TAG: record.status,
+        "coterie.reason": record.reason,
+        "coterie.version": environment.coterie_version,
+        "coterie.git_hash": environment.git_hash,
+        "coterie.protocol": identity.protocol,
+        "coterie.task_fingerprint": identity.task_fingerprint,
+        "coterie.dataset_revision": record.task.dataset_revision,
+        "coterie.method_code_hash": identity.code_hash,
+        "coterie.device": environment.device,
+        "coterie.date": record.date,
+        "coterie.left_out": ", ".join(left_out(record)),
+    }
+    return {name: _cut(value, TAG_CHARACTERS) for name, value in found.items() if value}
+
+
+def dataset(record: Record) -> DatasetFields:
+    """The task's data: collection revision and task fingerprint."""
+    source = {"dataset_revision": record.task.dataset_revision, "task_fingerprint": record.identity.task_fingerprint}
+    return DatasetFields(
+        name=record.task_name,
+        digest=record.identity.task_fingerprint[:DATASET_DIGEST_CHARACTERS],
+        source=json.dumps(source),
+        profile=json.dumps({"queries": record.task.queries}),
+    )
+
+
+def run_name(record: Record) -> str:
+    """``<method> on <task>, seed <n>``."""
+    return _cut(f"{record.method.selector} on {record.task_name}, seed {record.seed}", KEY_CHARACTERS)
+
+
+def times(record: Record) -> tuple[int, int]:
+    """Start and end in milliseconds since 1970: the record was made at the end, its cost says how long it took."""
+    end = round(record.when.timestamp() * 1000)
+    seconds = record.cost.discovery_seconds + record.cost.scoring_seconds if record.cost else 0.0
+    return end - round(seconds * 1000), end
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _cut(text: str, characters: int) -> str:
+    return text if len(text) <= characters else text[: characters - 1] + "…"
