@@ -9,6 +9,7 @@ from functools import cached_property
 from itertools import combinations
 
 import numpy as np
+
 from coterie.benchmark.settings import Settings
 from coterie.methods.coalitions import Coalitions
 from coterie.tasks.ndcg import NDCG

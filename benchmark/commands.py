@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from coterie.benchmark.errors import UsageError, told_in_one_line
 from rich.console import Console
+
+from coterie.benchmark.errors import UsageError, told_in_one_line
 
 if TYPE_CHECKING:
     from coterie.benchmark.runner import Grid, Overwrite
@@ -161,7 +162,7 @@ def leaderboard_command(output_folder: Path) -> int:
     from coterie.tracking.store import RecordStore
 
     with told_in_one_line():
-        scan = RecordStore(output_folder).all()
+        scan = RecordStore(output_folder).scan()
         for unreadable in scan.unreadable:
             print(f"left out: {unreadable}", file=sys.stderr)
         if not scan.records:

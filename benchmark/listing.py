@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from coterie.benchmark.errors import UsageError, told_in_one_line
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from coterie.benchmark.errors import UsageError, told_in_one_line
 
 
 def print_list(what: str) -> None:

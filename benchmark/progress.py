@@ -6,10 +6,11 @@ import time
 from types import TracebackType
 from typing import Self
 
-from coterie.tracking.record import Record
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from coterie.tracking.record import Record
 
 _MARKS = {
     "ok": "[green]ok[/]",

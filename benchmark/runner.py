@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
+
 from coterie.benchmark.environment import environment, peak_memory_bytes, reset_peak_memory
 from coterie.benchmark.settings import PROTOCOL, Settings
 from coterie.methods.base import Method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from coterie.benchmark.bench import Bench
 from coterie.benchmark.metrics.base import Contribution, Metric
 from coterie.benchmark.metrics.registry import list_metrics

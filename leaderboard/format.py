@@ -47,3 +47,9 @@ def seconds(value: float | None) -> str:
 def settings(values: dict[str, object]) -> str:
     """``k 32, controls 20``."""
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
+
+
+def sentence(text: str) -> str:
+    """The text with a capital, unless its first word is a name of its own, like nDCG@10."""
+    first = text.split(" ", 1)[0]
+    return text[:1].upper() + text[1:] if first.islower() else text

@@ -14,18 +14,29 @@ LEDE = (
 PERCENT = f"{LEVEL:.0%}".replace("%", " %")
 
 COLUMNS = (
-    ("Rank", "1 + the number of methods that are significantly better (paired bootstrap over queries, all pairs of a "
-     "table corrected by Holm's method, 5 %). Methods of equal rank could not be told apart from the best of them "
-     "or are beaten by equally many."),
-    ("Excess", "the method's value minus that of random coalitions of the same sizes, both averaged over queries and "
-     f"seeds; 0 is chance. In brackets its {PERCENT} bootstrap interval over queries."),
-    ("Value", "the same where a metric has no control: the method's value itself."),
-    ("Mean rank", f"over all tables that are ranked; in brackets its {PERCENT} bootstrap interval over tasks."),
-    ("Evaluations", "what the method spent to find its coalitions, mean over seeds; one is one pass over all pairs of "
-     "the discovery queries."),
-    ("Seconds", "the time the method took to find its coalitions, scoring not included; mean over seeds."),
-    ("Sees", "what the method is given beside the list of neurons."),
-)  # fmt: skip
+    (
+        "Rank",
+        "1 + the number of methods that are significantly better (paired bootstrap over queries; all pairs of a table "
+        "corrected by Holm's method at 5 %). Rank 1: no method is demonstrably better.",
+    ),
+    (
+        "Excess",
+        "the method's value minus that of random coalitions of the same sizes, mean over seeds; 0 is chance. "
+        f"In brackets: {PERCENT} bootstrap interval over queries.",
+    ),
+    (
+        "Value",
+        "the method's value, where a metric has no random control, mean over seeds. "
+        f"In brackets: {PERCENT} bootstrap interval over queries.",
+    ),
+    ("Mean rank", f"over all ranked tables. In brackets: {PERCENT} bootstrap interval over tasks."),
+    (
+        "Evaluations",
+        "what the method spent to find its coalitions, mean over seeds; one is a pass over all discovery pairs.",
+    ),
+    ("Seconds", "the time it took to find them, scoring not included, mean over seeds."),
+    ("Sees", "what the method is given."),
+)
 
 
 def value_heading(metric: MetricBoard) -> str:

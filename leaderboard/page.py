@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -70,12 +69,13 @@ def render_html(board: Board) -> str:
         "signed": lambda value, places: _typographic(fmt.signed(value, places)),
         "interval": lambda row, places: _typographic(fmt.interval(row.low, row.high, places)),
         "plain_interval": lambda row, places: _typographic(fmt.interval(row.low, row.high, places, sign=False)),
-        "count": fmt.count,
-        "seconds": fmt.seconds,
+        "count": lambda value: _typographic(fmt.count(value)),
+        "seconds": lambda value: _typographic(fmt.seconds(value)),
         "settings": fmt.settings,
+        "sentence": fmt.sentence,
     }
     style, script = _asset("style.css"), _asset("sort.js")
-    page = environment.get_template("index.html.j2").render(
+    return environment.get_template("index.html.j2").render(
         board=board,
         date=_day(board.date),
         tasks=[_task_view(task) for task in board.tasks],
@@ -88,7 +88,6 @@ def render_html(board: Board) -> str:
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
-    return re.sub(r"\n\s*\n+", "\n", page)
 
 
 def _task_view(task: TaskBoard) -> TaskView:
@@ -112,7 +111,7 @@ def _overall(board: Board) -> dict[str, Any]:
     rows = board.overall.rows
     worst = max([1, *(rank for row in rows for rank in row.ranks if rank is not None)])
     stand_ins = [Row(entry=row.entry, value=row.mean_rank, low=row.low, high=row.high) for row in rows]
-    axis = axis_for([*stand_ins, Row(entry="", value=float(worst))], include=1.0)
+    axis = axis_for([*stand_ins, Row(entry="", value=float(worst))], base=1.0)
     best = min((row.mean_rank for row in rows if row.mean_rank is not None), default=None)
     return {
         "rows": [(row, board.entry(row.entry), _overall_dot(axis, row, best)) for row in rows],

@@ -14,7 +14,7 @@ from math import ceil, floor, log10
 from coterie.leaderboard.board import Row
 
 MARGIN = 4.0  # per cent on each side, so that a dot at the end is whole
-TICKS = 4
+TICKS = 6  # at most, and one more
 
 
 @dataclass(frozen=True)
@@ -25,21 +25,27 @@ class Axis:
     high: float
     ticks: tuple[float, ...]
     places: int
+    base: float
 
     def position(self, value: float) -> float:
         """Where a value lies, in per cent from the left."""
         share = (value - self.low) / (self.high - self.low)
         return round(MARGIN + share * (100 - 2 * MARGIN), 2)
 
+    @property
+    def base_is_even(self) -> bool:
+        """Whether the base (0) is among the ticks 0, 2, 4, ...: narrow screens label every other tick, and it."""
+        return next((i for i, tick in enumerate(self.ticks) if tick == self.base), 0) % 2 == 0
+
     def label(self, tick: float) -> str:
         """A tick's number, without needless digits."""
         return f"{tick:.{self.places}f}" if tick else "0"
 
 
-def axis_for(rows: Iterable[Row], *, include: float = 0.0) -> Axis:
-    """An axis that holds every value, interval and ``include`` (chance, or the best rank)."""
+def axis_for(rows: Iterable[Row], base: float = 0.0) -> Axis:
+    """An axis that holds every value, every interval and ``base`` (0 is chance, 1 the best rank)."""
     numbers = [n for row in rows for n in (row.value, row.low, row.high) if n is not None]
-    low, high = min([include, *numbers]), max([include, *numbers])
+    low, high = min([base, *numbers]), max([base, *numbers])
     if low == high:
         low, high = low - 1, high + 1
     raw = (high - low) / TICKS
@@ -47,4 +53,4 @@ def axis_for(rows: Iterable[Row], *, include: float = 0.0) -> Axis:
     step = unit * next(factor for factor in (1, 2, 5, 10) if factor * unit >= raw * 0.999)
     first, last = ceil(low / step - 1e-9), floor(high / step + 1e-9)
     ticks = tuple(i * step for i in range(first, last + 1))
-    return Axis(low, high, ticks, max(0, -floor(log10(step) + 1e-9)))
+    return Axis(low, high, ticks, max(0, -floor(log10(step) + 1e-9)), base)

@@ -48,7 +48,8 @@ def _overall_title(board: Board) -> str:
 def _overall_table(board: Board) -> Table:
     table = _table(("Method", "left"), ("Mean rank", "right"), *_COST_COLUMNS, ("Sees", "left"))
     for row in board.overall.rows:
-        _add(table, row.entry, _mean_rank(row), *_cost(row), ", ".join(board.entry(row.entry).sees) or "nothing")
+        name = row.entry if row.reason is None else f"{row.entry}: {row.reason}"
+        _add(table, name, _mean_rank(row), *_cost(row), ", ".join(board.entry(row.entry).sees) or "nothing")
     return table
 
 

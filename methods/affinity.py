@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from coterie.methods.arrays import matrix, unit_rows
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-_BLOCK_BYTES = 32 * 2**20
+_BLOCK_BYTES = 64 * 2**20  # of float64 columns standardised at once
 _CONSTANT = 1e-7  # standard deviation over root mean square: below, float32 rounding is all the variation there is
 
 
@@ -42,10 +43,11 @@ def oca(activations: Any, write_vectors: Any) -> Float[np.ndarray, "players play
     phi = np.empty((n, n), dtype=np.float32)
     step = max(16, _BLOCK_BYTES // (8 * max(len(acts), writes.shape[1], n)))
     blocks = [slice(start, min(start + step, n)) for start in range(0, n, step)]
+    mean, scale = (np.concatenate(parts) for parts in zip(*(_moments(acts[:, b]) for b in blocks), strict=True))
     for number, left in enumerate(blocks):
-        left_acts = _standardised(acts[:, left])
+        waves = _standardised(acts[:, left], mean[left], scale[left])
         for right in blocks[number:]:
-            rho = np.clip(left_acts.T @ _standardised(acts[:, right]), -1, 1)
+            rho = np.clip(waves.T @ _standardised(acts[:, right], mean[right], scale[right]), -1, 1)
             overlap = np.clip(np.abs(directions[left] @ directions[right].T), 0, 1)
             phi[left, right] = (1 - overlap) * rho
             phi[right, left] = phi[left, right].T
@@ -55,11 +57,18 @@ def oca(activations: Any, write_vectors: Any) -> Float[np.ndarray, "players play
     return phi
 
 
-def _standardised(columns: Float[np.ndarray, "rows block"]) -> Float[np.ndarray, "rows block"]:
-    """Columns centred and scaled to norm 1, so that an inner product is a Pearson correlation; constant columns are 0."""
-    wide = columns.astype(np.float64)
-    size = np.linalg.norm(wide, axis=0)
-    wide -= wide.mean(axis=0)
-    deviation = np.linalg.norm(wide, axis=0)
-    varies = deviation > _CONSTANT * size
-    return (wide * (varies / np.where(varies, deviation, 1.0))).astype(np.float32)
+def _moments(
+    columns: Float[np.ndarray, "rows block"],
+) -> tuple[Float[np.ndarray, " block"], Float[np.ndarray, " block"]]:
+    """Means, and one over the norms after centring (0 for columns that do not vary)."""
+    mean = columns.mean(axis=0, dtype=np.float64)
+    deviation = np.linalg.norm(columns - mean, axis=0)
+    varies = deviation > _CONSTANT * np.sqrt(deviation**2 + len(columns) * mean**2)
+    return mean, varies / np.where(varies, deviation, 1.0)
+
+
+def _standardised(
+    columns: Float[np.ndarray, "rows block"], mean: Float[np.ndarray, " block"], scale: Float[np.ndarray, " block"]
+) -> Float[np.ndarray, "rows block"]:
+    """Columns centred and of norm 1, so that an inner product is a Pearson correlation; constant columns are 0."""
+    return ((columns - mean) * scale).astype(np.float32)

@@ -11,11 +11,13 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from coterie.tasks.game import Capability
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
+
+from coterie.tasks.game import Capability
 
 if TYPE_CHECKING:
     import numpy as np
+
     from coterie.methods.coalitions import Coalitions
     from coterie.tasks.game import Game
 

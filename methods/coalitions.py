@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import index
 from typing import Any
 
 
@@ -59,6 +60,6 @@ class Coalitions:
 
 def _index(value: Any, position: int) -> int:
     try:
-        return value.__index__()
-    except AttributeError:
+        return index(value)
+    except TypeError:
         raise ValueError(f"coalitions[{position}]: expected integer player indices, got {value!r}") from None

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     Wants = Callable[["Preferences", Indices], Bool[np.ndarray, "alive alive"]]
 
 NOBODY = np.iinfo(np.int32).max
-BLOCK = 2**19  # entries of membership masks (coalitions x players) whose choice sets are looked up at once
-_LOOKED_UP = 2**24  # entries of a player's order looked up at once
+BLOCK = 2**20  # entries of choice sets (coalitions x players x k) in memory at once
+_LOOKED_UP = 2**24  # entries of the players' orders looked up at once
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def views(
 ) -> Iterator[Views]:
     """Choice sets and utilities of the members (those in `of`, where given) of all coalitions, in bounded memory."""
     n = len(preferences)
-    step = max(1, BLOCK // n)
+    step = max(1, BLOCK // (n * k))
     for start in range(0, len(masks), step):
         block = masks[start : start + step]
         coalition, player = np.nonzero(block if of is None else block & of)
@@ -127,7 +127,7 @@ def _choice_by_scanning(
     searching = np.flatnonzero(friends)
     start, depth = 0, 2 * k
     while len(searching):
-        stop = min(start + depth, len(preferences))
+        stop = min(start + min(depth, _LOOKED_UP // len(searching) + 1), len(preferences))
         hit = masks[coalition[searching, None], preferences.order[player[searching], start:stop]]
         row, column = np.nonzero(hit)
         counts = hit.sum(axis=1)
@@ -136,7 +136,7 @@ def _choice_by_scanning(
         choice[searching[row[first]], place[first]] = start + column[first]
         met[searching] += counts
         searching = searching[(met[searching] < k) & (stop < friends[searching])]
-        start, depth = stop, min(2 * depth, _LOOKED_UP // max(len(searching), 1) + 1)
+        start, depth = stop, 2 * depth
     return choice
 
 

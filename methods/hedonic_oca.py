@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from pydantic import Field
+
 from coterie.methods.affinity import oca
 from coterie.methods.base import Method
 from coterie.methods.coalitions import Coalitions
 from coterie.methods.hedonic import Preferences, by_strength
 from coterie.methods.pac import SizeLaw, certificate, pac_top_cover
 from coterie.tasks.game import Capability
-from pydantic import Field
 
 if TYPE_CHECKING:
     import numpy as np
+
     from coterie.tasks.game import Game
 
 
@@ -25,7 +27,7 @@ class HedonicOca(Method):
     ``phi_ij = (1 - |cos(u_i, u_j)|) * rho(a_i, a_j)``; a neuron values a coalition by its k best friends in it,
     ``1/k * sum of phi``; PAC-Top-Cover on coalitions sampled from D (a size, uniform from ``min_size`` to ``max_size``,
     then a uniform subset of the remaining neurons of that size) gives a partition. Ordered by mean member utility,
-    singletons last. Costs one evaluation (activations). Memory: 8 bytes a pair of neurons.
+    singletons last. Costs one evaluation (activations). Memory: about 12 bytes a pair of neurons.
 
     Notes of the result: what was sampled, how many choice sets are those of the exact algorithm, the size distribution,
     and ``certificate``: how often a fresh coalition of D blocks the partition, with a 95 % upper bound.
@@ -40,7 +42,7 @@ class HedonicOca(Method):
     top-responsive (see :mod:`coterie.methods.hedonic`). All sink components of a round leave together, not only the
     smallest: the same partition, in fewer rounds. `refinements` batches in place of one a remaining player, and none
     once every B_i is down to the choice set. D has sizes up to all remaining neurons, where the public code draws 2 to
-    10 of 14,336: there the sampled choice sets are close to random, here 1,000 samples give the exact ones.
+    10 of 14,336: there the sampled choice sets are close to random, here a few hundred samples give the exact ones.
     """
 
     name = "hedonic-oca"
@@ -59,11 +61,16 @@ class HedonicOca(Method):
     ] = "tokens"
 
     def discover(self, game: Game, budget: int, rng: np.random.Generator) -> Coalitions:
-        """See the class. Raises ``ValueError`` on activations or weights that are not finite."""
+        """See the class. Raises ``ValueError`` on sizes that exclude each other and on values that are not finite."""
+        k = min(self.k, max(1, game.n_players - 1))
+        law = SizeLaw(k + 1 if self.min_size is None else self.min_size, self.max_size)
+        if law.high is not None and law.high < law.low:
+            raise ValueError(
+                f"{self.name}: expected max_size >= {law.low}, the least size, got {law.high}; fix: raise it"
+            )
         preferences = Preferences.of(oca(game.activations(self.pooling), game.write_vectors()))
-        law = SizeLaw(self.k + 1 if self.min_size is None else self.min_size, self.max_size)
-        groups, tally = pac_top_cover(preferences, self.k, law, self.samples, self.refinements, rng)
-        groups = by_strength(preferences, groups, self.k)
+        groups, tally = pac_top_cover(preferences, k, law, self.samples, self.refinements, rng)
+        groups = by_strength(preferences, groups, k)
         sizes = [len(group) for group in groups]
         return Coalitions.of(
             game.n_players,
@@ -71,5 +78,5 @@ class HedonicOca(Method):
             **asdict(tally),
             largest_share=max(sizes) / game.n_players,
             singleton_share=sizes.count(1) / game.n_players,
-            certificate=certificate(preferences, groups, self.k, law, self.samples, rng),
+            certificate=certificate(preferences, groups, k, law, self.samples, rng),
         )

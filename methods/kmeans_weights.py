@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from pydantic import Field
+
 from coterie.methods.arrays import matrix, unit_rows
 from coterie.methods.base import Method
 from coterie.methods.coalitions import Coalitions
 from coterie.tasks.game import Capability
-from pydantic import Field
 
 if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+    from numpy.typing import NDArray
+
     from coterie.tasks.game import Game
-    from jaxtyping import Float
 
 _MEAN_SIZE = 11  # neurons a cluster, where n_clusters is not given
 
@@ -56,14 +59,15 @@ class KMeansWeights(Method):
         clusters.sort(key=lambda members: (len(members) == 1, -_tightness(vectors[members])))
         return Coalitions.of(game.n_players, clusters, dead_units=game.n_players - len(players))
 
-    def _cluster(self, vectors: Float[np.ndarray, "live d_model"], count: int, seed: int) -> Float[np.ndarray, " live"]:
+    def _cluster(self, vectors: Float[np.ndarray, "live d_model"], count: int, seed: int) -> Int[np.ndarray, " live"]:
         from sklearn.cluster import KMeans  # a second to import: only where it runs
         from sklearn.exceptions import ConvergenceWarning
 
         with warnings.catch_warnings():
             # Neurons with the same direction can leave fewer distinct points than clusters; fewer clusters come out.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            return KMeans(count, n_init=self.restarts, random_state=seed).fit(vectors).labels_
+            label: NDArray[np.int32] = KMeans(count, n_init=self.restarts, random_state=seed).fit(vectors).labels_
+        return label
 
 
 def _tightness(vectors: Float[np.ndarray, "members d_model"]) -> float:

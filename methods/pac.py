@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from coterie.methods.hedonic import NOBODY, Preferences, Views, everyone_together, peel, standing, views
 from scipy.special import betaincinv
 
+from coterie.methods.hedonic import NOBODY, Preferences, Views, everyone_together, peel, standing, views
+
 if TYPE_CHECKING:
-    from coterie.methods.hedonic import Indices
     from jaxtyping import Bool, Int
     from numpy.typing import NDArray
+
+    from coterie.methods.hedonic import Indices
 
 _DRAWN = 2**24  # entries of membership masks (samples x players, one byte each) in memory at once
 
@@ -88,7 +90,8 @@ class BestSamples:
     def loose(self) -> Bool[np.ndarray, " n"]:
         """Players whose B_i holds more than themselves and the choice set: only those can further samples change."""
         needed = 1 + (self.choice != NOBODY).sum(axis=1)
-        return np.bitwise_count(self.wanted).sum(axis=1) > needed
+        loose: NDArray[np.bool_] = np.bitwise_count(self.wanted).sum(axis=1) > needed
+        return loose
 
 
 def _packed(masks: Bool[np.ndarray, "rows n"]) -> NDArray[np.uint64]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from pydantic import Field
+
 from coterie.methods.base import Method
 from coterie.methods.coalitions import Coalitions
-from pydantic import Field
 
 if TYPE_CHECKING:
     from coterie.tasks.game import Game
@@ -30,7 +31,9 @@ class RandomGroups(Method):
     reference = "coterie: the null model that every method is compared with"
 
     min_size: Annotated[int, Field(ge=1, description="least size of a group")] = 2
-    max_size: Annotated[int | None, Field(ge=1, description="largest size of a group; null: players / 8")] = None
+    max_size: Annotated[
+        int | None, Field(ge=1, description="largest size; null: players / 8, or min_size")
+    ] = None
     n_coalitions: Annotated[int | None, Field(ge=1, description="at most so many groups; null: as many as fit")] = None
 
     def discover(self, game: Game, budget: int, rng: np.random.Generator) -> Coalitions:

@@ -16,21 +16,19 @@ Padding is on the right and attention is causal, so padded positions never reach
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from coterie.tasks.architectures import Architecture, architecture_of, layers_of
-from coterie.tasks.last_layer import LowRankLastLayer, last_token_output
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from coterie.tasks.collections.types import Candidate
-    from coterie.tasks.game import Intervention, Pooling, Readout
-    from coterie.tasks.reranker import Reranker
+from coterie.tasks.architectures import Architecture, architecture_of, layers_of
+from coterie.tasks.collections.types import Candidate
+from coterie.tasks.game import Intervention, Pooling, Readout
+from coterie.tasks.last_layer import LowRankLastLayer, last_token_output
+from coterie.tasks.reranker import Reranker
 
 DEFAULT_TOKENS = 8192  # tokens replayed at once: two to four arrays of tokens x d_model are alive
 
@@ -98,23 +96,24 @@ class ReplayEngine:
             self._batches = [self._with_low_rank(batch) for batch in self._batches]
 
     @torch.no_grad()
-    def outputs(self, masks: Tensor) -> Tensor:
+    def outputs(self, masks: Bool[Tensor, "m players"]) -> Float[Tensor, "m pairs"]:
         """Outputs [m, pairs] with each mask [m, players] ablated, in the model's dtype, on the CPU."""
         results = torch.empty(len(masks), self.n_pairs, dtype=self._w.dtype)
         groups = [self._rows_of(mask.nonzero()[:, 0].to(self._w.device)) for mask in masks]
         for batch in self._batches:
-            small = [i for i, g in enumerate(groups) if batch.low_rank is not None and batch.low_rank.pays(len(g))]
-            large = sorted(set(range(len(groups))) - set(small))
-            at_once = max(1, self._tokens // batch.residual[..., 0].numel())
-            for chunk in _chunks(small, 16 * at_once):
-                final = batch.low_rank.outputs([groups[i] for i in chunk])
-                results[torch.tensor(chunk)[:, None], batch.rows] = self._logits(final).cpu()
+            form, at_once = batch.low_rank, max(1, self._tokens // batch.residual[..., 0].numel())
+            large = [i for i, rows in enumerate(groups) if form is None or not form.pays(len(rows))]
+            if form is not None:
+                small = sorted(set(range(len(groups))) - set(large))
+                for chunk in _chunks(small, 16 * at_once):
+                    final = form.outputs([groups[i] for i in chunk])
+                    results[torch.tensor(chunk)[:, None], batch.rows] = self._logits(final).cpu()
             for chunk in _chunks(large, at_once):
                 hidden = torch.stack([self._ablated(batch, groups[i]) for i in chunk])
                 results[torch.tensor(chunk)[:, None], batch.rows] = self._replay(hidden, batch).cpu()
         return results
 
-    def activations(self, pooling: Pooling) -> Tensor:
+    def activations(self, pooling: Pooling) -> Float[Tensor, "rows players"]:
         """Activations of real tokens [tokens, players], or by pair [pairs, players]: their mean, or the last token's."""
         if pooling == "tokens":
             return torch.cat([self._real(b) + self._offset for b in self._batches]).float().cpu()
@@ -124,7 +123,7 @@ class ReplayEngine:
             pooled[batch.rows] = torch.stack([p.mean(0) if pooling == "mean" else p[-1] for p in parts]).float().cpu()
         return pooled
 
-    def write_vectors(self) -> Tensor:
+    def write_vectors(self) -> Float[Tensor, "players d_model"]:
         """Columns of the down projection [players, d_model], float32."""
         return self._w[: self.n_players].float().cpu()
 

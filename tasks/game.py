@@ -6,13 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Set
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, final
+from typing import Literal, final
 
 import torch
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
-    from torch import Tensor
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 Intervention = Literal["zero", "mean", "base"]
 Readout = Literal["score", "lens"]

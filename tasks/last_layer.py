@@ -19,12 +19,15 @@ from typing import Any, final
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor
 
 Rotary = tuple[Tensor, Tensor]  # cosines and sines, [1 or rows, T, head size]
 
 
-def last_token_output(layer: Any, hidden: Tensor, last: Tensor, rotary: Rotary) -> Tensor:
+def last_token_output(
+    layer: Any, hidden: Float[Tensor, "rows tokens d_model"], last: Int[Tensor, " rows"], rotary: Rotary
+) -> Float[Tensor, "rows d_model"]:
     """The layer's output [rows, d_model] at each row's last token, from its input [rows, T, d_model]."""
     attention, rows = layer.self_attn, torch.arange(len(hidden), device=hidden.device)
     split = (*hidden.shape[:2], -1, attention.head_dim)
@@ -83,7 +86,7 @@ class LowRankLastLayer:
         """Whether a set of this many rows is cheaper here than on the dense residual stream."""
         return n_rows * self._layer.self_attn.config.num_attention_heads <= self._width
 
-    def outputs(self, groups: Sequence[Tensor]) -> Tensor:
+    def outputs(self, groups: Sequence[Tensor]) -> Float[Tensor, "m pairs d_model"]:
         """The layer's output [m, B, d_model] at the last token with each group of rows taken from its input."""
         attention = self._layer.self_attn
         gathered = [self._z[group] for group in groups]  # [|A|, B, T] each
@@ -104,7 +107,9 @@ class LowRankLastLayer:
             out -= self._lost_values(weight, z, group)
         return _finish(self._layer, hidden, mixed.flatten(2))
 
-    def _grouped(self, left: Tensor, right: Tensor) -> Tensor:
+    def _grouped(
+        self, left: Float[Tensor, "m pairs heads inner"], right: Float[Tensor, "pairs_heads inner outer"]
+    ) -> Float[Tensor, "m pairs heads outer"]:
         """Queries times keys, or weights times values, of all masks at once: [m, B, heads, inner] to [m, B, heads, outer].
 
         ``right`` is [B * kv heads, inner, outer]; heads that share keys and values go together.

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import ir_measures
 import numpy as np
-from coterie.tasks.collections.types import Candidate
 from ir_measures import Qrel, ScoredDoc, nDCG
+
+from coterie.tasks.collections.types import Candidate
 
 
 class NDCG:

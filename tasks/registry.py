@@ -7,8 +7,9 @@ from functools import cache
 from pathlib import Path
 
 import yaml
-from coterie.tasks.task import TaskSpec, resolve_paths
 from pydantic import ValidationError
+
+from coterie.tasks.task import TaskSpec, resolve_paths
 
 BUNDLED = Path(__file__).parent / "bundled"
 

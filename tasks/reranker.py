@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from coterie.tasks.architectures import architecture_of, layers_of
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from coterie.tasks.architectures import architecture_of, layers_of
+
 if TYPE_CHECKING:
-    from coterie.tasks.collections.types import Candidate
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from coterie.tasks.collections.types import Candidate
 
 _HASHED = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer.json", "tokenizer_config.json")
 

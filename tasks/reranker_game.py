@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
 import numpy as np
+
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.engine import DEFAULT_TOKENS, ReplayEngine
 from coterie.tasks.game import Capability, Game, Intervention, Meter, Pooling, Readout
 
 if TYPE_CHECKING:
-    from coterie.tasks.reranker import Reranker
     from torch import Tensor
+
+    from coterie.tasks.reranker import Reranker
 
 
 @final

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
 from coterie.tasks.collections.candidates import BM25, candidates, in_hash_order, split_of
 from coterie.tasks.collections.pydoc import load_pydoc
 from coterie.tasks.collections.types import Candidate, Domain
@@ -17,7 +19,6 @@ from coterie.tasks.game import Intervention, Readout, refuse_additive
 from coterie.tasks.ndcg import NDCG
 from coterie.tasks.reranker import RerankerSpec, load_reranker, weights_hash
 from coterie.tasks.reranker_game import RerankerGame
-from pydantic import BaseModel, ConfigDict, Field
 
 
 class _Spec(BaseModel):

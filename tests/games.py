@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+
 from coterie.tasks.game import Capability, Game, Meter, Pooling
 
 if TYPE_CHECKING:

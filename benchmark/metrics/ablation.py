@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+
 from coterie.benchmark.bench import Bench, Domain, Evaluated
 from coterie.benchmark.metrics.base import Contribution, Metric, mean_contribution
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+
 from coterie.benchmark.bench import Bench, Evaluated
 
 

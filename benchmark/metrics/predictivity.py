@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GroupKFold
+
 from coterie.benchmark.bench import Bench, Domain, Evaluated, Group
 from coterie.benchmark.metrics.ablation import pooled
 from coterie.benchmark.metrics.base import Contribution, Metric
-from sklearn.linear_model import Ridge
-from sklearn.model_selection import GroupKFold
 
 PENALTIES = np.logspace(-1, 5, 13)  # features are standardised; a few hundred pairs to a few thousand
 

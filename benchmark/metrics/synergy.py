@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+
 from coterie.benchmark.bench import Bench, Domain, Evaluated
 from coterie.benchmark.metrics.base import Contribution, Metric, mean_contribution
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import bm25s
 import numpy as np
+
 from coterie.tasks.collections.types import Candidate, Domain
 
 SPLITS = {"train": 0.80, "dev": 0.84, "discovery": 0.92, "heldout": 1.0}  # upper bounds of the hash that decides

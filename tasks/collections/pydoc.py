@@ -40,7 +40,7 @@ DOMAINS: dict[str, tuple[str, ...]] = {
 }
 SOURCE_DOMAIN = "deep-learning"
 MASK = "_"
-_FORMAT = 1  # raise it when the reading rules below change: it is part of the cache key
+_FORMAT = 2  # raise it when the reading rules below change: it is part of the cache key
 _SKIPPED_FOLDERS = frozenset({"tests", "test", "testing", "externals", "_vendor", "vendored"})
 _QUERY_WORDS = range(4, 25)
 _MIN_DOCUMENT_WORDS = 25
@@ -142,7 +142,7 @@ def _deduplicate(domains: dict[str, list[tuple[str, str, str]]]) -> dict[str, li
 
 
 def _letters(text: str) -> str:
-    return re.sub(r"[^a-z]+", " ", text.lower())
+    return re.sub(r"[^a-z]+", " ", text.lower()).strip()
 
 
 def _domain(name: str, pairs: list[tuple[str, str, str]]) -> Domain:

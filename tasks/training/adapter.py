@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from coterie.tasks.collections.candidates import BM25
-from coterie.tasks.collections.types import Domain
 from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from coterie.tasks.collections.candidates import BM25
+from coterie.tasks.collections.types import Domain
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class BaseRecipe:
     heads: int = 4
     max_length: int = 72
     matching_steps: int = 2500
-    text_steps: int = 4000
+    text_steps: int = 1500
     tokens_a_step: int = 3072
     learning_rate: float = 1.5e-3
     seed: int = 0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from coterie.tasks.collections.candidates import BM25, candidates, in_hash_order, split_of
 from coterie.tasks.collections.pydoc import SOURCE_DOMAIN, load_pydoc
 from coterie.tasks.collections.types import Candidate, Domain

@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+
 from coterie.methods import Coalitions, Method, get_method, list_methods
 from coterie.methods.base import split_selector
 from coterie.tasks.game import BudgetExceededError, Capability, Game, Pooling
-
 from tests.games import SyntheticGame
 
 AMPLE = 10_000

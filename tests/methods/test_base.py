@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pytest
-from coterie.methods.base import Method, MethodError, split_selector
-from coterie.methods.coalitions import Coalitions
-from coterie.tasks.game import Capability, Game
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
+from coterie.methods.base import Method, MethodError, split_selector
+from coterie.methods.coalitions import Coalitions
+from coterie.tasks.game import Capability, Game
 from tests.games import SyntheticGame
 
 

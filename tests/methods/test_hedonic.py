@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import chain, combinations
 
 import numpy as np
 import pytest
-from coterie.methods import hedonic
-from coterie.methods.hedonic import NOBODY, Preferences, by_strength, sink_components, standing, top_cover, views
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coterie.methods import hedonic
+from coterie.methods.hedonic import NOBODY, Preferences, by_strength, sink_components, standing, top_cover, views
 from tests.methods import naive
 
 
@@ -24,13 +25,15 @@ def exact(phi: np.ndarray, left: set[int], k: int) -> naive.Wanted:
 
 @pytest.mark.parametrize("look", [hedonic._choice_by_gathering, hedonic._choice_by_scanning])
 @given(phi=naive.affinities(), k=st.integers(1, 4), seed=st.integers(0, 1000))
-def test_both_ways_to_look_up_choice_sets_are_the_definition(look, phi: np.ndarray, k: int, seed: int) -> None:  # type: ignore[no-untyped-def]
+def test_both_ways_to_look_up_choice_sets_are_the_definition(
+    look: Callable[..., np.ndarray], phi: np.ndarray, k: int, seed: int
+) -> None:
     masks = np.random.default_rng(seed).random((5, len(phi))) < 0.6
     preferences = Preferences.of(phi)
     coalition, player = np.nonzero(masks)
     if not len(player):
         return
-    for c, i, ranks in zip(coalition, player, look(preferences, masks, coalition, player, k), strict=True):
+    for c, i, ranks in zip(coalition, player.tolist(), look(preferences, masks, coalition, player, k), strict=True):
         friends = tuple(preferences.order[i, rank] for rank in ranks if rank != NOBODY)
         assert friends == naive.choice_set(phi, i, np.flatnonzero(masks[c]), k)
 

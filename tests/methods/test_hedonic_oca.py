@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from coterie.methods.hedonic_oca import HedonicOca
 
+from coterie.methods.hedonic_oca import HedonicOca
 from tests.games import SyntheticGame
 
 
@@ -58,3 +58,10 @@ def test_small_coalitions_of_a_large_game_show_next_to_nothing() -> None:
 def test_strongest_first_singletons_last() -> None:
     sizes = HedonicOca(k=3, samples=300).discover(planted_game(8, 6, dead=4), 1, np.random.default_rng(0)).sizes
     assert sizes == [6] * 8 + [1] * 4
+
+
+def test_sizes_that_exclude_each_other_are_refused_and_too_many_friends_are_all_there_are() -> None:
+    game = planted_game(2, 3)
+    with pytest.raises(ValueError, match="hedonic-oca: expected max_size >= 4, the least size, got 3; fix"):
+        discover(HedonicOca(k=3, max_size=3), game)
+    assert discover(HedonicOca(k=10**9, samples=50), game) == discover(HedonicOca(k=5, samples=50), game)

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from coterie.methods import identity
 from coterie.methods.identity import code_hash
 from coterie.methods.registry import Registry, list_methods
-
 from tests.methods.test_registry import PLUGIN, write
 
 

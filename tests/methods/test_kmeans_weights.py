@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from coterie.methods.kmeans_weights import KMeansWeights
 
+from coterie.methods.kmeans_weights import KMeansWeights
 from tests.games import SyntheticGame
 
 

@@ -6,13 +6,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from coterie.methods import hedonic, pac
-from coterie.methods.hedonic import Preferences, top_cover
-from coterie.methods.pac import SizeLaw, certificate, pac_top_cover
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from coterie.methods import hedonic, pac
+from coterie.methods.hedonic import Preferences, top_cover
+from coterie.methods.pac import SizeLaw, certificate, pac_top_cover
 from tests.methods import naive
 from tests.methods.test_hedonic import partition
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from coterie.methods.random_groups import RandomGroups
 
+from coterie.methods.random_groups import RandomGroups
 from tests.games import SyntheticGame
 
 

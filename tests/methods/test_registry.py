@@ -7,8 +7,9 @@ import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
-import coterie.methods
 import pytest
+
+import coterie.methods
 from coterie.methods import registry
 from coterie.methods.base import MethodError
 from coterie.methods.registry import IncludeError, Registry, get_method, list_methods

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from coterie.tasks.architectures import layers_of
-from coterie.tasks.collections.types import Candidate
-from coterie.tasks.engine import ReplayEngine
-from coterie.tasks.reranker import Reranker, load_reranker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from coterie.tasks.architectures import layers_of
+from coterie.tasks.collections.types import Candidate
+from coterie.tasks.engine import ReplayEngine
+from coterie.tasks.reranker import Reranker, load_reranker
 from tests.tasks.tiny import CONFIGS, pairs, save_reranker
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}

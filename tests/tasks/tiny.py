@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForSequenceClassification, LlamaConfig, MistralConfig, Qwen2Config
+
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.reranker import RerankerSpec, Template
 from coterie.tasks.training.base import train_tokenizer
-from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForSequenceClassification, LlamaConfig, MistralConfig, Qwen2Config
 
 WORDS = [
     "apple",

@@ -1,0 +1,24 @@
+"""What all tests share: one thread a process, shapes checked at run time, the installed texts read once."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite runs on several processes
+os.environ["MPLBACKEND"] = "agg"
+
+import pytest
+import torch
+from jaxtyping import install_import_hook
+
+torch.set_num_threads(1)
+install_import_hook(["coterie.tasks.game", "coterie.tasks.engine", "coterie.tasks.last_layer"], "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def pydoc_domains() -> dict[str, Any]:
+    """The four domains of the collection pydoc, from the installed packages."""
+    from coterie.tasks.collections.pydoc import load_pydoc
+
+    return dict(load_pydoc())
