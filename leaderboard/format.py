@@ -16,20 +16,23 @@ def decimals(metric: MetricBoard) -> int:
     return min(6, max(2, 1 - floor(log10(median(halves))))) if halves else 3
 
 
+def number(value: float, places: int) -> str:
+    """``0.031``; what rounds to zero has no sign."""
+    text = f"{value:.{places}f}"
+    return text if float(text) else text.removeprefix("-")
+
+
 def signed(value: float | None, places: int) -> str:
-    """``+0.031``; zero has no sign."""
+    """``+0.031``; what rounds to zero has no sign."""
     if value is None:
         return MISSING
-    text = f"{value:+.{places}f}"
-    return text if float(text) else text[1:]
+    text = number(value, places)
+    return text if float(text) <= 0 else f"+{text}"
 
 
-def interval(low: float | None, high: float | None, places: int, *, sign: bool = True) -> str:
-    """``[+0.012, +0.049]``, or nothing where there is no interval."""
-    if low is None or high is None:
-        return ""
-    ends = (signed(low, places), signed(high, places)) if sign else (f"{low:.{places}f}", f"{high:.{places}f}")
-    return f"[{ends[0]}, {ends[1]}]"
+def interval(low: float | None, high: float | None, places: int) -> str:
+    """``[0.012, 0.049]``, or nothing where there is no interval."""
+    return "" if low is None or high is None else f"[{number(low, places)}, {number(high, places)}]"
 
 
 def count(value: float | None) -> str:

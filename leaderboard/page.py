@@ -67,8 +67,8 @@ def render_html(board: Board) -> str:
     )
     environment.filters |= {
         "signed": lambda value, places: _typographic(fmt.signed(value, places)),
+        "number": lambda value, places: _typographic(fmt.number(value, places)),
         "interval": lambda row, places: _typographic(fmt.interval(row.low, row.high, places)),
-        "plain_interval": lambda row, places: _typographic(fmt.interval(row.low, row.high, places, sign=False)),
         "count": lambda value: _typographic(fmt.count(value)),
         "seconds": lambda value: _typographic(fmt.seconds(value)),
         "settings": fmt.settings,
@@ -132,7 +132,7 @@ def _dot(
     if value is None:
         return None
     ends = (None, None) if low is None or high is None else (axis.position(low), axis.position(high))
-    text = _typographic(f"{value:.{places}f} {fmt.interval(low, high, places, sign=False)}".strip())
+    text = _typographic(f"{fmt.number(value, places)} {fmt.interval(low, high, places)}".strip())
     return Dot(axis.position(value), ends[0], ends[1], text, leading)
 
 

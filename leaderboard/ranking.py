@@ -106,9 +106,7 @@ def _comparisons(names: Sequence[str], resampled: Sequence[Resampled]) -> list[C
     differences = [resampled[i].minus(resampled[j]) for i, j in pairs]
     adjusted = holm([d.p for d in differences if d.p is not None])
     return [
-        Comparison(
-            first=names[i], second=names[j], difference=d.value, low=d.low, high=d.high, p=d.p, p_holm=corrected
-        )
+        Comparison(first=names[i], second=names[j], difference=d.value, low=d.low, high=d.high, p=d.p, p_holm=corrected)
         for (i, j), d, corrected in zip(pairs, differences, adjusted, strict=True)
         if d.low is not None and d.high is not None and d.p is not None
     ]

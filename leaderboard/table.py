@@ -248,5 +248,3 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _short(text: str) -> str:
     return text if len(text) <= REASON_CHARACTERS else text[: REASON_CHARACTERS - 1] + "…"
-
-

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from coterie.leaderboard import format as fmt
 from coterie.leaderboard import legend
@@ -16,27 +16,52 @@ if TYPE_CHECKING:
 
 
 def print_board(board: Board, console: Console | None = None) -> None:
-    """Print the board: the overall table, then one table a task, then what the columns mean."""
+    """Print the board: the overall table, the tables of each task, then what the columns mean."""
     from rich.console import Console
-    from rich.text import Text
 
     console = console or Console()
-    # Every string goes in as Text: a selector like kmeans[k=8] would otherwise be taken for markup and vanish.
-    say = lambda text="", style="": console.print(Text(text, style=style), soft_wrap=False)  # noqa: E731
     for task in board.tasks:
         for warning in task.warnings:
-            say(f"{task.task_name}: {warning}", "yellow")
-    say()
-    say(_overall_title(board), "bold")
+            _say(console, f"{task.task_name}: {warning}", "yellow")
+    _say(console, "\n" + _overall_title(board), "bold")
     console.print(_overall_table(board))
     for task in board.tasks:
-        say(task.task_name, "bold")
-        for note in task.notes:
-            say(note, "yellow")
-        if task.metrics:
-            console.print(_task_table(task))
+        _print_task(console, task)
+    _say(console)
     for name, text in [*_metric_legend(board), *legend.columns_of(board)]:
-        console.print(Text.assemble((f"{name}: ", "bold dim"), (text, "dim")))
+        _say(console, f"{name}: {text}", "dim")
+
+
+def _print_task(console: Console, task: TaskBoard) -> None:
+    """One header, then for each metric its name and a table, with the same columns all the way down."""
+    _say(console, f"\n{task.task_name}", "bold")
+    for note in task.notes:
+        _say(console, note, "yellow")
+    if not task.metrics:
+        return
+    headings = sorted({legend.value_heading(metric) for metric in task.metrics})
+    header = ("Rank", "Method", f"{' / '.join(headings)} [{legend.PERCENT}]", *_COST)
+    tables = [[_cells(row, fmt.decimals(metric)) for row in metric.rows] for metric in task.metrics]
+    widths = _widths([header, *(cells for table in tables for cells in table)], console.width)
+    console.print(_table(header, "rlrrr", widths))
+    for metric, table in zip(task.metrics, tables, strict=True):
+        _say(console, f"       {metric.key} ({metric.unit})", "bold")
+        if metric.note:
+            _say(console, f"       {metric.note}", "yellow")
+        console.print(_table(header, "rlrrr", widths, table, show_header=False))
+
+
+def _cells(row: Row, places: int) -> tuple[str, ...]:
+    name = row.entry if row.rank is not None else f"{row.entry}: {legend.why_not(row)}"
+    return (_rank(row), name, _value(row, places), *_cost(row))
+
+
+def _widths(rows: Sequence[tuple[str, ...]], available: int) -> list[int]:
+    """What each column needs; the names (column 1) make do with what the numbers leave."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    others = sum(widths) - widths[1] + _GAP * (len(widths) - 1)
+    widths[1] = max(12, min(widths[1], available - others))
+    return widths
 
 
 def _overall_title(board: Board) -> str:
@@ -46,46 +71,46 @@ def _overall_title(board: Board) -> str:
 
 
 def _overall_table(board: Board) -> Table:
-    table = _table(("Method", "left"), ("Mean rank", "right"), *_COST_COLUMNS, ("Sees", "left"))
+    rows = []
     for row in board.overall.rows:
         name = row.entry if row.reason is None else f"{row.entry}: {row.reason}"
-        _add(table, name, _mean_rank(row), *_cost(row), ", ".join(board.entry(row.entry).sees) or "nothing")
-    return table
+        rows.append((name, _mean_rank(row), *_cost(row), ", ".join(board.entry(row.entry).sees) or "nothing"))
+    return _table(("Method", "Mean rank", *_COST, "Sees"), "lrrrl", None, rows)
 
 
-def _task_table(task: TaskBoard) -> Table:
-    """One table, a section a metric, so that the columns of all metrics stand under each other."""
-    headings = {legend.value_heading(metric) for metric in task.metrics}
-    value = " / ".join(sorted(headings)) + f" [{legend.PERCENT}]"
-    table = _table(("Rank", "right"), ("Method", "left"), (value, "right"), *_COST_COLUMNS)
-    for metric in task.metrics:
-        _add(table, "", f"{metric.key} ({metric.unit})", "", "", "", style="bold")
-        if metric.note:
-            _add(table, "", metric.note, "", "", "", style="yellow")
-        places = fmt.decimals(metric)
-        for row in metric.rows:
-            _add(table, _rank(row), _name(row), _value(row, places), *_cost(row))
-        table.add_section()
-    return table
+_COST = ("Evaluations", "Seconds")
+_GAP = 2  # spaces between columns: one from the box, the others from the padding
 
 
-_COST_COLUMNS = (("Evaluations", "right"), ("Seconds", "right"))
-
-
-def _table(*columns: tuple[str, str]) -> Table:
+def _table(
+    header: tuple[str, ...],
+    sides: str,
+    widths: Sequence[int] | None,
+    rows: Iterable[tuple[str, ...]] = (),
+    *,
+    show_header: bool = True,
+) -> Table:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", show_edge=False)
-    for name, side in columns:
-        table.add_column(name, justify="right" if side == "right" else "left", no_wrap=side == "right")
+    table = Table(
+        box=box.SIMPLE_HEAD, show_header=show_header, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0)
+    )
+    for position, (name, side) in enumerate(zip(header, sides, strict=True)):
+        justify: Literal["left", "right"] = "right" if side == "r" else "left"
+        width = widths[position] if widths else None
+        table.add_column(Text(name, "dim"), justify=justify, width=width, no_wrap=side == "r", overflow="fold")
+    for cells in rows:
+        table.add_row(*(Text(cell) for cell in cells))
     return table
 
 
-def _add(table: Table, *cells: str, style: str = "") -> None:
+def _say(console: Console, text: str = "", style: str = "") -> None:
+    """Print as Text: a selector like kmeans[k=8] would otherwise be taken for markup and vanish."""
     from rich.text import Text
 
-    table.add_row(*(Text(cell, style=style) for cell in cells))
+    console.print(Text(text, style))
 
 
 def render_markdown(board: Board) -> str:
@@ -97,13 +122,19 @@ def render_markdown(board: Board) -> str:
         lines += [f"> **{_md(task.task_name)}**: {_md(warning)}\n" for warning in task.warnings]
     lines += ["## Overall", "", _md(_overall_title(board)), ""]
     overall = [
-        (f"`{_code(r.entry)}`", _mean_rank(r), *_cost(r), _md(", ".join(board.entry(r.entry).sees)), _md(r.reason or ""))
+        (
+            f"`{_code(r.entry)}`",
+            _mean_rank(r),
+            *_cost(r),
+            _md(", ".join(board.entry(r.entry).sees)),
+            _md(r.reason or ""),
+        )
         for r in board.overall.rows
     ]
     lines += _md_table(("Method", "Mean rank", "Evaluations", "Seconds", "Sees", "Note"), "lrrrll", overall)
     for task in board.tasks:
-        lines += ["", f"## {_md(task.task_name)}", ""]
-        lines += [f"{_md(note)}\n" for note in task.notes]
+        lines += ["", f"## {_md(task.task_name)}"]
+        lines += [f"\n{_md(note)}" for note in task.notes]
         for metric in task.metrics:
             lines += _md_metric(metric)
     lines += ["", "## How to read this", ""]
@@ -113,7 +144,7 @@ def render_markdown(board: Board) -> str:
 
 def _md_metric(metric: MetricBoard) -> list[str]:
     places = fmt.decimals(metric)
-    about = f"{metric.meaning + '. ' if metric.meaning else ''}Unit: {metric.unit}; {legend.direction(metric)}; "
+    about = f"{fmt.sentence(metric.meaning) + '. ' if metric.meaning else ''}Unit: {metric.unit}; {legend.direction(metric)}; "
     about += f"{metric.n_queries} queries. {metric.note or ''}"
     rows = [
         (
@@ -149,10 +180,6 @@ def _rank(row: Row) -> str:
     return fmt.MISSING if row.rank is None else str(row.rank)
 
 
-def _name(row: Row) -> str:
-    return row.entry if row.rank is not None else f"{row.entry}: {legend.why_not(row)}"
-
-
 def _value(row: Row, places: int) -> str:
     return f"{fmt.signed(row.value, places)} {fmt.interval(row.low, row.high, places)}".strip()
 
@@ -160,7 +187,7 @@ def _value(row: Row, places: int) -> str:
 def _mean_rank(row: OverallRow) -> str:
     if row.mean_rank is None:
         return fmt.MISSING
-    return f"{row.mean_rank:.1f} {fmt.interval(row.low, row.high, 1, sign=False)}".strip()
+    return f"{row.mean_rank:.1f} {fmt.interval(row.low, row.high, 1)}".strip()
 
 
 def _cost(row: Row | OverallRow) -> tuple[str, str]:

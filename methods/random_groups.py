@@ -31,9 +31,7 @@ class RandomGroups(Method):
     reference = "coterie: the null model that every method is compared with"
 
     min_size: Annotated[int, Field(ge=1, description="least size of a group")] = 2
-    max_size: Annotated[
-        int | None, Field(ge=1, description="largest size; null: players / 8, or min_size")
-    ] = None
+    max_size: Annotated[int | None, Field(ge=1, description="largest size; null: players / 8, or min_size")] = None
     n_coalitions: Annotated[int | None, Field(ge=1, description="at most so many groups; null: as many as fit")] = None
 
     def discover(self, game: Game, budget: int, rng: np.random.Generator) -> Coalitions:

@@ -68,7 +68,13 @@ def seed_of(*parts: object) -> int:
 
 
 def make_measure(
-    metric: MadeUpMetric, effect: float, *, n_queries: int = 60, seed: int = 0, task: str = "t", reason: str | None = None
+    metric: MadeUpMetric,
+    effect: float,
+    *,
+    n_queries: int = 60,
+    seed: int = 0,
+    task: str = "t",
+    reason: str | None = None,
 ) -> Measure:
     """One measure. Queries differ in difficulty in the same way for every method, as real ones do."""
     names = {"metric": metric.name, "domain": metric.domain, "unit": metric.unit, "primary": metric.primary}

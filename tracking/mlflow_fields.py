@@ -42,7 +42,8 @@ def usable_key(name: str) -> bool:
 
 def parameters(record: Record) -> dict[str, str]:
     """Parameters by name. A value too long for MLflow is replaced by a pointer to the artifact; a name that MLflow
-    refuses is left out (``left_out`` names it); the record, which travels along as an artifact, has them all."""
+    refuses is left out (``left_out`` names it); the record, which travels along as an artifact, has them all.
+    """
     return plain_parameters(flat_parameters(record))
 
 

@@ -21,7 +21,15 @@ from coterie.tracking import mlflow_fields as fields
 from coterie.tracking.database import TrackingError, check_database_server, prepare_sqlite
 from coterie.tracking.quiet import environment, quiet_mlflow
 from coterie.tracking.record import Record
-from coterie.tracking.uris import is_database_server, is_server, mask_secrets, mask_uri, resolve_uri, sqlite_path, ui_command
+from coterie.tracking.uris import (
+    is_database_server,
+    is_server,
+    mask_secrets,
+    mask_uri,
+    resolve_uri,
+    sqlite_path,
+    ui_command,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -93,14 +101,17 @@ class Tracker:
 
             client = MlflowClient(self.uri)
             self._session = _Session(client, self._experiment_id(client))
-            for run in self._search(f"tags.`{fields.PROCESS_TAG}` LIKE '{_host()}:%' and attributes.status = 'RUNNING'"):
+            for run in self._search(
+                f"tags.`{fields.PROCESS_TAG}` LIKE '{_host()}:%' and attributes.status = 'RUNNING'"
+            ):
                 if not _owner_alive(run):
                     client.set_terminated(run.info.run_id, "KILLED")
         return self
 
     def start_parent(self, name: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> None:
         """From now on cells are nested in a run of this name. It appears with the first cell that is really logged, so
-        that a ``coterie run`` which finds everything finished leaves no empty run behind."""
+        that a ``coterie run`` which finds everything finished leaves no empty run behind.
+        """
         self._parent, self.parent_run_id = _Parent(name, dict(tags), dict(params)), None
 
     def log(self, record: Record, *, again: bool = False) -> str | None:
