@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coterie.leaderboard.board import Board, MetricBoard, Row
+from coterie.leaderboard.board import Board, MetricBoard
 from coterie.leaderboard.statistics import LEVEL
 
 HEADLINE = "Which neurons of a reranker work together?"
@@ -52,8 +52,3 @@ def columns_of(board: Board) -> list[tuple[str, str]]:
     """The explanations of the columns that this board has."""
     headings = {value_heading(metric) for task in board.tasks for metric in task.metrics}
     return [(name, text) for name, text in COLUMNS if name not in {"Excess", "Value"} - headings]
-
-
-def why_not(row: Row) -> str:
-    """Why a row has no rank."""
-    return row.reason or "not ranked"

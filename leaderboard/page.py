@@ -41,7 +41,7 @@ class MetricView:
 
     def dot(self, row: Row) -> Dot | None:
         """Where the row stands on the axis."""
-        return _dot(self.axis, row.value, row.low, row.high, self.places, row.rank == 1) if self.axis else None
+        return _dot(self.axis, row.value, row.low, row.high, self.places, row.rank == 1)
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,13 @@ def render_html(board: Board) -> str:
 
 
 def _task_view(task: TaskBoard) -> TaskView:
-    anchor = _anchor(task.task_name)
-    return TaskView(task, anchor, [_metric_view(metric, f"{anchor}::{_anchor(metric.key)}") for metric in task.metrics])
+    """Ids for deep links hold colons, which names do not: different names have different ids."""
+    anchor = task.task_name.replace("/", ":")
+    anchors: dict[str, MetricBoard] = {}
+    for metric in task.metrics:
+        own = f"{anchor}::{metric.key.replace('/', ':')}"
+        anchors[own if own not in anchors else f"{own}::{len(anchors)}"] = metric  # the same key in another unit
+    return TaskView(task, anchor, [_metric_view(metric, own) for own, metric in anchors.items()])
 
 
 def _metric_view(metric: MetricBoard, anchor: str) -> MetricView:
@@ -107,7 +112,7 @@ def _metric_view(metric: MetricBoard, anchor: str) -> MetricView:
 
 
 def _overall(board: Board) -> dict[str, Any]:
-    """The overall table's axis, column anchors and dots."""
+    """The overall table's axis and its rows with their dots."""
     rows = board.overall.rows
     worst = max([1, *(rank for row in rows for rank in row.ranks if rank is not None)])
     stand_ins = [Row(entry=row.entry, value=row.mean_rank, low=row.low, high=row.high) for row in rows]
@@ -115,7 +120,6 @@ def _overall(board: Board) -> dict[str, Any]:
     best = min((row.mean_rank for row in rows if row.mean_rank is not None), default=None)
     return {
         "rows": [(row, board.entry(row.entry), _overall_dot(axis, row, best)) for row in rows],
-        "anchors": [f"{_anchor(c.task_name)}::{_anchor(c.metric + '/' + c.domain)}" for c in board.overall.columns],
         "axis": axis,
         "show_tasks": len(board.tasks) > 1,
         "has_intervals": any(row.low is not None for row in rows),
@@ -134,11 +138,6 @@ def _dot(
     ends = (None, None) if low is None or high is None else (axis.position(low), axis.position(high))
     text = _typographic(f"{fmt.number(value, places)} {fmt.interval(low, high, places)}".strip())
     return Dot(axis.position(value), ends[0], ends[1], text, leading)
-
-
-def _anchor(name: str) -> str:
-    """An id for deep links. Names hold no colon, so different names have different ids."""
-    return name.replace("/", ":")
 
 
 def _typographic(number: str) -> str:

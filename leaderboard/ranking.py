@@ -80,24 +80,22 @@ def rank_metric(template: Measure, contestants: Sequence[Contestant]) -> MetricB
 
 
 def _compare(contestants: Sequence[Contestant], n_queries: int, sign: float) -> tuple[list[Row], list[Comparison]]:
+    """Every contestant's row with its interval, and with its rank if it has one; and all pairs of ranked ones."""
     if not contestants:
         return [], []
     weights = _weights(n_queries)
-    resampled = [resample(*c.arrays, weights) for c in contestants if c.arrays]
-    rows = [_with_interval(c.row, r) for c, r in zip(contestants, resampled, strict=True)]
-    if any(r.draws is None for r in resampled):
-        return rows, []
-    comparisons = _comparisons([row.entry for row in rows], resampled)
-    separated = np.zeros((len(rows), len(rows)), dtype=bool)
-    for (i, j), comparison in zip(combinations(range(len(rows)), 2), comparisons, strict=True):
+    measured = [(c.row, resample(*c.arrays, weights)) for c in contestants if c.arrays]
+    rows = [(_with_interval(row, resampled), resampled) for row, resampled in measured]
+    ranked = [(row, resampled) for row, resampled in rows if resampled.draws is not None]
+    unranked = [row for row, resampled in rows if resampled.draws is None]
+    comparisons = _comparisons([row.entry for row, _ in ranked], [resampled for _, resampled in ranked])
+    separated = np.zeros((len(ranked), len(ranked)), dtype=bool)
+    for (i, j), comparison in zip(combinations(range(len(ranked)), 2), comparisons, strict=True):
         separated[i, j] = separated[j, i] = comparison.p_holm < ALPHA
-    found = ranks([sign * r.value for r in resampled], separated)
-    names = np.array([row.entry for row in rows])
-    ranked = []
-    for i, row in enumerate(rows):
-        ties = [str(name) for j, name in enumerate(names) if j != i and not separated[i, j]]
-        ranked.append(row.model_copy(update={"rank": found[i], "tied_with": ties}))
-    return ranked, comparisons
+    found = ranks([sign * resampled.value for _, resampled in ranked], separated)
+    ties = [[o.entry for j, (o, _) in enumerate(ranked) if j != i and not separated[i, j]] for i in range(len(ranked))]
+    changes = [{"rank": rank, "tied_with": names} for rank, names in zip(found, ties, strict=True)]
+    return [r.model_copy(update=c) for (r, _), c in zip(ranked, changes, strict=True)] + unranked, comparisons
 
 
 def _comparisons(names: Sequence[str], resampled: Sequence[Resampled]) -> list[Comparison]:

@@ -91,11 +91,11 @@ def resample(numerator: Array, denominator: Array, weights: Array, minimum: int 
         raise ValueError("expected a denominator that does not sum to zero")
     value = float(numerator.sum()) / total
     if len(numerator) < minimum:
-        return Resampled(value, None, f"no interval: {len(numerator)} are too few, {minimum} are needed")
+        return Resampled(value, None, f"{len(numerator)} queries are too few for an interval, {minimum} are needed")
     # Not ``weights @ a``: for shapes like these BLAS's threads wait for each other 20 times longer than one computes.
     below = np.vecdot(weights, denominator)
     if np.any(below == 0):
-        return Resampled(value, None, "no interval: in some resamples the denominator is zero")
+        return Resampled(value, None, "the denominator is zero in some resamples, so there is no interval")
     return Resampled(value, np.vecdot(weights, numerator) / below)
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain, count
 from statistics import fmean
 
 from coterie.leaderboard.board import (
     Board,
     Entry,
     MeanCost,
-    MetricBoard,
     Row,
     TaskBoard,
 )
@@ -79,13 +80,12 @@ def compile_board(records: Iterable[Record]) -> Board:
 
     Raises ``ValueError`` if there are no records.
     """
-    newest: dict[str, Record] = {}
-    for record in sorted(records, key=lambda r: r.when):
-        newest[record.identity_digest] = record
+    in_order = sorted(records, key=_age)
+    newest = {(record.identity_digest, record.task.dataset_revision): record for record in in_order}
     if not newest:
         raise ValueError("expected at least one record to compile a leaderboard from, got none; fix: run `coterie run`")
     by_task = defaultdict(list)
-    for record in newest.values():
+    for record in sorted(newest.values(), key=_age):
         by_task[record.task_name].append(record)
     editions = {task: _newest_edition(found) for task, found in sorted(by_task.items())}
     shown = [record for found, _ in editions.values() for record in found]
@@ -93,12 +93,17 @@ def compile_board(records: Iterable[Record]) -> Board:
     tasks = [_task_board(found, notes, labels) for found, notes in editions.values()]
     entries = _entries(shown, labels)
     return Board(
-        date=max(shown, key=lambda r: r.when).date,
+        date=max(shown, key=_age).date,
         n_records=len(shown),
         entries=entries,
         overall=compile_overall([entry.label for entry in entries], tasks),
         tasks=tasks,
     )
+
+
+def _age(record: Record) -> tuple[datetime, str, bool]:
+    """Sorts oldest first; what makes two records of the same second differ makes their order the same every time."""
+    return record.when, record.identity_digest, record.status == "ok"
 
 
 def _newest_edition(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
@@ -128,16 +133,19 @@ def _labels(records: Sequence[Record]) -> dict[_Key, str]:
             parts += [f"code {key.code_hash[:7]}"] if len({k.code_hash for k in keys}) > 1 else []
             parts += [f"parameters {key.parameters}"] if len({k.parameters for k in keys}) > 1 else []
             parts += [f"method {key.method_name}"] if len({k.method_name for k in keys}) > 1 else []
-            labels[key] = f"{selector} ({', '.join(parts)})" if parts else selector
-    taken: Counter[str] = Counter()
-    for key, label in labels.items():  # code hashes that agree in their first 7 characters
-        taken[label] += 1
-        labels[key] = label if taken[label] == 1 else f"{label} #{taken[label]}"
+            label = f"{selector} ({', '.join(parts)})" if parts else selector
+            labels[key] = _free(label, labels.values())
     return labels
 
 
+def _free(label: str, taken: Collection[str]) -> str:
+    """The label, numbered if another entry has it: code hashes may agree in what is shown of them."""
+    names = chain([label], (f"{label} #{n}" for n in count(2)))
+    return next(name for name in names if name not in taken)
+
+
 def _entries(records: Sequence[Record], labels: dict[_Key, str]) -> list[Entry]:
-    latest = {_Key.of(record): record for record in sorted(records, key=lambda r: r.when)}
+    latest = {_Key.of(record): record for record in sorted(records, key=_age)}
     entries = [
         Entry(
             label=labels[key],
@@ -157,7 +165,7 @@ def _entries(records: Sequence[Record], labels: dict[_Key, str]) -> list[Entry]:
 
 
 def _task_board(records: Sequence[Record], notes: list[str], labels: dict[_Key, str]) -> TaskBoard:
-    newest = max(records, key=lambda r: r.when)
+    newest = max(records, key=_age)
     cells: dict[str, list[Record]] = {label: [] for label in sorted(labels.values())}
     for record in sorted(records, key=lambda r: r.seed):
         cells[labels[_Key.of(record)]].append(record)
@@ -174,7 +182,10 @@ def _task_board(records: Sequence[Record], notes: list[str], labels: dict[_Key, 
         n_records=len(records),
         warnings=list(dict.fromkeys(warning for record in records for warning in record.task.warnings)),
         notes=notes,
-        metrics=[_metric_board(template, cells) for template in templates],
+        metrics=[
+            rank_metric(template, [_contestant(label, template, found) for label, found in cells.items()])
+            for template in templates
+        ],
     )
 
 
@@ -188,23 +199,18 @@ def _primary_measures(records: Sequence[Record]) -> list[Measure]:
     return list(found.values())
 
 
-def _metric_board(template: Measure, cells: dict[str, list[Record]]) -> MetricBoard:
-    contestants = [_contestant(label, template, found) for label, found in cells.items()]
-    return rank_metric(template, contestants)
-
-
 def _contestant(label: str, template: Measure, records: Sequence[Record]) -> Contestant:
     """One entry under one metric, averaged over its seeds; unfinished cells leave it without a value."""
     row = Row(entry=label, n_seeds=len(records), cost=_mean_cost(records))
     if reason := _unfinished(records):
         return Contestant(row.model_copy(update={"reason": reason}))
-    measures = [measure for record in records if (measure := _same_kind(record, template))]
-    missing = [record.seed for record in records if not _same_kind(record, template)]
-    if missing:
-        return Contestant(row.model_copy(update={"reason": f"seed {missing[0]}: not measured"}))
-    empty = next(((r.seed, m.reason) for r, m in zip(records, measures, strict=True) if m.value is None), None)
-    if empty:
-        return Contestant(row.model_copy(update={"reason": _short(f"seed {empty[0]}: {empty[1]}")}))
+    measures = []
+    for record in records:
+        measure = _same_kind(record, template)
+        if measure is None or measure.value is None:
+            reason = f"seed {record.seed}: {measure.reason if measure else 'not measured'}"
+            return Contestant(row.model_copy(update={"reason": _short(reason)}))
+        measures.append(measure)
     means = {
         name: _mean([getattr(measure, name) for measure in measures])
         for name in ("value", "method_value", "control_value")

@@ -44,15 +44,16 @@ def _print_task(console: Console, task: TaskBoard) -> None:
     tables = [[_cells(row, fmt.decimals(metric)) for row in metric.rows] for metric in task.metrics]
     widths = _widths([header, *(cells for table in tables for cells in table)], console.width)
     console.print(_table(header, "rlrrr", widths))
+    indent = " " * (widths[0] + _GAP)
     for metric, table in zip(task.metrics, tables, strict=True):
-        _say(console, f"       {metric.key} ({metric.unit})", "bold")
+        _say(console, f"{indent}{metric.key} ({metric.unit})", "bold")
         if metric.note:
-            _say(console, f"       {metric.note}", "yellow")
+            _say(console, f"{indent}{metric.note}", "yellow")
         console.print(_table(header, "rlrrr", widths, table, show_header=False))
 
 
 def _cells(row: Row, places: int) -> tuple[str, ...]:
-    name = row.entry if row.rank is not None else f"{row.entry}: {legend.why_not(row)}"
+    name = row.entry if row.rank is not None else f"{row.entry}: {row.reason}"
     return (_rank(row), name, _value(row, places), *_cost(row))
 
 
@@ -102,7 +103,7 @@ def _table(
         width = widths[position] if widths else None
         table.add_column(Text(name, "dim"), justify=justify, width=width, no_wrap=side == "r", overflow="fold")
     for cells in rows:
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(_printable(cell)) for cell in cells))
     return table
 
 
@@ -110,7 +111,12 @@ def _say(console: Console, text: str = "", style: str = "") -> None:
     """Print as Text: a selector like kmeans[k=8] would otherwise be taken for markup and vanish."""
     from rich.text import Text
 
-    console.print(Text(text, style))
+    console.print(Text("\n".join(_printable(line) for line in text.split("\n")), style))
+
+
+def _printable(text: str) -> str:
+    """The text without control characters: an escape sequence in a record must not reach the terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def render_markdown(board: Board) -> str:
@@ -155,7 +161,7 @@ def _md_metric(metric: MetricBoard) -> list[str]:
             fmt.signed(row.control_value, places),
             *_cost(row),
             str(row.n_seeds),
-            _md(legend.why_not(row) if row.rank is None else ""),
+            _md((row.reason or "") if row.rank is None else ""),
         )
         for row in metric.rows
     ]
@@ -197,10 +203,10 @@ def _cost(row: Row | OverallRow) -> tuple[str, str]:
 
 def _md(text: str) -> str:
     """Text that Markdown takes literally: one line, no markup, no HTML."""
-    flat = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    flat = _printable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]#|~!])", r"\\\1", flat)
 
 
 def _code(text: str) -> str:
     """Text for a code span in a table, which knows no escapes: what could end either is replaced."""
-    return " ".join(text.split()).replace("`", "'").replace("|", "¦")
+    return _printable(" ".join(text.split())).replace("`", "'").replace("|", "¦")

@@ -1,74 +1,112 @@
 """Affinities between players: phi[i, j] > 0 says that i and j reinforce each other, < 0 that they stand in for each other.
 
-All are symmetric float32 matrices with a zero diagonal, computed in blocks of columns.
+All are symmetric float32 matrices with a zero diagonal, by name in :data:`AFFINITIES`, and so are what each of them sees
+and costs. A method that works on any of them derives from :class:`AffinityMethod`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
+from pydantic import Field, JsonValue
 
-from coterie.methods.arrays import matrix, unit_rows
+from coterie.methods.affinity_lens import pas_lens, pas_lens_hessian
+from coterie.methods.affinity_oca import oca, oca_cov
+from coterie.methods.affinity_pas import pas, pas_hessian, pas_outer
+from coterie.methods.base import Method, MethodError, did_you_mean
+from coterie.tasks.game import Capability, Game
 
 if TYPE_CHECKING:
+    import numpy as np
     from jaxtyping import Float
 
-_BLOCK_BYTES = 64 * 2**20  # of float64 columns standardised at once
-_CONSTANT = 1e-7  # standard deviation over root mean square: below, float32 rounding is all the variation there is
+AffinityName = Literal["oca", "oca-cov", "pas", "pas-lens", "pas-lens-hessian", "pas-hessian", "pas-outer"]
+Measured = tuple["Float[np.ndarray, 'players players']", dict[str, JsonValue]]
+_PAPER = "Chowdhury, Nijasure, Zick, Allan (2026), Hedonic Neurons, arXiv 2509.23684"
 
 
-def oca(activations: Any, write_vectors: Any) -> Float[np.ndarray, "players players"]:
-    """Output-coactivation affinity: ``phi_ij = (1 - |cos(u_i, u_j)|) * rho(a_i, a_j)``.
+@dataclass(frozen=True)
+class Affinity:
+    """One affinity: what it needs of a game, and the function from a game and a budget of evaluations to the matrix."""
 
-    Two neurons that fire together (rho, Pearson correlation of the columns of `activations`, rows x players) and write
-    in different directions (cos, of the rows of `write_vectors`, players x d_model) reinforce each other; dimensionless,
-    in [-1, 1]. A player that never varies has no correlation and one that writes nothing has no direction: their
-    affinities are 0. Means and deviations are taken in float64, products of unit vectors in float32.
+    name: str
+    sees: frozenset[Capability]
+    reference: str
+    function: Callable[[Game, int], Measured]
 
-    Reference: Chowdhury, Nijasure, Zick, Allan (2026), Hedonic Neurons, arXiv 2509.23684.
-    Deviations from the paper: none; its public code has covariance in place of correlation.
+    def measure(self, game: Game, budget: int) -> Measured:
+        """The matrix, and what is to be said about how it came about (rank and error of a sketch), as JSON values.
 
-    Raises ``ValueError`` on values that are not finite and on shapes that do not fit.
+        Raises ``BudgetExceededError`` where `budget` evaluations do not cover it.
+        """
+        return self.function(game, budget)
+
+    def compute(self, game: Game, budget: int) -> Float[np.ndarray, "players players"]:
+        """The matrix alone."""
+        return self.measure(game, budget)[0]
+
+
+_STRUCTURE = frozenset({Capability.ACTIVATIONS, Capability.WEIGHTS})
+_LENS = frozenset({Capability.LENS})
+_GRADIENTS = frozenset({Capability.GRADIENTS})
+AFFINITIES: dict[str, Affinity] = {
+    affinity.name: affinity
+    for affinity in (
+        Affinity("oca", _STRUCTURE, _PAPER, lambda game, _: (oca(game.activations(), game.write_vectors()), {})),
+        Affinity(
+            "oca-cov",
+            _STRUCTURE,
+            f"{_PAPER} (public code)",
+            lambda game, _: (oca_cov(game.activations(), game.write_vectors()), {}),
+        ),
+        Affinity("pas", frozenset({Capability.ABLATIONS}), _PAPER, lambda game, budget: (pas(game, budget), {})),
+        Affinity("pas-lens", _LENS, f"{_PAPER}; closed form: coterie", lambda game, _: (pas_lens(game.lens()), {})),
+        Affinity(
+            "pas-lens-hessian",
+            _LENS,
+            f"{_PAPER}; closed form: coterie",
+            lambda game, _: (pas_lens_hessian(game.lens()), {}),
+        ),
+        Affinity("pas-hessian", _GRADIENTS, _PAPER, pas_hessian),
+        Affinity(
+            "pas-outer",
+            _GRADIENTS,
+            f"{_PAPER} (public code)",
+            lambda game, _: (pas_outer(game.gradients()), {}),
+        ),
+    )
+}
+
+
+def get_affinity(name: str) -> Affinity:
+    """The affinity of this name. Raises :class:`MethodError` with the nearest names where there is none."""
+    if name not in AFFINITIES:
+        raise MethodError(f"unknown affinity {name!r}{did_you_mean(name, AFFINITIES)}")
+    return AFFINITIES[name]
+
+
+class AffinitySees:
+    """``sees`` of a method with a parameter ``affinity``: what that affinity sees, and `also`.
+
+    Read from an instance it follows the instance's parameter; read from the class, the default.
     """
-    acts, writes = matrix("activations", activations), matrix("write vectors", write_vectors)
-    n = len(writes)
-    if acts.shape[1] != n:
-        raise ValueError(
-            f"activations and write vectors: expected (rows, players) and (players, d_model), got {acts.shape} and "
-            f"{writes.shape}; fix: the activations' columns and the write vectors' rows are the same players"
-        )
-    directions = unit_rows(writes)[0].astype(np.float32)
-    dead = ~directions.any(axis=1)
-    phi = np.empty((n, n), dtype=np.float32)
-    step = max(16, _BLOCK_BYTES // (8 * max(len(acts), writes.shape[1], n)))
-    blocks = [slice(start, min(start + step, n)) for start in range(0, n, step)]
-    mean, scale = (np.concatenate(parts) for parts in zip(*(_moments(acts[:, b]) for b in blocks), strict=True))
-    for number, left in enumerate(blocks):
-        waves = _standardised(acts[:, left], mean[left], scale[left])
-        for right in blocks[number:]:
-            rho = np.clip(waves.T @ _standardised(acts[:, right], mean[right], scale[right]), -1, 1)
-            overlap = np.clip(np.abs(directions[left] @ directions[right].T), 0, 1)
-            phi[left, right] = (1 - overlap) * rho
-            phi[right, left] = phi[left, right].T
-        phi[left, left] = np.triu(phi[left, left]) + np.triu(phi[left, left], 1).T
-    phi[dead] = phi[:, dead] = 0
-    np.fill_diagonal(phi, 0)
-    return phi
+
+    def __init__(self, *also: Capability) -> None:
+        self._also = frozenset(also)
+
+    def __get__(self, method: Any, cls: Any) -> frozenset[Capability]:
+        return self._also | get_affinity((cls if method is None else method).affinity).sees
 
 
-def _moments(
-    columns: Float[np.ndarray, "rows block"],
-) -> tuple[Float[np.ndarray, " block"], Float[np.ndarray, " block"]]:
-    """Means, and one over the norms after centring (0 for columns that do not vary)."""
-    mean = columns.mean(axis=0, dtype=np.float64)
-    deviation = np.linalg.norm(columns - mean, axis=0)
-    varies = deviation > _CONSTANT * np.sqrt(deviation**2 + len(columns) * mean**2)
-    return mean, varies / np.where(varies, deviation, 1.0)
+@dataclass(frozen=True)
+class AffinityMethod(Method):
+    """A method that works on an affinity matrix, whichever is asked for: ``get_affinity(self.affinity).measure(...)``.
 
+    A subclass may give another default; one that asks the game for more sets ``sees = AffinitySees(Capability.X)``.
+    """
 
-def _standardised(
-    columns: Float[np.ndarray, "rows block"], mean: Float[np.ndarray, " block"], scale: Float[np.ndarray, " block"]
-) -> Float[np.ndarray, "rows block"]:
-    """Columns centred and of norm 1, so that an inner product is a Pearson correlation; constant columns are 0."""
-    return ((columns - mean) * scale).astype(np.float32)
+    sees = AffinitySees()
+
+    affinity: Annotated[AffinityName, Field(description="the matrix to work on")] = "oca"

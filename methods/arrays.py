@@ -1,7 +1,8 @@
-"""What methods need of matrices that games hand out: checked numpy arrays, and unit rows."""
+"""Matrices that games hand out, checked; and symmetric matrices over players, built in blocks."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
 _ROWS = 4096  # checked at once: the check needs no copy of the whole matrix
+
+_BLOCK = 1024  # players of a block of a product
 
 
 def matrix(name: str, values: Any) -> Float[np.ndarray, "rows columns"]:
@@ -42,3 +45,31 @@ def unit_rows(
     norms = np.sqrt(np.einsum("ij,ij->i", array, array, dtype=np.float64))
     live = norms > 0
     return array / np.where(live, norms, 1.0)[:, None].astype(array.dtype), live
+
+
+def symmetric(
+    n: int, step: int, block: Callable[[slice, slice], Float[np.ndarray, "left right"]]
+) -> Float[np.ndarray, "n n"]:
+    """The float32 matrix of ``block(rows, columns)``, computed on and above the diagonal and mirrored; diagonal 0."""
+    result = np.empty((n, n), dtype=np.float32)
+    parts = [slice(start, min(start + step, n)) for start in range(0, n, step)]
+    for number, left in enumerate(parts):
+        for right in parts[number:]:
+            result[left, right] = block(left, right)
+            result[right, left] = result[left, right].T
+        result[left, left] = np.triu(result[left, left]) + np.triu(result[left, left], 1).T
+    np.fill_diagonal(result, 0)
+    return result
+
+
+def symmetric_product(
+    left: Float[np.ndarray, "rows n"], right: Float[np.ndarray, "rows n"]
+) -> Float[np.ndarray, "n n"]:
+    """``left' right + right' left`` with a diagonal of 0, float32, without a second array of that size."""
+
+    def block(rows: slice, columns: slice) -> Float[np.ndarray, "rows columns"]:
+        product: Float[np.ndarray, "rows columns"] = left[:, rows].T @ right[:, columns]
+        product += right[:, rows].T @ left[:, columns]
+        return product
+
+    return symmetric(left.shape[1], _BLOCK, block)

@@ -50,6 +50,9 @@ class Method(ABC):
                 pairs = [(i, i + 1) for i in range(0, game.n_players - 1, 2)]
                 return Coalitions.of(game.n_players, pairs[: self.count])
 
+    ``sees`` may depend on the parameters (:class:`coterie.methods.affinity.AffinityMethod`): read it from the instance
+    that runs. At the class it is what the method sees with its defaults.
+
     Constructors check nothing; :meth:`build`, :attr:`parameters` and :attr:`selector` do, so that no invalid method gets
     a name. ``tiny`` holds parameters with which the contract suite can afford to run the method often.
     """
@@ -114,15 +117,12 @@ class Method(ABC):
         properties: dict[str, Any] = _adapter(cls).json_schema().get("properties", {})
         return properties
 
-    @classmethod
-    def skip_reason(cls, game: Game) -> str | None:
-        """Why this method cannot run on this game, or None where it can. Asked before anything runs."""
-        missing = sorted(cls.sees - game.capabilities)
+    def skip_reason(self, game: Game) -> str | None:
+        """Why this method, with its parameters, cannot run on this game, or None where it can. Asked before anything runs."""
+        missing = sorted(self.sees - game.capabilities)
         if not missing:
             return None
-        return (
-            f"{cls.name} needs {', '.join(missing)}; the game gives {', '.join(sorted(game.capabilities)) or 'nothing'}"
-        )
+        return f"{self.selector} needs {', '.join(missing)}; the game gives {', '.join(sorted(game.capabilities)) or 'nothing'}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from coterie.methods.affinity import oca
+from coterie.methods.affinity_oca import oca
 from coterie.methods.base import Method
 from coterie.methods.coalitions import Coalitions
 from coterie.methods.hedonic import Preferences, by_strength

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,16 +10,12 @@ from pydantic import Field
 
 from coterie.methods.arrays import matrix, unit_rows
 from coterie.methods.base import Method
+from coterie.methods.clustering import cluster_count, kmeans
 from coterie.methods.coalitions import Coalitions
 from coterie.tasks.game import Capability
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
-    from numpy.typing import NDArray
-
     from coterie.tasks.game import Game
-
-_MEAN_SIZE = 11  # neurons a cluster, where n_clusters is not given
 
 
 @dataclass(frozen=True)
@@ -53,25 +48,6 @@ class KMeansWeights(Method):
             raise ValueError(
                 "write vectors: expected at least one that is not zero, got none; fix: take a layer that writes something"
             )
-        wanted = max(1, round(len(players) / _MEAN_SIZE)) if self.n_clusters is None else self.n_clusters
-        label = self._cluster(vectors[players], min(wanted, len(players)), int(rng.integers(2**31)))
-        clusters = [players[label == number] for number in np.unique(label)]
-        clusters.sort(key=lambda members: (len(members) == 1, -_tightness(vectors[members])))
+        count, seed = cluster_count(len(players), self.n_clusters), int(rng.integers(2**31))
+        clusters = kmeans(vectors[players], players, count, self.restarts, seed)
         return Coalitions.of(game.n_players, clusters, dead_units=game.n_players - len(players))
-
-    def _cluster(self, vectors: Float[np.ndarray, "live d_model"], count: int, seed: int) -> Int[np.ndarray, " live"]:
-        from sklearn.cluster import KMeans  # a second to import: only where it runs
-        from sklearn.exceptions import ConvergenceWarning
-
-        with warnings.catch_warnings():
-            # Neurons with the same direction can leave fewer distinct points than clusters; fewer clusters come out.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            label: NDArray[np.int32] = KMeans(count, n_init=self.restarts, random_state=seed).fit(vectors).labels_
-        return label
-
-
-def _tightness(vectors: Float[np.ndarray, "members d_model"]) -> float:
-    """Mean cosine over pairs of unit vectors: (|sum|^2 - m) / (m (m - 1))."""
-    m = len(vectors)
-    total = vectors.sum(axis=0, dtype=np.float64)
-    return float((total @ total - m) / max(m * (m - 1), 1))

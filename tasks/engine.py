@@ -16,20 +16,24 @@ Padding is on the right and attention is causal, so padded positions never reach
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from coterie.tasks.architectures import Architecture, architecture_of, layers_of
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.game import Intervention, Pooling, Readout
 from coterie.tasks.last_layer import LowRankLastLayer, last_token_output
+from coterie.tasks.lens import Lens, folded, has_lens
 from coterie.tasks.reranker import Reranker
 
+_ROWS = 1024  # players whose derivatives at every token are in memory at once
 DEFAULT_TOKENS = 8192  # tokens replayed at once: two to four arrays of tokens x d_model are alive
 
 
@@ -123,6 +127,57 @@ class ReplayEngine:
             pooled[batch.rows] = torch.stack([p.mean(0) if pooling == "mean" else p[-1] for p in parts]).float().cpu()
         return pooled
 
+    def gradients(self, amounts: Float[Tensor, " players"] | None) -> Float[Tensor, "pairs players"]:
+        """Derivatives of the outputs in the amounts of ablation, at `amounts`, float32 on the CPU.
+
+        ``d s / d amount_j = - sum_t z_jt (w_j . d s / d h_t)``: one pass back through the replayed layers.
+        """
+        result = torch.empty(self.n_pairs, self.n_players)
+        for batch in self._pieces():
+            _, gradient = self._differentiated(batch, amounts)
+            slopes = [
+                (w @ gradient.flatten(0, 1).T).mul_(z).unflatten(1, gradient.shape[:2]).sum(-1)
+                for w, z in zip(self._w.split(_ROWS), batch.z.split(_ROWS), strict=True)
+            ]
+            result[batch.rows] = -self._by_player(torch.cat(slopes)).T.float().cpu()
+        return result
+
+    def hessian_products(self, directions: Float[Tensor, "m players"]) -> Float[Tensor, "m players"]:
+        """The Hessian of the mean output in the amounts of ablation, times each direction, float32 on the CPU.
+
+        The chain rule through ``h = h_0 - sum_j amount_j z_j w_j``, twice: no array of players x players is made.
+        """
+        result = torch.zeros(len(directions), self.n_players, dtype=torch.float64)
+        for batch in self._pieces():
+            hidden, gradient = self._differentiated(batch, None, again=True)
+            for row, direction in zip(result, directions.to(self._w), strict=True):
+                step = -(batch.z.T * self._by_row(direction)) @ self._w
+                (change,) = torch.autograd.grad(
+                    gradient, hidden, step.view_as(gradient), retain_graph=True, materialize_grads=True
+                )
+                slopes = ((batch.z @ change.flatten(0, 1)) * self._w).sum(-1, dtype=torch.float64)
+                row -= self._by_player(slopes).cpu()
+        return (result / self.n_pairs).float()
+
+    @property
+    def has_lens(self) -> bool:
+        """Whether :meth:`lens` can tell the lens readout."""
+        return has_lens(self._norm, self._head)
+
+    def lens(self) -> Lens:
+        """What the lens readout of the layer is made of, on the CPU, in the model's dtype."""
+        parts = len(self._w) // self.n_players
+        residual = torch.empty(self.n_pairs, self._w.shape[1], dtype=self._w.dtype)
+        taken = torch.empty(parts, self.n_pairs, self.n_players, dtype=self._w.dtype)
+        for batch in self._batches:
+            at_last = torch.arange(len(batch.last), device=batch.last.device), batch.last
+            residual[batch.rows] = batch.residual[at_last].cpu()
+            z = batch.z.view(parts, self.n_players, *batch.residual.shape[:2])[:, :, *at_last]
+            taken[:, batch.rows] = z.transpose(1, 2).cpu()
+        head, epsilon = folded(self._norm, self._head)
+        writes = self._w.view(parts, self.n_players, -1).cpu()
+        return Lens(residual, taken, writes, head.cpu(), epsilon)
+
     def write_vectors(self) -> Float[Tensor, "players d_model"]:
         """Columns of the down projection [players, d_model], float32."""
         return self._w[: self.n_players].float().cpu()
@@ -193,6 +248,41 @@ class ReplayEngine:
     def _rows_of(self, players: Tensor) -> Tensor:
         """Rows of (z, w) that belong to these players."""
         return players if self._base is None else torch.cat([players, players + self.n_players])
+
+    def _by_row(self, values: Tensor) -> Tensor:
+        """Values [players] for the rows of (z, w)."""
+        return values.repeat(len(self._w) // self.n_players)
+
+    def _by_player(self, values: Tensor) -> Tensor:
+        """Values [rows, ...] of (z, w) added up by player."""
+        return values.unflatten(0, (-1, self.n_players)).sum(0)
+
+    def _pieces(self) -> Iterator[_Batch]:
+        """The batches in pieces of fewer pairs: a pass back keeps many arrays of tokens x d_model."""
+        for batch in self._batches:
+            pairs, tokens = batch.residual.shape[:2]
+            for part in torch.arange(pairs, device=batch.last.device).split(max(1, self._tokens // (8 * tokens))):
+                yield _Batch(
+                    rows=batch.rows[part.cpu()],
+                    last=batch.last[part],
+                    lengths=batch.lengths[part],
+                    residual=batch.residual[part],
+                    z=batch.z.view(-1, pairs, tokens)[:, part].flatten(1),
+                    layer_arguments={
+                        name: _picked(value, pairs, part) for name, value in batch.layer_arguments.items()
+                    },
+                )
+
+    def _differentiated(self, batch: _Batch, amounts: Tensor | None, again: bool = False) -> tuple[Tensor, Tensor]:
+        """The residual stream after the site at `amounts`, and the derivative of the pairs' outputs in it."""
+        hidden = batch.residual
+        if amounts is not None:
+            hidden = hidden - ((batch.z.T * self._by_row(amounts.to(self._w))) @ self._w).view_as(hidden)
+        hidden = hidden.detach().requires_grad_()
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no second derivative
+            outputs = self._replay(hidden[None], batch)
+            (gradient,) = torch.autograd.grad(outputs.sum(), hidden, create_graph=again)
+        return hidden, gradient
 
     def _ablated(self, batch: _Batch, rows: Tensor) -> Tensor:
         """The residual stream [B, T, d_model] after the layer without these rows."""
@@ -274,6 +364,15 @@ def _first(output: Any) -> Tensor:
     """A layer's hidden states, whether it returns them alone or first in a tuple."""
     hidden: Tensor = output[0] if isinstance(output, tuple) else output
     return hidden
+
+
+def _picked(value: Any, pairs: int, part: Tensor) -> Any:
+    """A layer argument for some of a batch's pairs; arguments without a batch dimension stay."""
+    if isinstance(value, tuple):
+        return tuple(_picked(v, pairs, part) for v in value)
+    if isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == pairs and pairs > 1:
+        return value[part]
+    return value
 
 
 def _repeat(value: Any, pairs: int, times: int) -> Any:

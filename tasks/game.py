@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from coterie.tasks.lens import Lens
+
 Intervention = Literal["zero", "mean", "base"]
 Readout = Literal["score", "lens"]
 Pooling = Literal["tokens", "mean", "last"]
@@ -22,6 +24,8 @@ class Capability(StrEnum):
 
     ABLATIONS = "ablations"
     ACTIVATIONS = "activations"
+    GRADIENTS = "gradients"
+    LENS = "lens"
     WEIGHTS = "weights"
 
 
@@ -93,6 +97,43 @@ class Game(ABC):
         self.meter.charge(Capability.ACTIVATIONS, 1)
         return self._activations(pooling)
 
+    def gradients(self, amounts: Float[Tensor, " players"] | None = None) -> Float[Tensor, "outputs players"]:
+        """Derivatives of each output in the *amounts* of ablation, at `amounts` (nothing ablated where not given).
+
+        An amount goes from 0, the player as it is, to 1, ablated; between them the residual stream moves on a straight
+        line. So ``-gradients()`` is, under zero ablation, gradient times activation summed over tokens: the first-order
+        effect of each player on each output. Two evaluations, one pass forward and one back; float32.
+        """
+        self._need(Capability.GRADIENTS)
+        if amounts is not None and amounts.shape != (self.n_players,):
+            raise ValueError(
+                f"amounts: expected shape ({self.n_players},), got {tuple(amounts.shape)}; fix: one a player"
+            )
+        self.meter.charge(Capability.GRADIENTS, 2)
+        return self._gradients(amounts)
+
+    def hessian_products(self, directions: Float[Tensor, "m players"]) -> Float[Tensor, "m players"]:
+        """Second derivatives of the mean output in the amounts of ablation (see :meth:`gradients`), times each direction.
+
+        Four evaluations a direction, two passes forward and two back; float32.
+        """
+        self._need(Capability.GRADIENTS)
+        if directions.ndim != 2 or directions.shape[1] != self.n_players:
+            raise ValueError(
+                f"directions: expected shape (m, {self.n_players}), got {tuple(directions.shape)}; fix: one row a direction"
+            )
+        self.meter.charge(Capability.GRADIENTS, 4 * len(directions))
+        return self._hessian_products(directions)
+
+    def lens(self) -> Lens:
+        """The last tokens' residual streams after the layer and all that the logit lens makes of them. One evaluation.
+
+        A game of a reranker has it whatever its own readout is.
+        """
+        self._need(Capability.LENS)
+        self.meter.charge(Capability.LENS, 1)
+        return self._lens()
+
     def write_vectors(self) -> Float[Tensor, "players d_model"]:
         """What each player adds to the residual stream per unit of activation (its column of the down projection)."""
         self._need(Capability.WEIGHTS)
@@ -122,6 +163,15 @@ class Game(ABC):
     def _activations(self, pooling: Pooling) -> Float[Tensor, "rows players"]:
         raise NotImplementedError(f"{type(self).__name__} declares activations without _activations")
 
+    def _gradients(self, amounts: Float[Tensor, " players"] | None) -> Float[Tensor, "outputs players"]:
+        raise NotImplementedError(f"{type(self).__name__} declares gradients without _gradients")
+
+    def _hessian_products(self, directions: Float[Tensor, "m players"]) -> Float[Tensor, "m players"]:
+        raise NotImplementedError(f"{type(self).__name__} declares gradients without _hessian_products")
+
+    def _lens(self) -> Lens:
+        raise NotImplementedError(f"{type(self).__name__} declares the lens without _lens")
+
     def _write_vectors(self) -> Float[Tensor, "players d_model"]:
         raise NotImplementedError(f"{type(self).__name__} declares weights without _write_vectors")
 
@@ -142,6 +192,15 @@ class RestrictedGame(Game):
 
     def _activations(self, pooling: Pooling) -> Float[Tensor, "rows players"]:
         return self._game._activations(pooling)
+
+    def _gradients(self, amounts: Float[Tensor, " players"] | None) -> Float[Tensor, "outputs players"]:
+        return self._game._gradients(amounts)
+
+    def _hessian_products(self, directions: Float[Tensor, "m players"]) -> Float[Tensor, "m players"]:
+        return self._game._hessian_products(directions)
+
+    def _lens(self) -> Lens:
+        return self._game._lens()
 
     def _write_vectors(self) -> Float[Tensor, "players d_model"]:
         return self._game._write_vectors()

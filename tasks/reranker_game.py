@@ -14,6 +14,7 @@ from coterie.tasks.game import Capability, Game, Intervention, Meter, Pooling, R
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from coterie.tasks.lens import Lens
     from coterie.tasks.reranker import Reranker
 
 
@@ -24,8 +25,6 @@ class RerankerGame(Game):
     ``pairs`` come query by query; ``query_of_pair`` [pairs] gives each one's query as 0, 1, ... in that order.
     Pass the discovery game's ``mean_activations`` on to the games it is compared with (intervention ``mean``).
     """
-
-    capabilities = frozenset(Capability)
 
     def __init__(
         self,
@@ -43,6 +42,7 @@ class RerankerGame(Game):
         position = {q: i for i, q in enumerate(self.query_ids)}
         self.query_of_pair = np.array([position[p.query_id] for p in pairs])
         self.n_players, self.n_outputs = self._engine.n_players, len(self.pairs)
+        self.capabilities = frozenset(Capability) - (frozenset() if self._engine.has_lens else {Capability.LENS})
         self.meter = Meter()
 
     @property
@@ -60,6 +60,15 @@ class RerankerGame(Game):
 
     def _activations(self, pooling: Pooling) -> Tensor:
         return self._engine.activations(pooling)
+
+    def _gradients(self, amounts: Tensor | None) -> Tensor:
+        return self._engine.gradients(amounts)
+
+    def _hessian_products(self, directions: Tensor) -> Tensor:
+        return self._engine.hessian_products(directions)
+
+    def _lens(self) -> Lens:
+        return self._engine.lens()
 
     def _write_vectors(self) -> Tensor:
         return self._engine.write_vectors()

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from coterie.tasks.derivatives import gradients_of, hessian_products_of
 from coterie.tasks.game import Capability, Game, Meter, Pooling
+from coterie.tasks.lens import Lens
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -48,6 +50,20 @@ class SyntheticGame(Game):
     def _ablate(self, masks: Bool[Tensor, "m players"]) -> Float[Tensor, "m outputs"]:
         kept = self._hidden * ~masks[:, None, :]
         return torch.tanh(kept @ self._out) @ self._head
+
+    def _relaxed(self, amounts: Float[Tensor, " players"]) -> Float[Tensor, " outputs"]:
+        return torch.tanh((self._hidden * (1 - amounts)) @ self._out) @ self._head
+
+    def _gradients(self, amounts: Float[Tensor, " players"] | None) -> Float[Tensor, "outputs players"]:
+        return gradients_of(self._relaxed, torch.zeros(self.n_players) if amounts is None else amounts)
+
+    def _hessian_products(self, directions: Float[Tensor, "m players"]) -> Float[Tensor, "m players"]:
+        return hessian_products_of(self._relaxed, directions)
+
+    def _lens(self) -> Lens:
+        # Not through _activations and _write_vectors: a test that watches these must not see this.
+        hidden, out = (part.clone() if self._copies else part for part in (self._hidden, self._out))
+        return Lens(hidden @ out, hidden[None], out[None], self._head.clone(), 1e-5)
 
     def _activations(self, pooling: Pooling) -> Float[Tensor, "rows players"]:
         return self._hidden.clone() if self._copies else self._hidden

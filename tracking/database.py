@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from coterie.tracking.files import remove_leftovers, temporary_beside
-from coterie.tracking.uris import mask_secrets, mask_uri, sqlite_uri
+from coterie.tracking.uris import mask_secrets, mask_uri, secrets_in, sqlite_uri
 
 BUSY_SECONDS = 20.0  # what MLflow itself waits for another writer
 
@@ -26,6 +26,7 @@ def prepare_sqlite(path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path.parent, recursive=False)
         if not path.exists():
             _create(path)
         _check(path, busy_seconds)
@@ -68,7 +69,6 @@ def _create(path: Path) -> None:
         _publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-        remove_leftovers(path.parent, recursive=False)
 
 
 def _publish(temporary: Path, path: Path) -> None:
@@ -112,4 +112,9 @@ def check_database_server(uri: str) -> None:
         raise TrackingError(
             f"{mask_uri(uri)}: expected a database that can be reached, got: {mask_secrets(str(error), uri)}; "
             "fix: check address, user and password, and that the database's Python driver is installed"
-        ) from error
+        ) from cause_without_secrets(error, uri)
+
+
+def cause_without_secrets(error: Exception, uri: str) -> Exception | None:
+    """What to raise a ``TrackingError`` from: a chained traceback would show a password that its message masks."""
+    return None if secrets_in(uri) else error

@@ -18,7 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from coterie.tracking import mlflow_fields as fields
-from coterie.tracking.database import TrackingError, check_database_server, prepare_sqlite
+from coterie.tracking.database import (
+    TrackingError,
+    cause_without_secrets,
+    check_database_server,
+    prepare_sqlite,
+)
 from coterie.tracking.quiet import environment, quiet_mlflow
 from coterie.tracking.record import Record
 from coterie.tracking.uris import (
@@ -122,8 +127,7 @@ class Tracker:
         """
         session = self._opened()
         with self._speaking():
-            known = self._known(record)
-            if known and not again:
+            if self._known(record) and not again:
                 return None
             start, end = fields.times(record)
             tags = {**fields.tags(record), fields.PROCESS_TAG: _process()}
@@ -161,10 +165,10 @@ class Tracker:
             here = None if is_server(self.uri) else (self.output_folder.resolve() / "mlartifacts").as_uri()
             try:
                 return str(client.create_experiment(self.experiment, artifact_location=here))
-            except MlflowException as error:
+            except MlflowException:
                 found = client.get_experiment_by_name(self.experiment)  # another process may have been faster
                 if found is None:
-                    raise error
+                    raise
         if found.lifecycle_stage != "active":
             raise TrackingError(
                 f"{self.shown_uri}: expected experiment {self.experiment!r} to be active, got: {found.lifecycle_stage}; "
@@ -247,7 +251,7 @@ class Tracker:
                     f"{self.shown_uri}: expected an MLflow store that answers, got: "
                     f"{mask_secrets(str(error), self.uri)}; fix: check the address and that the server runs, or name "
                     "another store with --tracking-uri"
-                ) from error
+                ) from cause_without_secrets(error, self.uri)
 
 
 def _host() -> str:

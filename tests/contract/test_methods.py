@@ -14,6 +14,7 @@ import torch
 from coterie.methods import Coalitions, Method, get_method, list_methods
 from coterie.methods.base import split_selector
 from coterie.tasks.game import BudgetExceededError, Capability, Game, Pooling
+from coterie.tasks.lens import Lens
 from tests.games import SyntheticGame
 
 AMPLE = 10_000
@@ -44,6 +45,18 @@ class Watched(SyntheticGame):
     def _activations(self, pooling: Pooling) -> torch.Tensor:
         self.asked.add(Capability.ACTIVATIONS)
         return super()._activations(pooling)
+
+    def _gradients(self, amounts: torch.Tensor | None) -> torch.Tensor:
+        self.asked.add(Capability.GRADIENTS)
+        return super()._gradients(amounts)
+
+    def _hessian_products(self, directions: torch.Tensor) -> torch.Tensor:
+        self.asked.add(Capability.GRADIENTS)
+        return super()._hessian_products(directions)
+
+    def _lens(self) -> Lens:
+        self.asked.add(Capability.LENS)
+        return super()._lens()
 
     def _write_vectors(self) -> torch.Tensor:
         self.asked.add(Capability.WEIGHTS)
@@ -117,11 +130,11 @@ def test_respects_its_budget_to_the_evaluation(name: str) -> None:
 
 
 def test_is_skipped_with_a_reason_where_a_capability_is_missing(name: str) -> None:
-    cls = list_methods()[name]
-    assert cls.skip_reason(SyntheticGame()) is None
-    for missing in cls.sees:
+    method = tiny(name)
+    assert method.skip_reason(SyntheticGame()) is None
+    for missing in method.sees:
         game = SyntheticGame(capabilities=frozenset(Capability) - {missing})
-        assert missing.value in (cls.skip_reason(game) or "")
+        assert missing.value in (method.skip_reason(game) or "")
 
 
 @pytest.mark.parametrize(

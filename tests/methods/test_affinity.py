@@ -1,78 +1,176 @@
-"""OCA against a naive loop, and what it does at the edges."""
+"""Every affinity against brute-force ablation, or its formula in loops; the registry; and what a method with one sees."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
-from coterie.methods import affinity
-from coterie.methods.affinity import oca
+from coterie.methods import arrays
+from coterie.methods.affinity import AFFINITIES, AffinityMethod, AffinityName, AffinitySees, get_affinity
+from coterie.methods.base import MethodError
+from coterie.methods.coalitions import Coalitions
+from coterie.tasks.game import BudgetExceededError, Capability, Game
+from coterie.tasks.reranker import Reranker, load_reranker
+from coterie.tasks.reranker_game import RerankerGame
+from tests.games import SyntheticGame
+from tests.tasks.tiny import pairs, save_reranker
+
+AMPLE = 10_000
 
 
-def naive(activations: np.ndarray, writes: np.ndarray) -> np.ndarray:
-    n = len(writes)
-    phi = np.zeros((n, n))
-    for i in range(n):
-        for j in range(n):
-            a, b, u, v = activations[:, i], activations[:, j], writes[i], writes[j]
-            a, b = a - a.mean(), b - b.mean()
-            scale = np.sqrt((a @ a) * (b @ b)), np.sqrt((u @ u) * (v @ v))
-            if i != j and all(scale):
-                phi[i, j] = (1 - abs(u @ v) / scale[1]) * (a @ b) / scale[0]
-    return phi
+def brute_force(game: Game) -> np.ndarray:
+    """psi by its definition, one ablation after the other."""
+
+    def f(*players: int) -> float:
+        return float((game.ablate(game.masks([[]])) - game.ablate(game.masks([players]))).double().mean())
+
+    psi = np.zeros((game.n_players, game.n_players))
+    for i, j in combinations(range(game.n_players), 2):
+        psi[i, j] = psi[j, i] = f(i, j) - f(i) - f(j)
+    return psi
 
 
-@pytest.mark.parametrize("block_bytes", [1, 2**25], ids=["many blocks", "one block"])
-@pytest.mark.parametrize("offset", [0.0, 1000.0])
-def test_equals_the_naive_loop(monkeypatch: pytest.MonkeyPatch, block_bytes: int, offset: float) -> None:
-    monkeypatch.setattr(affinity, "_BLOCK_BYTES", block_bytes)
-    rng = np.random.default_rng(0)
-    activations = (rng.normal(size=(50, 5)) @ rng.normal(size=(5, 37)) + offset).astype(np.float32)
-    activations[:, 3] = 0.1  # its mean in float64 is not 0.1 in float32
-    writes = rng.normal(size=(37, 8)).astype(np.float32)
-    writes[5] = 0
-    writes[6] = -3 * writes[7]
-    phi = oca(torch.from_numpy(activations), torch.from_numpy(writes))
-    exact = activations.astype(np.float64)
-    exact[:, 3] = 0
-    np.testing.assert_allclose(phi, naive(exact, writes.astype(np.float64)), atol=1e-6)
-    assert phi.dtype == np.float32
+def compute(name: str, game: Game, budget: int = AMPLE) -> np.ndarray:
+    return get_affinity(name).compute(game.restricted_to(get_affinity(name).sees, budget), budget)
+
+
+@pytest.fixture(scope="module")
+def reranker(tmp_path_factory: pytest.TempPathFactory) -> Reranker:
+    spec = save_reranker(tmp_path_factory.mktemp("tiny"))
+    return load_reranker(spec.model_copy(update={"dtype": "float64"}))
+
+
+@pytest.mark.parametrize("name", AFFINITIES)
+def test_is_a_symmetric_float32_matrix_with_zero_diagonal(name: str) -> None:
+    game = SyntheticGame()
+    phi = compute(name, game)
+    assert (phi.dtype, phi.shape) == (np.float32, (24, 24))
     assert np.array_equal(phi, phi.T)
     assert not np.diag(phi).any()
-    assert not phi[3].any()
-    assert not phi[5].any()
-    assert phi[6, 7] == 0
-    assert np.abs(phi).max() <= 1
+    assert np.abs(phi).max() > 0
+    assert np.array_equal(phi, compute(name, SyntheticGame()))
 
 
-def test_copies_are_worth_nothing_and_orthogonal_copies_everything() -> None:
-    wave = np.random.default_rng(0).normal(size=100)
-    activations = np.stack([wave, 5 * wave, -wave], axis=1)
-    same, apart = np.ones((3, 4)), np.eye(3, 4)
-    np.testing.assert_allclose(oca(activations, same), 0, atol=1e-6)
-    np.testing.assert_allclose(oca(activations, apart), [[0, 1, -1], [1, 0, -1], [-1, -1, 0]], atol=1e-6)
+@pytest.mark.parametrize("name", AFFINITIES)
+def test_follows_a_new_order_of_the_players(name: str) -> None:
+    game, order = SyntheticGame(), torch.randperm(24, generator=torch.Generator().manual_seed(1))
+    moved = SyntheticGame(activations=game._hidden[:, order], write_vectors=game._out[order])
+    phi = compute(name, game)
+    np.testing.assert_allclose(compute(name, moved), phi[np.ix_(order, order)], atol=1e-5 * np.abs(phi).max())
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_values_that_are_not_finite_are_refused(bad: float) -> None:
-    values = np.ones((5000, 3), dtype=np.float32)
-    values[4321, 2] = bad
-    with pytest.raises(ValueError, match=r"activations: expected finite numbers, got .* in row 4321, column 2; fix"):
-        oca(values, np.ones((3, 2)))
-    with pytest.raises(ValueError, match=r"write vectors: expected finite numbers, got .* in row 1, column 0; fix"):
-        oca(np.ones((4, 2)), [[0.0], [bad]])
+@pytest.mark.parametrize("name", AFFINITIES)
+@pytest.mark.parametrize("n_players", [1, 2])
+def test_tiny_games(name: str, n_players: int) -> None:
+    assert compute(name, SyntheticGame(n_players=n_players)).shape == (n_players, n_players)
 
 
-def test_shapes_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"expected \(rows, players\) and \(players, d_model\), got \(4, 3\) and \(2, 5\)"
-    ):
-        oca(np.ones((4, 3)), np.ones((2, 5)))
-    with pytest.raises(ValueError, match=r"activations: expected a matrix with at least one row, got shape \(0, 3\)"):
-        oca(np.ones((0, 3)), np.ones((3, 5)))
+@pytest.mark.parametrize("name", AFFINITIES)
+def test_values_that_are_not_finite_are_refused(name: str) -> None:
+    game = SyntheticGame(activations=torch.full((30, 24), torch.nan))
+    with pytest.raises(ValueError, match=r"expected finite numbers, got nan .*; fix"):
+        compute(name, game)
 
 
-def test_one_player_and_one_row() -> None:
-    assert oca(np.ones((4, 1)), np.ones((1, 2))).tolist() == [[0]]
-    assert not oca(np.ones((1, 3)), np.eye(3)).any()
+def test_pas_is_the_definition_and_asks_for_its_price() -> None:
+    game = SyntheticGame(n_players=9)
+    needed = 9 * 8 // 2 + 9 + 1
+    np.testing.assert_allclose(compute("pas", game, budget=needed), brute_force(game), atol=1e-6)
+    poor = game.restricted_to({Capability.ABLATIONS}, needed - 1)
+    with pytest.raises(BudgetExceededError, match=r"expected a budget of 46 .* got 45; fix: --budget 46"):
+        get_affinity("pas").compute(poor, needed - 1)
+    assert poor.meter.total == 0
+
+
+@pytest.mark.parametrize("tile", [7, 256])
+@pytest.mark.parametrize(("layer", "intervention"), [(0, "zero"), (1, "mean"), (1, "base")])
+def test_lens_forms_are_brute_force_at_the_lens_readout(
+    monkeypatch: pytest.MonkeyPatch, reranker: Reranker, layer: int, intervention: str, tile: int
+) -> None:
+    monkeypatch.setattr("coterie.methods.affinity_lens._TILE", tile)
+    monkeypatch.setattr("coterie.methods.affinity_lens._BLOCK", tile)
+    game = RerankerGame(reranker, pairs(), layer, intervention, "lens")
+    exact = brute_force(game)
+    np.testing.assert_allclose(compute("pas-lens", game), exact, atol=2e-6 * np.abs(exact).max())
+    second = compute("pas-lens-hessian", game)
+    np.testing.assert_allclose(second, compute("pas-hessian", game), atol=1e-5 * np.abs(second).max())
+
+
+class Quadratic(SyntheticGame):
+    """Its synergies end with the second order."""
+
+    def _relaxed(self, amounts: torch.Tensor) -> torch.Tensor:
+        return ((self._hidden * (1 - amounts)) @ self._out).square() @ self._head
+
+    def _ablate(self, masks: torch.Tensor) -> torch.Tensor:
+        return torch.stack([self._relaxed(mask.float()) for mask in masks])
+
+
+def test_the_second_order_is_all_there_is_of_a_quadratic_readout() -> None:
+    game = Quadratic(n_players=10)
+    exact = brute_force(game)
+    np.testing.assert_allclose(compute("pas-hessian", game), exact, atol=1e-5 * np.abs(exact).max())
+
+
+def test_a_sketch_of_the_hessian_says_its_rank_and_its_error(reranker: Reranker) -> None:
+    game = RerankerGame(reranker, pairs(), 0)
+    exact, notes = get_affinity("pas-hessian").measure(game, 4 * 24)
+    assert notes == {"rank": 24, "relative_error": 0.0}
+    errors = []
+    for rank in (1, 3, 7):
+        budget = 4 * (2 * rank + 8)
+        handed = game.restricted_to({Capability.GRADIENTS}, budget)
+        sketch, notes = get_affinity("pas-hessian").measure(handed, budget)
+        true_error = np.linalg.norm(sketch - exact) / np.linalg.norm(exact)
+        assert (notes["rank"], handed.meter.total) == (rank, budget)
+        assert notes["relative_error"] == pytest.approx(true_error, rel=0.8, abs=0.02)
+        errors.append(true_error)
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 0.3
+    with pytest.raises(BudgetExceededError, match=r"expected a budget of 40 evaluations or more, got 39; fix"):
+        get_affinity("pas-hessian").compute(game, 39)
+
+
+def test_pas_outer_is_minus_the_mean_product_of_first_order_effects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "_BLOCK", 5)
+    game = SyntheticGame(n_players=12)
+    first = -game.gradients().double().numpy()
+    expected = np.array([[-(first[:, i] * first[:, j]).mean() if i != j else 0 for j in range(12)] for i in range(12)])
+    np.testing.assert_allclose(compute("pas-outer", game), expected, atol=1e-6)
+
+
+def test_the_registry_and_the_type_of_the_parameter_name_the_same_affinities() -> None:
+    assert tuple(AFFINITIES) == get_args(AffinityName)
+    with pytest.raises(MethodError, match="unknown affinity 'pas-lenz'; did you mean 'pas-lens'"):
+        get_affinity("pas-lenz")
+
+
+@dataclass(frozen=True)
+class Strongest(AffinityMethod):
+    """The strongest pair."""
+
+    name = "strongest"
+    sees = AffinitySees(Capability.WEIGHTS)
+    reference = "nobody"
+
+    affinity: AffinityName = "pas-lens"
+
+    def discover(self, game: Game, budget: int, rng: np.random.Generator) -> Coalitions:
+        phi, notes = get_affinity(self.affinity).measure(game, budget)
+        return Coalitions.of(game.n_players, [np.unravel_index(int(phi.argmax()), phi.shape)], **notes)
+
+
+def test_a_method_sees_what_its_affinity_sees() -> None:
+    assert Strongest.sees == Strongest().sees == {Capability.WEIGHTS, Capability.LENS}
+    outer = Strongest.build({"affinity": "pas-outer"})
+    assert outer.sees == {Capability.WEIGHTS, Capability.GRADIENTS}
+    blind = SyntheticGame(capabilities=frozenset({Capability.WEIGHTS}))
+    assert outer.skip_reason(blind) == "strongest[affinity=pas-outer] needs gradients; the game gives weights"
+    assert outer.skip_reason(SyntheticGame()) is None
+    with pytest.raises(MethodError, match=r"strongest\[affinity\]: expected 'oca'"):
+        Strongest.build({"affinity": "nope"})

@@ -108,9 +108,9 @@ def test_a_method_made_by_hand_with_bad_parameters_gets_no_name() -> None:
 
 
 def test_skip_reason_names_what_is_missing() -> None:
-    assert Sample.skip_reason(SyntheticGame()) is None
+    assert Sample().skip_reason(SyntheticGame()) is None
     blind = SyntheticGame(capabilities=frozenset({Capability.ABLATIONS}))
-    assert Sample.skip_reason(blind) == "sample needs activations, weights; the game gives ablations"
+    assert Sample().skip_reason(blind) == "sample needs activations, weights; the game gives ablations"
 
 
 def test_help_texts() -> None:

@@ -47,7 +47,7 @@ def test_helpers_count_transitively_and_others_do_not(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize(
     ("module", "changed"),
     [
-        ("coterie.methods.affinity", {"hedonic-oca"}),
+        ("coterie.methods.affinity_oca", {"hedonic-oca"}),
         ("coterie.methods.arrays", {"hedonic-oca", "kmeans-weights"}),
         ("coterie.methods.random_groups", {"random"}),
         ("coterie.methods.base", set()),

@@ -1,0 +1,151 @@
+"""PAS at the lens readout, in closed form: exact for all pairs, and its second-order part as matrix products.
+
+Notation, for one query-document pair: ``D_i`` what player i writes and an ablation takes away, ``h`` the residual stream
+of the last token, ``w`` the head with the norm's gain in it, ``R = mean(h^2) + eps``, d the width, and
+
+    c_i = w.D_i / sqrt(R),   rho_i = h.D_i / (d R),   N = w.h / sqrt(R) = s(x; {}),
+    y_A = -2 sum_{i in A} rho_i + sum_{i,j in A} D_i.D_j / (d R),   so that   s(x; A) = (N - sum_A c_i) / sqrt(1 + y_A).
+
+All of it is inner products, so a matrix over pairs costs no pass through the network but the one that gave the lens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from coterie.methods.arrays import matrix, symmetric
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from coterie.tasks.lens import Lens
+
+_TILE = 256  # players: some tiles of 256 x 256 float32 stay in a core's cache
+_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """The terms above; ``z`` holds the activations over ``sqrt(d R)``, so that ``z_i z_j u_i.u_j = D_i.D_j / (d R)``."""
+
+    score: Float[np.ndarray, " outputs"]  # N
+    lost: Float[np.ndarray, "outputs players"]  # c
+    along: Float[np.ndarray, "outputs players"]  # rho
+    z: Float[np.ndarray, "parts outputs players"]
+    writes: Float[np.ndarray, "parts players d_model"]
+    floor: Float[np.ndarray, " outputs"]  # eps / R, the least that 1 + y can be
+
+    @classmethod
+    def of(cls, lens: Lens) -> _Terms:
+        """In float64: what follows takes differences of nearly equal numbers."""
+        hidden = matrix("residual stream", lens.residual).astype(np.float64)
+        head = matrix("head", lens.head[None])[0].astype(np.float64)
+        taken = np.stack([matrix("activations", part) for part in lens.taken]).astype(np.float64)
+        writes = np.stack([matrix("write vectors", part) for part in lens.writes])
+        square = (hidden**2).mean(axis=1) + lens.epsilon
+        width = hidden.shape[1]
+        along, lost = np.zeros(taken.shape[1:]), np.zeros(taken.shape[1:])
+        for z, u in zip(taken, writes, strict=True):
+            along += z * (hidden @ u.T)
+            lost += z * (u @ head)
+        return cls(
+            score=hidden @ head / np.sqrt(square),
+            lost=lost / np.sqrt(square)[:, None],
+            along=along / (width * square)[:, None],
+            z=taken / np.sqrt(width * square)[:, None],
+            writes=writes,
+            floor=lens.epsilon / square,
+        )
+
+    def own(self) -> Float[np.ndarray, "outputs players"]:
+        """``D_i.D_i / (d R)``."""
+        parts = range(len(self.z))
+        together = [
+            self.z[p] * self.z[q] * np.einsum("ij,ij->i", self.writes[p], self.writes[q], dtype=np.float64)
+            for p in parts
+            for q in parts
+        ]
+        return np.sum(together, axis=0)
+
+
+def pas_lens(lens: Lens) -> Float[np.ndarray, "players players"]:
+    """Exact pairwise synergy at the lens readout: ``psi_ij = mean_x [f({i,j}) - f({i}) - f({j})]``, in units of the score.
+
+    ``f(A) = s(x; {}) - s(x; A)``. With ``g(y) = 1 / sqrt(1 + y) - 1 = -y / (1 + y + sqrt(1 + y))``,
+
+        psi_ij = mean_x [(N - c_i) g(y_i) + (N - c_j) g(y_j) - (N - c_i - c_j) g(y_ij)],
+
+    where what is additive has cancelled in exact arithmetic, so that float32 is enough for the last term. Time: outputs
+    x players^2 square roots; memory: the result and tiles.
+
+    Reference: the definition of PAS in Chowdhury, Nijasure, Zick, Allan (2026), arXiv 2509.23684; closed form: coterie.
+    Deviations from the paper: the readout is the final norm and head on the layer's own output, not the model's final
+    logit; no approximation of that. Sign: positive = synergy, as the effect ``f`` is what is lost.
+
+    Raises ``ValueError`` on values that are not finite.
+    """
+    terms = _Terms.of(lens)
+    y = terms.own() - 2 * terms.along
+    rest = np.maximum(1 + y, terms.floor[:, None])
+    single = (-(terms.score[:, None] - terms.lost) * y / (rest + np.sqrt(rest))).mean(axis=0)
+    kept = (terms.score[:, None] / 2 - terms.lost).astype(np.float32)  # of i and of j, adds up to N - c_i - c_j
+    y, z, floor = y.astype(np.float32), (np.sqrt(2) * terms.z).astype(np.float32), terms.floor.astype(np.float32)
+    parts = range(len(z))
+
+    def tile(left: slice, right: slice) -> Float[np.ndarray, "left right"]:
+        overlap = [[terms.writes[p][left] @ terms.writes[q][right].T for q in parts] for p in parts]
+        total = np.zeros((left.stop - left.start, right.stop - right.start), dtype=np.float32)
+        square, root, product = np.empty_like(total), np.empty_like(total), np.empty_like(total)
+        for x in range(len(y)):
+            np.add.outer(y[x, left], y[x, right], out=square)
+            for p in parts:
+                for q in parts:
+                    np.multiply.outer(z[p, x, left], z[q, x, right], out=product)
+                    product *= overlap[p][q]
+                    square += product
+            np.add(square, 1, out=product)
+            np.maximum(product, floor[x], out=product)
+            np.sqrt(product, out=root)
+            root += product
+            square /= root
+            np.add.outer(kept[x, left], kept[x, right], out=product)
+            product *= square
+            total += product
+        return total / len(y) + np.add.outer(single[left], single[right])
+
+    return symmetric(y.shape[1], _TILE, tile)
+
+
+def pas_lens_hessian(lens: Lens) -> Float[np.ndarray, "players players"]:
+    """Second-order part of :func:`pas_lens`, as three matrix products of players x outputs x players:
+
+        psi_ij = -mean_x D_i' H D_j = mean_x [c_i rho_j + rho_i c_j - 3 N rho_i rho_j + N D_i.D_j / (d R)],
+
+    H the second derivative of the readout in the residual stream. In units of the score.
+
+    Reference: as :func:`pas_lens`; the paper's own approximation at scale is the mixed second derivative.
+    Deviations from the paper: the derivative is in closed form at the lens readout, not by differences.
+
+    Raises ``ValueError`` on values that are not finite.
+    """
+    terms = _Terms.of(lens)
+    outputs, players = terms.lost.shape
+    along = terms.along.astype(np.float32)
+    left = ((terms.lost - 1.5 * terms.score[:, None] * terms.along) / outputs).astype(np.float32)
+    z = terms.z.astype(np.float32)
+    weighted = (terms.z * (terms.score / outputs)[:, None]).astype(np.float32)
+    parts = range(len(z))
+
+    def block(rows: slice, columns: slice) -> Float[np.ndarray, "rows columns"]:
+        total: Float[np.ndarray, "rows columns"] = left[:, rows].T @ along[:, columns]
+        total += along[:, rows].T @ left[:, columns]
+        for p in parts:
+            for q in parts:
+                overlap = terms.writes[p][rows] @ terms.writes[q][columns].T
+                total += (weighted[p][:, rows].T @ z[q][:, columns]) * overlap
+        return total
+
+    return symmetric(players, _BLOCK, block)

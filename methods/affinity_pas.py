@@ -1,0 +1,126 @@
+"""PAS at the game's own readout: exact by joint ablation, to second order by the Hessian, and as a product of first orders.
+
+All in the units of the game's outputs, averaged over them. ``f(A) = mean_x [s(x; {}) - s(x; A)]`` is what a set is worth,
+``psi_ij = f({i,j}) - f({i}) - f({j})`` the synergy of a pair: positive where the two reinforce each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations, islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from coterie.methods.arrays import matrix, symmetric_product
+from coterie.tasks.game import BudgetExceededError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from coterie.tasks.game import Game
+
+_AT_ONCE = 256  # ablations, or products with the Hessian, asked for at once
+_PROBES = 8  # products with the Hessian that measure the error of a sketch
+_PER_PRODUCT = 4  # evaluations that a game counts for a product with the Hessian
+
+
+def pas(game: Game, budget: int) -> Float[np.ndarray, "players players"]:
+    """Exact pairwise synergy by joint ablation: ``n (n - 1) / 2 + n + 1`` evaluations.
+
+    Reference: PAS in Chowdhury, Nijasure, Zick, Allan (2026), Hedonic Neurons, arXiv 2509.23684.
+    Deviations from the paper: none in the definition ``E[l - l_-i - l_-j + l_-ij]`` but the sign: that expression is
+    ``-psi``, and positive affinity is to be synergy.
+
+    Raises ``BudgetExceededError`` before anything is spent where the budget does not cover all pairs.
+    """
+    n = game.n_players
+    needed = n * (n - 1) // 2 + n + 1
+    if budget < needed:
+        raise BudgetExceededError(
+            f"pas: expected a budget of {needed} evaluations or more (all pairs of {n} players), got {budget}; "
+            f"fix: --budget {needed}, or an affinity that approximates it: pas-hessian, pas-lens"
+        )
+    alone = _mean_outputs(game, [(), *((i,) for i in range(n))])
+    lost = alone[0] - alone[1:]
+    psi = np.zeros((n, n))
+    pairs = combinations(range(n), 2)
+    while some := list(islice(pairs, _AT_ONCE)):
+        i, j = np.array(some).T
+        psi[i, j] = psi[j, i] = alone[0] - _mean_outputs(game, some) - lost[i] - lost[j]
+    return psi.astype(np.float32)
+
+
+def pas_hessian(game: Game, budget: int) -> tuple[Float[np.ndarray, "players players"], dict[str, Any]]:
+    """Second-order synergy ``psi_ij = -d^2 E_x[s] / (d t_i d t_j)``, t the amounts of ablation, at nothing ablated.
+
+    The Taylor expansion of psi to second order; exact where the outputs are quadratic in the amounts. With a budget of 4
+    evaluations a player, all n products of the Hessian H with unit vectors. With less, a randomised sketch of the rank
+    r that the budget allows, ``8 r`` evaluations: Q an orthonormal basis of H times r Gaussian vectors, and
+
+        H ~ H Q Q' + Q Q' H - Q Q' H Q Q',
+
+    whose error is H's part outside Q on both sides. The notes give the rank and the relative error in the Frobenius norm
+    ``|H - sketch| / |H|`` (diagonal included), estimated from 8 more products with Gaussian vectors. The Gaussian vectors
+    are the same in every call: the affinity is a function of the game and the budget.
+
+    Reference: Chowdhury, Nijasure, Zick, Allan (2026), arXiv 2509.23684 (the mixed second derivative); Halko, Martinsson,
+    Tropp (2011), SIAM Review 53 (the sketch).
+    Deviations from the paper: derivatives by automatic differentiation through the replayed layers, in the amount by
+    which a neuron is ablated at all tokens together.
+
+    Raises ``BudgetExceededError`` where the budget does not cover a sketch of rank 1, ``ValueError`` on derivatives that
+    are not finite.
+    """
+    n = game.n_players
+    if budget >= _PER_PRODUCT * n:
+        hessian = _products(game, np.eye(n))
+        return symmetric_product(hessian / -2, np.eye(n, dtype=np.float32)), {"rank": n, "relative_error": 0.0}
+    rank = (budget // _PER_PRODUCT - _PROBES) // 2
+    if rank < 1:
+        raise BudgetExceededError(
+            f"pas-hessian: expected a budget of {_PER_PRODUCT * (_PROBES + 2)} evaluations or more, got {budget}; "
+            f"fix: a larger --budget ({_PER_PRODUCT * n} is exact here)"
+        )
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(_products(game, rng.normal(size=(rank, n))).T)[0].T.astype(np.float32)  # [rank, n]
+    image = _products(game, basis)  # rows of Q'H
+    left = image - (image @ basis.T) @ basis / 2  # H ~ left' Q' + Q left
+    probes = rng.normal(size=(_PROBES, n)).astype(np.float32)
+    truth = _products(game, probes)
+    error = truth - (probes @ left.T) @ basis - (probes @ basis.T) @ left
+    size = float(np.linalg.norm(truth))
+    relative = float(np.linalg.norm(error)) / size if size > 0 else 0.0
+    return symmetric_product(-left, basis), {"rank": rank, "relative_error": relative}
+
+
+def pas_outer(gradients: Any) -> Float[np.ndarray, "players players"]:
+    """The public code's stand-in for PAS: ``-E_x[(g_i a_i) (g_j a_j)]``, from `gradients` [outputs, players].
+
+    A product of FIRST-order effects, not an interaction: two neurons that raise the score of the same texts get a
+    negative affinity whether or not they interact, and one that raises and one that lowers it a positive one. Squared
+    units of the output. ``g_i a_i`` (summed over tokens) is the derivative in the amount of ablation but for the sign,
+    which the product does not see.
+
+    Reference: the public code of Chowdhury, Nijasure, Zick, Allan (2026), Hedonic Neurons, arXiv 2509.23684.
+    Deviations from the paper: this is not what the paper defines as PAS; kept for comparison.
+
+    Raises ``ValueError`` on values that are not finite.
+    """
+    first = matrix("gradients", gradients)
+    return symmetric_product(first / (-2 * len(first)), first)
+
+
+def _mean_outputs(game: Game, sets: Sequence[tuple[int, ...]]) -> Float[np.ndarray, " sets"]:
+    """Mean output under each ablated set, float64."""
+    parts = [sets[start : start + _AT_ONCE] for start in range(0, len(sets), _AT_ONCE)]
+    outputs = (matrix("outputs", game.ablate(game.masks(list(part)))) for part in parts)
+    return np.concatenate([part.mean(axis=1, dtype=np.float64) for part in outputs])
+
+
+def _products(game: Game, directions: Float[np.ndarray, "m players"]) -> Float[np.ndarray, "m players"]:
+    """The Hessian of the mean output times each direction, float32."""
+    import torch
+
+    rows = torch.from_numpy(np.ascontiguousarray(directions, dtype=np.float32))
+    return np.concatenate([matrix("second derivatives", game.hessian_products(part)) for part in rows.split(_AT_ONCE)])

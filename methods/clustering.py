@@ -1,0 +1,83 @@
+"""What the clustering baselines share: labels to groups in order, how many clusters, k-means on unit vectors."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float, Int
+    from numpy.typing import NDArray
+
+    Members = NDArray[np.int64]
+
+_MEAN_SIZE = 11  # players a cluster, where their number is not given
+
+
+def cluster_count(players: int, wanted: int | None) -> int:
+    """`wanted`, or one for every 11 players; at least 1 and at most `players`."""
+    return min(max(1, round(players / _MEAN_SIZE)) if wanted is None else wanted, players)
+
+
+def groups_of(labels: Int[np.ndarray, " players"], players: Members | None = None) -> list[Members]:
+    """The `players` (default: 0, 1, ...) of each label; label -1 is nobody's."""
+    everyone = np.arange(len(labels)) if players is None else players
+    return [everyone[labels == label] for label in np.unique(labels) if label != -1]
+
+
+def with_affinity(phi: Float[np.ndarray, "n n"], name: str) -> Members:
+    """The players that have an affinity other than 0 to somebody: the others cannot be grouped by it.
+
+    Raises ``ValueError`` where there is no such player: any grouping would be an artefact of the order of the players.
+    """
+    players = np.flatnonzero(phi.any(axis=1))
+    if not len(players):
+        raise ValueError(
+            f"affinity {name!r}: expected a pair of players with an affinity other than 0, got none among {len(phi)} "
+            f"players; fix: another affinity, or a task whose players vary and write something"
+        )
+    return players
+
+
+def by_affinity(phi: Float[np.ndarray, "n n"], groups: Sequence[Members]) -> list[Members]:
+    """Strongest first: by mean affinity over pairs of members; singletons last, ties by first member."""
+    return sorted(groups, key=lambda g: (len(g) == 1, -_mean_affinity(phi, g), int(g[0])))
+
+
+def _mean_affinity(phi: Float[np.ndarray, "n n"], members: Members) -> float:
+    return float(phi[np.ix_(members, members)].sum(dtype=np.float64)) / max(len(members) * (len(members) - 1), 1)
+
+
+def as_distance(phi: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+    """``max(phi) - phi_ij`` off the diagonal, 0 on it: the order of all affinities, negative ones the farthest."""
+    pairs = ~np.eye(len(phi), dtype=bool)
+    distance = phi.max(where=pairs, initial=-np.inf) - phi
+    np.fill_diagonal(distance, 0)
+    return distance
+
+
+def kmeans(
+    vectors: Float[np.ndarray, "players d"], players: Members, count: int, restarts: int, seed: int
+) -> list[Members]:
+    """The `players` in k-means clusters of their unit `vectors`, tightest first (mean cosine), singletons last."""
+    from sklearn.cluster import KMeans  # a second to import: only where it runs
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        # Players with the same vector can leave fewer distinct points than clusters; fewer clusters come out.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        labels = KMeans(count, n_init=restarts, random_state=seed).fit(vectors).labels_
+    clusters = groups_of(labels)
+    clusters.sort(key=lambda members: (len(members) == 1, -_tightness(vectors[members])))
+    return [players[members] for members in clusters]
+
+
+def _tightness(vectors: Float[np.ndarray, "members d"]) -> float:
+    """Mean cosine over pairs of unit vectors: (|sum|^2 - m) / (m (m - 1))."""
+    m = len(vectors)
+    total = vectors.sum(axis=0, dtype=np.float64)
+    return float((total @ total - m) / max(m * (m - 1), 1))

@@ -1,0 +1,60 @@
+"""Multiperturbation Shapley-value analysis: one store of evidence, and estimators that read from it.
+
+    evidence = Evidence(game, budget=1000)
+    estimate = estimate_modes(evidence, "kriging", rng)
+    estimate.modes          # [players, outputs]: the Shapley modes; columns sum to v(N) - v(empty)
+    estimate.errors         # their standard errors, or None
+
+Reference: Dixit, Fakhar, Hadaeghi, Mineault, Kording, Hilgetag (2025), arXiv 2506.19732.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from coterie.methods.msa.estimate import Estimate, is_additive
+from coterie.methods.msa.evidence import Evidence, Pairs
+from coterie.methods.msa.exact import evaluate_all, exact, exact_interactions
+from coterie.methods.msa.kriging import kriging
+from coterie.methods.msa.permutation import from_orders, permutation_sampling
+from coterie.methods.msa.regression import odd_regression, regression_adjusted
+from coterie.methods.msa.sampling import draw_pairs
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Estimator = Literal["kriging", "antithetic", "permutation", "regression", "msr"]
+
+__all__ = [
+    "Estimate",
+    "Estimator",
+    "Evidence",
+    "Pairs",
+    "draw_pairs",
+    "estimate_modes",
+    "evaluate_all",
+    "exact",
+    "exact_interactions",
+    "from_orders",
+    "is_additive",
+    "kriging",
+    "odd_regression",
+    "permutation_sampling",
+    "regression_adjusted",
+]
+
+
+def estimate_modes(
+    evidence: Evidence, estimator: Estimator, rng: np.random.Generator, precision: float | None = None
+) -> Estimate:
+    """Spend what the budget of ``evidence`` leaves and estimate the Shapley modes from all that it then holds.
+
+    ``precision`` stops the permutation estimators early (:func:`permutation_sampling`); the others take the whole budget.
+    Raises :class:`BudgetExceededError` where the permutation estimators cannot afford one sample.
+    """
+    if estimator in ("antithetic", "permutation"):
+        return permutation_sampling(evidence, rng, antithetic=estimator == "antithetic", precision=precision)
+    draw_pairs(evidence, evidence.left, rng)
+    if estimator == "regression":
+        return odd_regression(evidence)
+    return kriging(evidence) if estimator == "kriging" else regression_adjusted(evidence, rng)

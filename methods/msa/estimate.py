@@ -1,0 +1,71 @@
+"""What an estimator answers: Shapley modes, how sure they are, and whether the game turned out to be additive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from coterie.methods.msa.evidence import Evidence
+
+_ADDITIVE = 1e-4  # of the largest total, as in coterie.tasks.game.refuse_additive
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Modes [players, outputs]: row i is what player i contributes to each output; columns sum to v(N) - v(empty).
+
+    ``errors`` are standard errors of the modes, of the same shape, or None where the estimator gives none (a single
+    permutation pair, an exact result). ``evaluations`` = distinct coalitions in the store by then.
+    """
+
+    modes: Float[np.ndarray, "players outputs"]
+    errors: Float[np.ndarray, "players outputs"] | None
+    estimator: str
+    evaluations: int
+
+    @property
+    def magnitudes(self) -> Float[np.ndarray, " players"]:
+        """Root mean square of each player's mode over the outputs, in units of an output."""
+        return np.sqrt(np.square(self.modes).mean(axis=1))
+
+    @property
+    def player_errors(self) -> Float[np.ndarray, " players"] | None:
+        """Root mean square of each player's standard errors over the outputs."""
+        return None if self.errors is None else np.sqrt(np.square(self.errors).mean(axis=1))
+
+    def notes(self, evidence: Evidence) -> dict[str, Any]:
+        """What a method reports of it, as JSON values. Standard errors in units of the modes' root mean square."""
+        errors, scale = self.player_errors, float(np.sqrt(np.square(self.modes).mean()))
+        known = errors is not None and scale > 0
+        return {
+            "estimator": self.estimator,
+            "evaluations": self.evaluations,
+            "relative_standard_error_median": float(np.median(errors)) / scale
+            if errors is not None and known
+            else None,
+            "relative_standard_error_max": float(errors.max()) / scale if errors is not None and known else None,
+            "efficiency_gap": float(np.abs(self.modes.sum(axis=0) - evidence.total).max()),
+            "additive": is_additive(evidence, self.modes),
+        }
+
+
+def is_additive(evidence: Evidence, modes: Float[np.ndarray, "players outputs"]) -> bool:
+    """Whether ``v(S) = v(empty) + sum of the modes of S`` for every coalition in the store: no player interacts.
+
+    Then one permutation is exact and every interaction is zero. False where fewer than n + 2 coalitions are known,
+    because n + 1 of them (one permutation) fit a sum always.
+    """
+    if len(evidence) < evidence.n_players + 2 and not evidence.complete:
+        return False
+    empty, scale, worst = evidence.values([0])[0], float(np.abs(evidence.values([0, 1])).max()), 0.0
+    for start in range(0, len(evidence), 1024):
+        rows = slice(start, start + 1024)
+        values = evidence.values(rows)
+        scale = max(scale, float(np.abs(values - empty).max()))
+        worst = max(worst, float(np.abs(values - empty - evidence.kept(rows) @ modes).max()))
+    return worst <= _ADDITIVE * scale

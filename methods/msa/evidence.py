@@ -1,0 +1,173 @@
+"""The store of evidence: every distinct coalition that was evaluated, once, with its vector of outputs.
+
+``v(S)`` = the outputs with every player outside S ablated, so ``v(N)`` is the intact network and ``v(empty)`` the network
+without any player. All estimators of this package read from one store; a coalition that is asked for again is looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+import torch
+
+from coterie.tasks.game import BudgetExceededError
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
+    from numpy.typing import NDArray
+
+    from coterie.tasks.game import Game
+
+_AT_ONCE = 256  # coalitions handed to the game in one call
+_DENSE = 256 * 2**20  # bytes of unpacked signs that may be held at once
+
+
+@final
+class Evidence:
+    """Values of coalitions of one game: masks as bits, values as the game's own floats [evaluations, outputs].
+
+    ``budget`` bounds the number of distinct evaluations; None leaves that to the game's meter. Memory: players / 8 bytes
+    plus one number an output, for each evaluation. The two ends, v(empty) and v(N), are evaluated first.
+    """
+
+    def __init__(self, game: Game, budget: int | None = None) -> None:
+        self.game, self.budget = game, budget
+        self.n_players, self.n_outputs = game.n_players, game.n_outputs
+        self._row: dict[bytes, int] = {}
+        self._bits: NDArray[np.uint8] = np.empty((0, -(-game.n_players // 8)), np.uint8)
+        self._values: NDArray[np.float32 | np.float64] = np.empty((0, game.n_outputs), np.float32)
+        ends = np.zeros((2, self.n_players), dtype=bool)
+        ends[1] = True
+        self.evaluate(ends)
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    @property
+    def left(self) -> int:
+        """Distinct evaluations that the budget still allows, and never more than there are coalitions left."""
+        limits = [self.game.meter.limit, self.budget]
+        spent = [self.game.meter.total, len(self)]
+        left = min((limit - s for limit, s in zip(limits, spent, strict=True) if limit is not None), default=2**62)
+        return min(left, 2 ** min(self.n_players, 62) - len(self))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every coalition of the game is here."""
+        return self.n_players < 62 and len(self) == 2**self.n_players
+
+    @property
+    def total(self) -> Float[np.ndarray, " outputs"]:
+        """v(N) - v(empty), what all modes sum to."""
+        return self.values([1])[0] - self.values([0])[0]
+
+    def new(self, kept: Bool[np.ndarray, "m players"]) -> int:
+        """How many evaluations :meth:`evaluate` would cost: distinct coalitions that are not here yet."""
+        return len({key for key in _keys(np.packbits(kept, axis=1)) if key not in self._row})
+
+    def evaluate(self, kept: Bool[np.ndarray, "m players"]) -> Int[np.ndarray, " m"]:
+        """Rows of these coalitions (True = kept); those that are not here yet are evaluated, each once, in this order.
+
+        Raises :class:`BudgetExceededError` before any work where they are more than the budget, and ``ValueError``
+        where the game gives an output that is not finite.
+        """
+        bits = np.packbits(kept, axis=1)
+        keys = _keys(bits)
+        first: dict[bytes, int] = {}
+        for position, key in enumerate(keys):
+            if key not in self._row:
+                first.setdefault(key, position)
+        if self.budget is not None and len(self) + len(first) > self.budget:
+            raise BudgetExceededError(
+                f"budget: {self.budget} evaluations, {len(self)} used, {len(first)} more coalitions asked for; "
+                f"fix: a larger --budget (2 evaluations are the least that Shapley values need)"
+            )
+        fresh = np.fromiter(first.values(), dtype=np.int64, count=len(first))
+        for start in range(0, len(fresh), _AT_ONCE):
+            self._append(kept[fresh[start : start + _AT_ONCE]], bits[fresh[start : start + _AT_ONCE]])
+        return np.array([self._row[key] for key in keys], dtype=np.int64)
+
+    def _append(self, kept: Bool[np.ndarray, "m players"], bits: NDArray[np.uint8]) -> None:
+        values = self.game.ablate(torch.from_numpy(~kept)).numpy()
+        if not np.isfinite(values).all():
+            bad = values[~np.isfinite(values)][0]
+            raise ValueError(
+                f"outputs of the game: expected finite numbers, got {bad}; "
+                f"fix: load the model in float32 and look for the first layer that is not finite"
+            )
+        start, end = len(self._row), len(self._row) + len(values)
+        if end > len(self._values):  # room for twice as many, so that appending stays cheap
+            room = max(end, 2 * len(self._values))
+            self._values = np.concatenate(
+                [self._values[:start], np.empty((room - start, self.n_outputs), values.dtype)]
+            )
+            self._bits = np.concatenate([self._bits[:start], np.empty((room - start, bits.shape[1]), np.uint8)])
+        self._values[start:end], self._bits[start:end] = values, bits
+        self._row.update(zip(_keys(bits), range(start, end), strict=True))
+
+    def values(self, rows: Int[np.ndarray, " m"] | list[int] | slice) -> Float[np.ndarray, "m outputs"]:
+        """v(S) of these rows, float64."""
+        return self._values[: len(self)][rows].astype(np.float64)
+
+    def kept(self, rows: Int[np.ndarray, " m"] | slice) -> Bool[np.ndarray, "m players"]:
+        """The coalitions of these rows (True = kept)."""
+        return np.unpackbits(self._bits[: len(self)][rows], axis=1, count=self.n_players).astype(bool)
+
+    def split(self, game: Game, parent: Int[np.ndarray, " children"]) -> Evidence:
+        """The same evidence for a game whose player i is part of player ``parent[i]`` of this one; costs nothing."""
+        child: Evidence = object.__new__(Evidence)
+        child.game, child.budget, child.n_players, child.n_outputs = game, self.budget, len(parent), self.n_outputs
+        child._bits = np.packbits(self.kept(slice(None))[:, parent], axis=1)
+        child._values = self._values[: len(self)].copy()
+        child._row = {key: row for row, key in enumerate(_keys(child._bits))}
+        return child
+
+    def pairs(self) -> Pairs:
+        """All coalitions whose complement is here too, each pair once; without the pair of N and the empty set."""
+        one, other = [], []
+        for start in range(0, len(self), 4096):
+            rows = np.arange(start, min(start + 4096, len(self)))
+            for row, key in zip(rows.tolist(), _keys(np.packbits(~self.kept(rows), axis=1)), strict=True):
+                match = self._row.get(key, -1)
+                if match > row > 1:
+                    one.append(row)
+                    other.append(match)
+        return Pairs(self, np.array(one, dtype=np.int64), np.array(other, dtype=np.int64))
+
+
+@final
+@dataclass(frozen=True)
+class Pairs:
+    """Coalitions with their complements: rows ``one`` and ``other`` of the store."""
+
+    evidence: Evidence
+    one: Int[np.ndarray, " pairs"]
+    other: Int[np.ndarray, " pairs"]
+
+    def __len__(self) -> int:
+        return len(self.one)
+
+    @property
+    def odd(self) -> Float[np.ndarray, "pairs outputs"]:
+        """v(S) - v(N minus S): all that Shapley and Banzhaf values depend on."""
+        return self.evidence.values(self.one) - self.evidence.values(self.other)
+
+    def sizes(self) -> Int[np.ndarray, " pairs"]:
+        """|S| of each pair's first coalition."""
+        return np.concatenate([np.zeros(0, np.int64), *((block > 0).sum(axis=1) for block in self.blocks())])
+
+    def blocks(self) -> Iterator[Float[np.ndarray, "rows players"]]:
+        """+1 where a player is in S, -1 where it is not: rows of the design, as many at once as memory allows."""
+        rows = max(1, _DENSE // (8 * self.evidence.n_players))
+        for start in range(0, len(self), rows):
+            yield self.evidence.kept(self.one[start : start + rows]) * 2.0 - 1.0
+
+    def some(self, chosen: Int[np.ndarray, " m"] | slice) -> Pairs:
+        return Pairs(self.evidence, self.one[chosen], self.other[chosen])
+
+
+def _keys(bits: NDArray[np.uint8]) -> list[bytes]:
+    return [row.tobytes() for row in bits]

@@ -1,0 +1,187 @@
+"""Kriging: the values of all coalitions as one smooth random function, its Shapley values in closed form.
+
+For few evaluations (a small multiple of the players) least squares has as many unknowns as equations, and permutations
+move one player at a time. Here the odd part of v is a Gaussian process on the hypercube s in {-1, +1}^n,
+
+    cov(v(s), v(t)) = tau * sinh(sum_i l_i s_i t_i) / sinh(sum_i l_i)   (+ noise),
+
+the odd part of an isotropic kernel, stretched by how much each player matters (l_i): interactions of every odd order, the
+higher ones less likely. ``sum of l`` says how far from additive the game is. The kernel is a product over players, so its
+Shapley values are one-dimensional integrals of products (the multilinear extension):
+
+    phi_i[exp(l . s t)] = 2 t_i sinh(l_i) * integral over q of prod_{j != i} (q exp(l_j t_j) + (1 - q) exp(-l_j t_j)).
+
+The modes are the posterior mean, given every pair of the store; v(N) - v(empty) is known exactly, so efficiency holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve, eigh, solve_triangular
+
+from coterie.methods.msa.estimate import Estimate
+from coterie.methods.msa.regression import least_squares
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from numpy.typing import NDArray
+
+    from coterie.methods.msa.evidence import Evidence, Pairs
+
+_LENGTHS = (0.03, 0.3, 0.6, 1.0, 1.5, 2.2, 3.2, 4.5)  # sum of l: the first is additive in all but name
+_NOISES = np.geomspace(1e-8, 1e2, 41)
+_CHOOSE, _MOST = 400, 4000  # pairs from which the prior is chosen, and that the posterior takes
+_nodes, _weights = np.polynomial.legendre.leggauss(48)
+_NODES, _WEIGHTS = (_nodes + 1) / 2, _weights / 2
+
+
+@dataclass(frozen=True)
+class _Prior:
+    """l of each player, the noise (both relative to the variance tau), and their log likelihood for an output."""
+
+    scale: Float[np.ndarray, " players"]
+    noise: float
+    likelihood: float
+
+
+def kriging(evidence: Evidence, rounds: int = 3) -> Estimate:
+    """Shapley modes as the posterior mean of the Gaussian process above; errors are posterior standard deviations.
+
+    The sum of l and the noise maximise the marginal likelihood over a grid, all outputs together; then, up to ``rounds``
+    times, each l_i is set to the posterior mean square of player i's modes (automatic relevance), while that helps.
+    These choices are made on up to 400 pairs, the posterior takes up to 4,000 (a Cholesky factor of pairs x pairs); what
+    it leaves to explain of more, or of a complete store, goes through :func:`least_squares`, so that the estimate stays
+    consistent: exact once every coalition is known.
+    """
+    pairs, n = evidence.pairs(), evidence.n_players
+    if not len(pairs):
+        return Estimate(np.tile(evidence.total / n, (n, 1)), None, "kriging", len(evidence))
+    few = _Data.of(pairs.some(_spread(len(pairs), _CHOOSE)))
+    prior = _best_prior(few, np.full(n, 1 / n))
+    for _ in range(rounds):
+        seen = _posterior(few, prior)
+        relevance = (np.square(seen.modes) + np.square(seen.errors)).mean(axis=1)
+        if not relevance.any():  # outputs that never change
+            break
+        better = _best_prior(few, np.maximum(relevance / relevance.sum(), 1e-6))
+        if better.likelihood <= prior.likelihood:
+            break
+        prior = better
+    data = _Data.of(pairs.some(_spread(len(pairs), _MOST)))
+    found = _posterior(data, prior)
+    modes = found.modes
+    if len(pairs) > _MOST or evidence.complete:
+        rest = pairs.odd - 2 * np.concatenate([found.predict(block) for block in pairs.blocks()])
+        modes = modes + least_squares(pairs, rest, np.zeros(evidence.n_outputs), "shapley")
+    return Estimate(modes, found.errors, "kriging", len(evidence))
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Coalitions as signs, and the odd part of v there and at N."""
+
+    signs: Float[np.ndarray, "pairs players"]
+    odd: Float[np.ndarray, "pairs outputs"]
+    total: Float[np.ndarray, " outputs"]
+
+    @classmethod
+    def of(cls, pairs: Pairs) -> _Data:
+        return cls(np.concatenate(list(pairs.blocks())), pairs.odd / 2, pairs.evidence.total / 2)
+
+
+@dataclass(frozen=True)
+class _Prior:
+    """l of each player and the noise, relative to tau, with their log likelihood for one observation."""
+
+    likelihood: float
+    scale: Float[np.ndarray, " players"]
+    noise: float
+
+
+@dataclass(frozen=True)
+class _Posterior:
+    modes: Float[np.ndarray, "players outputs"]
+    errors: Float[np.ndarray, "players outputs"]
+    predict: Callable[[Float[np.ndarray, "m players"]], Float[np.ndarray, "m outputs"]]
+
+
+def _best_prior(data: _Data, share: Float[np.ndarray, " players"]) -> _Prior:
+    """The best sum of l and noise on the grid, l divided among the players by ``share``."""
+    best = _Prior(-np.inf, share, _NOISES[-1])
+    for length in _LENGTHS:
+        scale = share / share.sum() * length
+        covariance, rest = _given_the_end(data, scale)
+        values, vectors = eigh(covariance)
+        power = np.square(vectors.T @ rest)
+        for noise in _NOISES:
+            spectrum = np.maximum(values, 0) + noise
+            tau = max((power / spectrum[:, None]).mean(), np.finfo(float).tiny)
+            likelihood = -0.5 * float(np.log(spectrum).mean() + np.log(tau))
+            if likelihood > best.likelihood:
+                best = _Prior(likelihood, scale, float(noise))
+    return best
+
+
+def _posterior(data: _Data, prior: _Prior) -> _Posterior:
+    """Mean and standard deviation of the modes, and the mean at other coalitions."""
+    scale, everyone = prior.scale, np.ones((1, data.signs.shape[1]))
+    covariance, rest = _given_the_end(data, scale)
+    factor = cho_factor(covariance + prior.noise * np.eye(len(rest)), lower=True, overwrite_a=True)
+    weights = cho_solve(factor, rest)
+    end = _functional(everyone, scale)  # [players, 1]
+    at_end = _kernel(data.signs, everyone, scale)
+    load = _functional(data.signs, scale) - end @ at_end.T  # [players, pairs]
+    reduced = solve_triangular(factor[0], load.T, lower=True)
+    variance = _variance(scale) - end[:, 0] ** 2 - np.square(reduced).sum(axis=0)
+    tau = (rest * weights).mean(axis=0)
+    spread = data.total - at_end.T @ weights  # of the kernel with N itself
+
+    def predict(signs: Float[np.ndarray, "m players"]) -> Float[np.ndarray, "m outputs"]:
+        return _kernel(signs, data.signs, scale) @ weights + _kernel(signs, everyone, scale) * spread
+
+    modes = end * data.total + load @ weights
+    return _Posterior(modes, np.sqrt(np.maximum(variance, 0)[:, None] * np.maximum(tau, 0)), predict)
+
+
+def _given_the_end(
+    data: _Data, scale: Float[np.ndarray, " players"]
+) -> tuple[Float[np.ndarray, "pairs pairs"], Float[np.ndarray, "pairs outputs"]]:
+    """Covariance of the pairs and what is left to explain of them, given the value at N (whose variance is 1)."""
+    at_end = _kernel(data.signs, np.ones((1, len(scale))), scale)
+    return _kernel(data.signs, data.signs, scale) - at_end @ at_end.T, data.odd - at_end * data.total
+
+
+def _spread(count: int, most: int) -> NDArray[np.int64]:
+    """At most ``most`` of ``range(count)``, evenly."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
+
+
+def _kernel(
+    one: Float[np.ndarray, "a players"], other: Float[np.ndarray, "b players"], scale: Float[np.ndarray, " players"]
+) -> Float[np.ndarray, "a b"]:
+    return np.sinh((one * scale) @ other.T) / np.sinh(scale.sum())
+
+
+def _functional(
+    signs: Float[np.ndarray, "pairs players"], scale: Float[np.ndarray, " players"]
+) -> Float[np.ndarray, "players pairs"]:
+    """phi_i of the kernel with each coalition t: the integral of the module's text by Gauss-Legendre quadrature."""
+    plus = np.log(_NODES[:, None] * np.exp(scale) + (1 - _NODES[:, None]) * np.exp(-scale))  # [nodes, players]
+    minus = plus[::-1]  # the nodes are symmetric: q and 1 - q
+    product = np.exp(0.5 * ((plus + minus).sum(axis=1) + signs @ (plus - minus).T)) * _WEIGHTS  # [pairs, nodes]
+    others = np.where(signs > 0, product @ np.exp(-plus), product @ np.exp(-minus))
+    return (2 * np.sinh(scale) / np.sinh(scale.sum()) * signs * others).T
+
+
+def _variance(scale: Float[np.ndarray, " players"]) -> Float[np.ndarray, " players"]:
+    """phi_i of the kernel in both arguments: the prior variance of a player's value, a double integral."""
+    others = np.zeros(len(scale))
+    for q, weight in zip(_NODES, _WEIGHTS, strict=True):
+        same = (q * _NODES + (1 - q) * (1 - _NODES))[:, None]
+        log = np.log(same * np.exp(scale) + (1 - same) * np.exp(-scale))  # [nodes, players]
+        others += (weight * _WEIGHTS * np.exp(log.sum(axis=1))) @ np.exp(-log)
+    return 4 * np.sinh(scale) / np.sinh(scale.sum()) * others

@@ -1,0 +1,55 @@
+"""A small real task: a random two-minute-old Llama with an adapter, on the installed docstrings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from coterie.benchmark.bench import Bench
+from coterie.benchmark.settings import Settings
+from coterie.tasks.registry import read_task_file
+from coterie.tasks.task import Task, TaskSpec, load_task, plan_task
+from tests.tasks.tiny import save_reranker
+
+
+@pytest.fixture(scope="session")
+def task_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("task")
+    save_reranker(folder, layers=2)
+    spec = {
+        "name": "tiny/relevance",
+        "summary": "A random reranker.",
+        "reranker": {"base": "base", "adapter": "adapter", "template": {"max_length": 24}},
+        "layer": 0,
+        "data": {
+            "source": "deep-learning",
+            "transfer": ["pandas", "mlflow"],
+            "candidates": 4,
+            "queries": {"discovery": 4, "heldout": 12, "transfer": 10},
+        },
+    }
+    path = folder / "task.yaml"
+    path.write_text(yaml.safe_dump(spec))
+    return path
+
+
+@pytest.fixture(scope="session")
+def spec(task_file: Path, pydoc_domains: object) -> TaskSpec:
+    return read_task_file(task_file)
+
+
+@pytest.fixture(scope="session")
+def task(spec: TaskSpec) -> Task:
+    return load_task(plan_task(spec))
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    return Settings(max_coalitions=3, largest_share=0.5, pairs=3, leave_one_outs=2, control_pairs=20, resamples=200)
+
+
+@pytest.fixture
+def bench(task: Task, settings: Settings) -> Bench:
+    return Bench(task, settings)
