@@ -1,0 +1,23 @@
+"""The protocol, the runner and the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coterie.tracking.record import Record
+
+
+def run(output_folder: str | Path = "coterie-out", quiet: bool = True, **options: Any) -> list[Record]:
+    """Run a suite as ``coterie run`` does and return the records; options as those of the command, in plural.
+
+    ``run(methods=["random"], seeds=2)``. Raises the errors that the command line shows as one line.
+    """
+    from coterie.benchmark.commands import RunOptions, run_options
+
+    repeatable = {k: tuple(v) for k, v in options.items() if k in ("tasks", "methods", "include")}
+    return run_options(RunOptions(output_folder=Path(output_folder), quiet=quiet, **{**options, **repeatable})).records
+
+
+__all__ = ["run"]

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
+from rich.markup import escape
 
 from coterie.benchmark.errors import UsageError, told_in_one_line
 
 if TYPE_CHECKING:
     from coterie.benchmark.runner import Grid, Overwrite
+    from coterie.tracking.mlflow_log import Tracker
     from coterie.tracking.record import Record
+    from coterie.tracking.store import RecordStore
 
 FAILED = 1
 
@@ -38,44 +41,81 @@ class RunOptions:
     quiet: bool = False
 
 
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left: every cell's record, and what went wrong on the way."""
+
+    records: list[Record]
+    reused: int
+    untracked: list[str]
+    broken_includes: list[str]
+    tracker: Tracker
+    store: RecordStore
+
+
 def run_command(options: RunOptions) -> int:
-    """``coterie run``: returns the exit code."""
+    """``coterie run``: prints the board and where everything is, and returns the exit code."""
     console = Console()
     with told_in_one_line():
-        return _run(options, console)
+        result = run_options(options, console)
+        _report(result.records, options.output_folder, console, options.quiet)
+    if result.reused:
+        console.print(
+            f"{result.reused} of {len(result.records)} cells were finished before and reused.", highlight=False
+        )
+    tracker = result.tracker
+    console.print(
+        f"MLflow store: {tracker.shown_uri}\n  open it with: {tracker.ui_command()}", highlight=False, soft_wrap=True
+    )
+    for problem in result.untracked:
+        print(
+            f"warning: not everything is in MLflow; all records are in {result.store.folder}: {problem}",
+            file=sys.stderr,
+        )
+    failed = [r for r in result.records if r.status in ("failed", "timeout")]
+    for record in failed:
+        place = result.store.path_for(record)
+        console.print(f"[red]failed[/]: {escape(f'{place}: {record.reason}')}", highlight=False, soft_wrap=True)
+    return FAILED if failed or result.broken_includes else 0
 
 
-def _run(options: RunOptions, console: Console) -> int:
+def run_options(options: RunOptions, console: Console | None = None) -> RunResult:
+    """Everything of ``coterie run`` but the board: check, run, store, track."""
     from coterie.benchmark.progress import RunProgress
     from coterie.benchmark.runner import run_grid
     from coterie.tracking.mlflow_log import Tracker
     from coterie.tracking.store import RecordStore
 
+    console = console or Console()
     broken_includes = _include(options)
     grid = build_grid(options)
     store = RecordStore(options.output_folder)
     store.check_writable()
     tracker = Tracker(options.tracking_uri, options.output_folder)
     if not options.quiet:
-        console.print(_header(options, grid), highlight=False)
+        console.print(_header(options, grid), highlight=False, markup=False)
     records: list[Record] = []
+    untracked: list[str] = []
     with RunProgress(grid.n_cells, console, options.quiet) as progress:
         progress.step("opening the MLflow store")
         with tracker:
             tracker.start_parent(options.suite, tags={"coterie.suite": options.suite}, params=_parent_parameters(grid))
-            for record in run_grid(grid, store, progress):
-                tracker.log(record)
+            for record, reused in run_grid(grid, store, progress):
                 records.append(record)
-    _report(records, options.output_folder, console, options.quiet)
-    if progress.reused:
-        console.print(f"{progress.reused} of {grid.n_cells} cells were finished before and reused.", highlight=False)
-    console.print(
-        f"MLflow store: {tracker.shown_uri}\n  open it with: {tracker.ui_command()}", highlight=False, soft_wrap=True
-    )
-    failed = [r for r in records if r.status in ("failed", "timeout")]
-    for record in failed:
-        console.print(f"[red]failed[/]: {store.path_for(record)}: {record.reason}", highlight=False, soft_wrap=True)
-    return FAILED if failed or broken_includes else 0
+                if not untracked:  # a store that went away is not asked again for every cell
+                    untracked += _track(tracker, record, again=not reused)
+    return RunResult(records, progress.reused, untracked, broken_includes, tracker, store)
+
+
+def _track(tracker: Tracker, record: Record, again: bool) -> list[str]:
+    """Log one record; a store that fails in the middle of a run costs a warning, not the run."""
+    from coterie.tracking.database import TrackingError
+
+    try:
+        tracker.log(record, again=again)
+    except TrackingError as error:
+        return [str(error)]
+    return []
 
 
 def build_grid(options: RunOptions) -> Grid:

@@ -52,8 +52,8 @@ class Grid:
         return len(self.tasks) * len(self.methods) * len(self.seeds)
 
 
-def run_grid(grid: Grid, store: RecordStore, listener: Listener) -> Iterator[Record]:
-    """Yield every cell's record, stored ones first read, new ones written before they are yielded.
+def run_grid(grid: Grid, store: RecordStore, listener: Listener) -> Iterator[tuple[Record, bool]]:
+    """Yield every cell's record and whether it was finished before; new ones are on disk before they are yielded.
 
     A method that raises becomes a record with status ``failed``; the others go on (unless ``fail_fast``). A task is
     loaded once, and only where one of its cells has to run.
@@ -68,7 +68,7 @@ def run_grid(grid: Grid, store: RecordStore, listener: Listener) -> Iterator[Rec
                 stored = None if grid.overwrite == "always" else store.find(identity)
                 if stored is not None and not (grid.retry_failed and stored.status in ("failed", "timeout")):
                     listener.cell(stored, reused=True)
-                    yield stored
+                    yield stored, True
                     continue
                 if grid.overwrite == "never":
                     continue
@@ -77,7 +77,7 @@ def run_grid(grid: Grid, store: RecordStore, listener: Listener) -> Iterator[Rec
                 record = _run_cell(identity, method, *loaded, grid, listener)
                 store.write(record)
                 listener.cell(record, reused=False)
-                yield record
+                yield record, False
                 if grid.fail_fast and record.status not in ("ok", "skipped"):
                     return
 

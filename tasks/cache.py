@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -12,6 +16,23 @@ import platformdirs
 def cache_dir() -> Path:
     """The folder for what can be made again: ``COTERIE_CACHE``, or the platform's user cache folder."""
     return Path(os.environ.get("COTERIE_CACHE") or platformdirs.user_cache_dir("coterie"))
+
+
+def remembered(kind: str, key: object, make: Callable[[], Any]) -> Any:
+    """The JSON value that ``make`` gives, made once for each key (JSON) and then read from the cache folder.
+
+    A cache file that others damaged is made anew.
+    """
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    path = cache_dir() / kind / f"{digest}.json"
+    if path.exists():
+        try:
+            return json.loads(path.read_text("utf8"))
+        except ValueError:
+            path.unlink()
+    text = json.dumps(make(), ensure_ascii=False)
+    write_atomic(path, text)
+    return json.loads(text)
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -17,11 +17,9 @@ from __future__ import annotations
 
 import ast
 import gc
-import hashlib
 import importlib.metadata
 import importlib.util
 import inspect
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -29,7 +27,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from coterie.tasks.cache import cache_dir, write_atomic
+from coterie.tasks.cache import remembered
 from coterie.tasks.collections.types import Domain
 
 DOMAINS: dict[str, tuple[str, ...]] = {
@@ -40,6 +38,7 @@ DOMAINS: dict[str, tuple[str, ...]] = {
 }
 SOURCE_DOMAIN = "deep-learning"
 MASK = "_"
+_DISTRIBUTIONS = {"sklearn": "scikit-learn"}  # where the package's name is not the distribution's
 _FORMAT = 2  # raise it when the reading rules below change: it is part of the cache key
 _SKIPPED_FOLDERS = frozenset({"tests", "test", "testing", "externals", "_vendor", "vendored"})
 _QUERY_WORDS = range(4, 25)
@@ -53,17 +52,14 @@ def load_pydoc() -> dict[str, Domain]:
     at its first qualified name, over all domains in the order of :data:`DOMAINS`: no transfer text was trained on.
     """
     packages = [p for group in DOMAINS.values() for p in group]
-    cached = cache_dir() / "pydoc" / f"{_installation_key(packages)}.json"
-    if cached.exists():
-        try:
-            return {name: _domain(name, pairs) for name, pairs in json.loads(cached.read_text("utf8")).items()}
-        except (ValueError, TypeError):  # a cache file damaged by others is made anew
-            cached.unlink()
+    pairs_by_domain = remembered("pydoc", [_FORMAT, DOMAINS, _versions(packages)], lambda: _read(packages))
+    return {name: _domain(name, pairs) for name, pairs in pairs_by_domain.items()}
+
+
+def _read(packages: list[str]) -> dict[str, list[tuple[str, str, str]]]:
     with ProcessPoolExecutor(max_workers=min(4, os.cpu_count() or 1), mp_context=get_context("spawn")) as pool:
         harvested = dict(zip(packages, pool.map(_harvest, packages), strict=True))
-    pairs_by_domain = _deduplicate({d: [p for g in group for p in harvested[g]] for d, group in DOMAINS.items()})
-    write_atomic(cached, json.dumps(pairs_by_domain, ensure_ascii=False))
-    return {name: _domain(name, pairs) for name, pairs in pairs_by_domain.items()}
+    return _deduplicate({d: [p for g in group for p in harvested[g]] for d, group in DOMAINS.items()})
 
 
 def split_docstring(name: str, docstring: str) -> tuple[str, str] | None:
@@ -154,8 +150,6 @@ def _domain(name: str, pairs: list[tuple[str, str, str]]) -> Domain:
     )
 
 
-def _installation_key(packages: list[str]) -> str:
-    """Names the installed versions without importing them: the cache is remade when one changes."""
-    distributions = importlib.metadata.packages_distributions()
-    versions = [(p, d, importlib.metadata.version(d)) for p in packages for d in sorted(set(distributions.get(p, [])))]
-    return hashlib.sha256(json.dumps([_FORMAT, versions]).encode()).hexdigest()[:16]
+def _versions(packages: list[str]) -> list[str]:
+    """The installed versions, without importing anything: the texts are read anew when one changes."""
+    return [importlib.metadata.version(_DISTRIBUTIONS.get(p, p)) for p in packages]

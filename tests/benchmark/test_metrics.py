@@ -28,7 +28,9 @@ def effect(task: Task, group: tuple[int, ...]) -> float:
 @pytest.fixture
 def thorough(task: Task) -> Bench:
     """Every pair and every leave-one-out of a set of three."""
-    return Bench(task, Settings(max_coalitions=3, largest_share=0.5, pairs=3, leave_one_outs=3, control_pairs=20, resamples=200))
+    return Bench(
+        task, Settings(max_coalitions=3, largest_share=0.5, pairs=3, leave_one_outs=3, control_pairs=20, resamples=200)
+    )
 
 
 def test_pair(thorough: Bench, task: Task) -> None:
@@ -101,4 +103,6 @@ def test_score_gives_every_metric_with_interval(bench: Bench) -> None:
 def test_no_eligible_coalition_is_said_with_the_sizes(bench: Bench) -> None:
     measures = score(bench, Coalitions.of(bench.n_players, [range(20), (3,)]))
     assert measures
-    assert all(m.value is None and "no coalition of 2 to 12 players among 2 (sizes: 20, 1)" in str(m.reason) for m in measures)
+    assert all(
+        m.value is None and "no coalition of 2 to 12 players among 2 (sizes: 20, 1)" in str(m.reason) for m in measures
+    )

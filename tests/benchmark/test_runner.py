@@ -65,12 +65,13 @@ def grid(spec: TaskSpec, settings: Settings) -> Grid:
 
 @pytest.fixture(autouse=True)
 def loaded_once(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "plan_task", lambda _spec: task.plan)
     monkeypatch.setattr(runner, "load_task", lambda *_: task)
 
 
 def run(grid: Grid, folder: Path) -> tuple[list[Record], list[bool]]:
     listener = Silent()
-    return list(run_grid(grid, RecordStore(folder), listener)), listener.reused
+    return [record for record, _ in run_grid(grid, RecordStore(folder), listener)], listener.reused
 
 
 def test_every_cell_is_a_stored_record(grid: Grid, tmp_path: Path) -> None:

@@ -1,0 +1,5 @@
+"""``python -m coterie.benchmark`` is ``coterie``."""
+
+from coterie.benchmark.cli import main
+
+main()

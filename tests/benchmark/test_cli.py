@@ -1,0 +1,180 @@
+"""The command line as a user meets it: help, mistakes, exit codes, the whole run."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from coterie.benchmark import cli, commands, runner, suites
+from coterie.benchmark.settings import Settings
+from coterie.tasks.task import Task
+from coterie.tracking.store import RecordStore
+
+
+@pytest.fixture
+def small_suite(task: Task, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suite ``quick`` with the tests' settings, and the tests' task already loaded."""
+    suite = suites.Suite("small", ("pydoc-llama/relevance",), ("random", "kmeans-weights"), 1, 50, settings)
+    monkeypatch.setitem(suites.SUITES, "quick", suite)
+    monkeypatch.setattr(runner, "plan_task", lambda _spec: task.plan)
+    monkeypatch.setattr(runner, "load_task", lambda *_: task)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def invoke(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(cli.app, [str(a) for a in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def test_help_is_instant_and_imports_nothing_heavy() -> None:
+    code = "import sys; from coterie.benchmark import cli; "
+    code += "print([m for m in ('torch', 'mlflow', 'numpy', 'pandas', 'plotly', 'transformers') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-m", "coterie.benchmark", "--help"], check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5, "processor time, not the clock"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "-t", "pydoc-lama/relevance"], "did you mean pydoc-llama/relevance"),
+        (["run", "-m", "hedonic-oac"], "did you mean 'hedonic-oca'"),
+        (["run", "-m", "hedonic-oca[kk=3]"], "unknown parameter 'kk'"),
+        (["run", "-m", "hedonic-oca[k=zero]"], "expected"),
+        (["run", "--suite", "quik"], "did you mean 'quick'"),
+        (["run", "--device", "tpu"], "--device: expected auto, cpu, cuda, mps"),
+        (["info", "kmeans-weight"], "did you mean 'kmeans-weights'"),
+        (["train", "nothing/at-all"], "unknown task"),
+        (["leaderboard", "--output-folder", "nowhere"], "no records there; fix: coterie run"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as exit_:
+        cli.app(arguments)
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ")
+    assert says in error
+    assert "\n" not in error
+
+
+def test_run_prints_the_board_and_writes_everything(small_suite: None, tmp_path: Path) -> None:
+    code, printed = invoke("run", "--output-folder", tmp_path)
+    assert code == 0
+    for name in ("leaderboard.md", "leaderboard.json", "index.html", "mlflow.db"):
+        assert (tmp_path / name).stat().st_size > 500
+    assert "mlflow ui --backend-store-uri" in printed
+    assert "random" in printed
+    assert json.loads((tmp_path / "leaderboard.json").read_text())
+    assert len(RecordStore(tmp_path).all()) == 2
+
+
+def test_second_run_reuses_and_does_not_log_twice(small_suite: None, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    def runs() -> list[str]:
+        client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+        experiment = client.get_experiment_by_name("coterie")
+        assert experiment is not None
+        return sorted(r.info.run_id for r in client.search_runs([experiment.experiment_id]))
+
+    invoke("run", "--output-folder", tmp_path)
+    first = runs()
+    code, printed = invoke("run", "--output-folder", tmp_path)
+    assert code == 0
+    assert "2 of 2 cells were finished before and reused" in printed
+    assert runs() == first
+    assert len(first) == 3  # the parent and two cells
+
+
+def test_leaderboard_again_from_records(small_suite: None, tmp_path: Path) -> None:
+    invoke("run", "--output-folder", tmp_path)
+    before = (tmp_path / "leaderboard.json").read_text()
+    (tmp_path / "leaderboard.json").unlink()
+    assert invoke("leaderboard", "--output-folder", tmp_path)[0] == 0
+    assert (tmp_path / "leaderboard.json").read_text() == before
+
+
+def test_a_failed_cell_is_exit_code_1(small_suite: None, tmp_path: Path) -> None:
+    path = tmp_path / "breaks.py"
+    path.write_text(METHOD.replace("return", "raise RuntimeError('on purpose')\n        return"))
+    code, printed = invoke("run", "--output-folder", tmp_path / "out", "--include", path)
+    assert code == 1
+    assert "on purpose" in printed
+    assert [r.status for r in RecordStore(tmp_path / "out").all()].count("ok") == 2
+
+
+def test_a_malformed_include_file(small_suite: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "malformed.py"
+    path.write_text("x = 1\ndef broken(:\n")
+    code, _ = invoke("run", "--output-folder", tmp_path / "out", "--include", path)
+    assert code == 2
+    assert not (tmp_path / "out").exists()
+    code, _ = invoke("run", "--output-folder", tmp_path / "out", "--include", path, "-m", "random")
+    assert code == 1, "the named method ran, the file is still reported"
+    assert [r.method_name for r in RecordStore(tmp_path / "out").all()] == ["random"]
+
+
+def test_config_file_and_command_line(small_suite: None, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"method: random\nseeds: 2\noutput-folder: {tmp_path / 'out'}\n")
+    assert invoke("run", "--config", path, "--seeds", 1)[0] == 0
+    assert [(r.method_name, r.seed) for r in RecordStore(tmp_path / "out").all()] == [("random", 0)]
+    path.write_text("metod: random\n")
+    assert invoke("run", "--config", path)[0] == 2
+
+
+def test_output_folder_that_is_a_file(small_suite: None, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("in the way")
+    assert invoke("run", "--output-folder", tmp_path / "out")[0] == 2
+    assert (tmp_path / "out").read_text() == "in the way"
+
+
+@pytest.mark.parametrize("what", ["tasks", "methods", "suites", "metrics"])
+def test_lists(what: str) -> None:
+    code, printed = invoke("ls", what)
+    assert code == 0
+    assert {"tasks": "pydoc-llama", "methods": "hedonic-oca", "suites": "quick", "metrics": "ndcg_drop"}[
+        what
+    ] in printed
+
+
+@pytest.mark.parametrize("name", ["hedonic-oca", "ood_r2", "quick"])
+def test_info(name: str) -> None:
+    code, printed = invoke("info", name)
+    assert code == 0
+    assert len(printed.splitlines()) > 1
+
+
+def test_device() -> None:
+    assert commands.resolve_device("cpu") == "cpu"
+    assert commands.resolve_device("auto") in ("cpu", "cuda", "mps")
+
+
+METHOD = '''
+from dataclasses import dataclass
+from coterie.methods.base import Method
+from coterie.methods.coalitions import Coalitions
+
+@dataclass(frozen=True)
+class Mine(Method):
+    """Pairs."""
+    name = "mine"
+    sees = frozenset()
+    reference = "a test"
+    def discover(self, game, budget, rng):
+        return Coalitions.of(game.n_players, [(0, 1)])
+'''
