@@ -83,6 +83,7 @@ def _card_text(spec: TaskSpec, measured: dict[str, object]) -> str:
 
     quality: dict[str, dict[str, Interval]] = measured["ndcg_at_10"]  # type: ignore[assignment]
     drops: dict[str, Interval] = measured["whole_layer_drop"]  # type: ignore[assignment]
+    queries: dict[str, int] = measured["queries"]  # type: ignore[assignment]
     detectable: dict[str, float] = measured["detectable_drop"]  # type: ignore[assignment]
     systems = list(next(iter(quality.values())))
     lines = [
@@ -92,7 +93,7 @@ def _card_text(spec: TaskSpec, measured: dict[str, object]) -> str:
         f"`train.log` beside this file is that command's output. Not for use outside coterie.",
         "",
         f"nDCG@10 with {measured['candidates']} candidates a query on queries that were not trained on, "
-        f"95 % bootstrap intervals over queries ({measured['queries']}):",
+        "95 % bootstrap intervals over queries (" + ", ".join(f"{n} {d}" for d, n in queries.items()) + "):",
         "",
         "| | " + " | ".join(quality) + " |",
         "|---|" + "---|" * len(quality),
