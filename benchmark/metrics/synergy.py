@@ -1,5 +1,7 @@
 """Synergy on held-out queries: how far a coalition's joint effect is from what its parts do alone.
 
+Reported in thousandths of a standard deviation of the unablated scores.
+
 Notation: f(A) = mean over pairs x of [s(x; {}) - s(x; A)], in standard deviations of s(x; {}); positive f means that
 ablating A lowers the scores. psi(i, j) = f({i, j}) - f({i}) - f({j}) is minus the paper's
 l - l_-i - l_-j + l_-ij, up to the unit (Chowdhury et al., Hedonic Neurons, arXiv 2509.23684): positive psi means that the
@@ -14,6 +16,10 @@ import numpy as np
 
 from coterie.benchmark.bench import Bench, Domain, Evaluated
 from coterie.benchmark.metrics.base import Contribution, Metric, mean_contribution
+
+
+UNIT = "0.001 sd of scores"
+_SCALE = 1000.0
 
 
 def pair_synergy(domain: Domain, pairs: Sequence[tuple[int, ...]]) -> np.ndarray:
@@ -40,7 +46,7 @@ class Pair(Metric):
     """Mean of psi over at most ``pairs`` sampled pairs of a coalition; control: one pool of random pairs."""
 
     name = "synergy_pair"
-    unit = "sd of scores"
+    unit = UNIT
     ranked_domains = ("heldout",)
     summary = "mean pairwise synergy inside a coalition, above that of random pairs"
 
@@ -49,7 +55,7 @@ class Pair(Metric):
         domain.prepare([p for c in coalitions for p in c.pairs])
         rows = np.stack([pair_synergy(domain, c.pairs).mean(0) for c in coalitions])
         control = pair_synergy(domain, bench.control_pairs).mean(0, keepdims=True)
-        return [mean_contribution("heldout", rows, control)]
+        return [mean_contribution("heldout", _SCALE * rows, _SCALE * control)]
 
 
 class Excess(Metric):
@@ -59,7 +65,7 @@ class Excess(Metric):
     """
 
     name = "synergy_excess"
-    unit = "sd of scores"
+    unit = UNIT
     ranked_domains = ("heldout",)
     summary = "effect of a coalition beyond its best subset with one member less, above size-matched random sets"
 
@@ -71,7 +77,7 @@ class Joint(Metric):
     """f(C) minus the sum of its members' single effects."""
 
     name = "synergy_joint"
-    unit = "sd of scores"
+    unit = UNIT
     ranked_domains = ("heldout",)
     summary = "effect of a coalition beyond the sum of its members' effects, above size-matched random sets"
 
@@ -92,6 +98,6 @@ def _against_controls(
     by_size = {s: np.mean([statistic(domain, r) for r in bench.controls(s)], axis=0) for s in sizes}
     return mean_contribution(
         "heldout",
-        np.stack([statistic(domain, c) for c in coalitions]),
-        np.stack([by_size[len(c.members)] for c in coalitions]),
+        _SCALE * np.stack([statistic(domain, c) for c in coalitions]),
+        _SCALE * np.stack([by_size[len(c.members)] for c in coalitions]),
     )

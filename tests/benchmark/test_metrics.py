@@ -36,25 +36,25 @@ def thorough(task: Task) -> Bench:
 def test_pair(thorough: Bench, task: Task) -> None:
     psi = [effect(task, (i, j)) - effect(task, (i,)) - effect(task, (j,)) for i, j in combinations(MEMBERS, 2)]
     [part] = synergy.Pair().measure(thorough, [thorough.draw(MEMBERS)])
-    assert part.numerator.mean() == pytest.approx(np.mean(psi), abs=1e-5)
+    assert part.numerator.mean() == pytest.approx(1000 * np.mean(psi), abs=1e-2)
     by_chance = [effect(task, p) - effect(task, p[:1]) - effect(task, p[1:]) for p in thorough.control_pairs]
-    assert part.control.mean() == pytest.approx(np.mean(by_chance), abs=1e-5)
+    assert part.control.mean() == pytest.approx(1000 * np.mean(by_chance), abs=1e-2)
 
 
 def test_excess(thorough: Bench, task: Task) -> None:
     without = [effect(task, tuple(set(MEMBERS) - {k})) for k in MEMBERS]
     [part] = synergy.Excess().measure(thorough, [thorough.draw(MEMBERS)])
-    assert part.numerator.mean() == pytest.approx(effect(task, MEMBERS) - max(without), abs=1e-5)
+    assert part.numerator.mean() == pytest.approx(1000 * (effect(task, MEMBERS) - max(without)), abs=1e-2)
 
 
 def test_joint(thorough: Bench, task: Task) -> None:
     [part] = synergy.Joint().measure(thorough, [thorough.draw(MEMBERS)])
     expected = effect(task, MEMBERS) - sum(effect(task, (i,)) for i in MEMBERS)
-    assert part.numerator.mean() == pytest.approx(expected, abs=1e-5)
+    assert part.numerator.mean() == pytest.approx(1000 * expected, abs=1e-2)
     controls = [
         effect(task, c.members) - sum(effect(task, (i,)) for i in c.members) for c in thorough.controls(len(MEMBERS))
     ]
-    assert part.control.mean() == pytest.approx(np.mean(controls), abs=1e-5)
+    assert part.control.mean() == pytest.approx(1000 * np.mean(controls), abs=1e-2)
 
 
 def test_ablation_covers_every_domain_and_pools_transfer(thorough: Bench) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from coterie.tasks.architectures import layers_of
 from coterie.tasks.collections.types import Candidate
@@ -140,3 +142,32 @@ def test_batching_changes_nothing(
 @pytest.fixture(scope="module")
 def shared_engine_inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Reranker, list[Candidate]]:
     return load_reranker(save_reranker(tmp_path_factory.mktemp("tiny"))), pairs()
+
+
+class LargestResult(TorchDispatchMode):
+    """Remembers the size in numbers of the largest tensor that any operation made, the result aside."""
+
+    def __init__(self, result: int) -> None:
+        super().__init__()
+        self.largest, self._result = 0, result
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(tensor, Tensor) and tensor.numel() != self._result:
+                self.largest = max(self.largest, tensor.numel())
+        return result
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_memory_is_bounded_by_the_setting_and_not_by_the_masks(tmp_path: Path, layer: int) -> None:
+    reranker = load_reranker(save_reranker(tmp_path))
+    engine = ReplayEngine(reranker, pairs(), layer, tokens_at_once=64)
+    largest = []
+    for n_masks in (40, 400):
+        masks = torch.zeros(n_masks, engine.n_players, dtype=torch.bool)
+        masks[:, :2] = True
+        with LargestResult(n_masks * engine.n_pairs) as seen:
+            engine.outputs(masks)
+        largest.append(seen.largest)
+    assert largest[0] == largest[1]
