@@ -36,6 +36,8 @@ from coterie.tasks.reranker import Reranker
 _ROWS = 1024  # players whose derivatives at every token are in memory at once
 DEFAULT_TOKENS = 8192  # tokens replayed at once: two to four arrays of tokens x d_model are alive
 
+_WORTH_A_LOW_RANK_FORM = 8  # masks asked for at once: games that are hardly ever ablated do without its memory
+
 
 class EngineError(RuntimeError):
     """The replay does not reproduce the model: a bug or an unsupported architecture, never a result."""
@@ -92,18 +94,14 @@ class ReplayEngine:
         self._offset = self.mean_activations if intervention == "mean" else torch.zeros_like(write[:, 0])
         for batch in self._batches:
             batch.z[: self.n_players] -= self._offset[:, None]
-        if (
-            len(self._later) == 1
-            and self._replays_last_token(self._batches[0])
-            and LowRankLastLayer.fits(self._later[0])
-        ):
-            self._batches = [self._with_low_rank(batch) for batch in self._batches]
 
     @torch.no_grad()
     def outputs(self, masks: Bool[Tensor, "m players"]) -> Float[Tensor, "m pairs"]:
         """Outputs [m, pairs] with each mask [m, players] ablated, in the model's dtype, on the CPU."""
         results = torch.empty(len(masks), self.n_pairs, dtype=self._w.dtype)
         groups = [self._rows_of(mask.nonzero()[:, 0].to(self._w.device)) for mask in masks]
+        if len(masks) >= _WORTH_A_LOW_RANK_FORM:
+            self._add_low_rank()
         for batch in self._batches:
             form, at_once = batch.low_rank, max(1, self._tokens // batch.residual[..., 0].numel())
             large = [i for i, rows in enumerate(groups) if form is None or not form.pays(len(rows))]
@@ -289,10 +287,16 @@ class ReplayEngine:
         flat = torch.addmm(batch.residual.flatten(0, 1), batch.z[rows].T, self._w[rows], alpha=-1)
         return flat.view_as(batch.residual)
 
-    def _with_low_rank(self, batch: _Batch) -> _Batch:
-        rotary = batch.layer_arguments["position_embeddings"]
-        form = LowRankLastLayer(self._later[0], batch.residual, batch.last, batch.z, self._w, rotary)
-        return replace(batch, low_rank=form)
+    def _add_low_rank(self) -> None:
+        """Give every batch its low-rank form where there is one."""
+        layer = self._later[0] if len(self._later) == 1 else None
+        if layer is None or not self._replays_last_token(self._batches[0]) or not LowRankLastLayer.fits(layer):
+            return
+        for i, b in enumerate(self._batches):
+            if b.low_rank is None:
+                rotary = b.layer_arguments["position_embeddings"]
+                form = LowRankLastLayer(layer, b.residual, b.last, b.z, self._w, rotary)
+                self._batches[i] = replace(b, low_rank=form)
 
     def _replay(self, hidden: Tensor, batch: _Batch) -> Tensor:
         """Outputs [m, B] from the residual stream after the site [m, B, T, d_model]."""

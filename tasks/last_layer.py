@@ -48,7 +48,7 @@ class LowRankLastLayer:
     """The last layer over fixed pairs (B of them, T tokens), for ablations of rows of (z, w) in its input.
 
     ``residual`` [B, T, d_model] is the unablated input, ``z`` [rows, B * T] and ``w`` [rows, d_model] what can be
-    taken from it. Holds ``2 B T`` key widths and one more array of the size of ``z``.
+    taken from it. Holds keys and values of all tokens.
     """
 
     def __init__(self, layer: Any, residual: Tensor, last: Tensor, z: Tensor, w: Tensor, rotary: Rotary) -> None:
@@ -69,8 +69,7 @@ class LowRankLastLayer:
         self._values = (residual @ value.T).view(split).transpose(1, 2).flatten(0, 1).contiguous()  # [.., T, head size]
         self._w_keys = (w @ key.T).view(-1, self._kv_heads, self._size)
         self._w_values = (w @ value.T).view(-1, self._kv_heads, self._size)
-        self._square = residual.square().sum(-1)
-        self._cross = (z * (w @ residual.flatten(0, 1).T)).view_as(self._z)
+        self._residual, self._square = residual.flatten(0, 1), residual.square().sum(-1)
         self._at_last = torch.arange(self._pairs, device=last.device), last
         self._hidden = residual[self._at_last]
         self._future = torch.arange(self._tokens, device=last.device)[None] > last[:, None]
@@ -96,9 +95,10 @@ class LowRankLastLayer:
         query = attention.q_proj(self._layer.input_layernorm(hidden)).view(len(groups), self._pairs, -1, self._size)
         query = _rotate(query, self._cos[self._last][:, None], self._sin[self._last][:, None])
         logits, inverse = self._grouped(query, self._keys), []
-        for logit, one, z, group in zip(logits, query, gathered, groups, strict=True):
+        along = (self._w[torch.cat(list(groups))] @ self._residual.T).split([len(group) for group in groups])
+        for logit, one, z, group, cross in zip(logits, query, gathered, groups, along, strict=True):
             logit -= self._lost_logits(one, z, group)
-            inverse.append(self._inverse_rms(z, group))
+            inverse.append(self._inverse_rms(z, group, cross))
         scale = torch.stack(inverse)[:, :, None]
         logits = (logits * scale * attention.scaling).masked_fill_(self._future[:, None], -torch.inf)
         weights = torch.softmax(logits, -1) * scale  # [m, B, heads, T]
@@ -137,10 +137,10 @@ class LowRankLastLayer:
         collected = torch.bmm(weights, z.permute(1, 2, 0)).unflatten(1, (self._kv_heads, -1))
         return torch.einsum("bghj,jgd->bghd", collected, self._w_values[group]).flatten(1, 2)
 
-    def _inverse_rms(self, z: Tensor, group: Tensor) -> Tensor:
-        """1 / r_t(A) [B, T]."""
+    def _inverse_rms(self, z: Tensor, group: Tensor, cross: Tensor) -> Tensor:
+        """1 / r_t(A) [B, T], given w_j . h_t as ``cross`` [|A|, B T]."""
         flat, w = z.flatten(1), self._w[group]
-        lost = 2 * self._cross[group].sum(0) - ((w @ w.T @ flat) * flat).sum(0).view_as(self._square)
+        lost = ((2 * cross - w @ w.T @ flat) * flat).sum(0).view_as(self._square)
         norm = self._layer.input_layernorm
         epsilon = norm.eps if hasattr(norm, "eps") else norm.variance_epsilon
         return torch.rsqrt((self._square - lost).clamp_min(0) / self._width + epsilon)

@@ -85,7 +85,7 @@ def random_masks(n: int, players: int, seed: int = 0) -> Tensor:
 def test_equals_plain_forwards_with_hooks(reranker: Reranker, layer: int, readout: str, intervention: str) -> None:
     rows = pairs()
     engine = ReplayEngine(reranker, rows, layer, intervention, readout, tokens_at_once=64)
-    masks = random_masks(7, engine.n_players)
+    masks = random_masks(9, engine.n_players)
     got = engine.outputs(masks)
     expected = torch.stack(
         [
@@ -103,7 +103,7 @@ def test_architectures(model_type: str, adapter: bool, tmp_path: Path) -> None:
     reranker = load_reranker(save_reranker(tmp_path, model_type, adapter))
     rows = pairs()
     engine = ReplayEngine(reranker, rows, 1)
-    masks = random_masks(6, engine.n_players)
+    masks = random_masks(9, engine.n_players)
     expected = torch.stack([plain_scores(reranker, rows, 1, m, "zero", engine.mean_activations) for m in masks])
     assert (engine.outputs(masks) - expected).abs().max() <= 1e-5
 
@@ -111,6 +111,7 @@ def test_architectures(model_type: str, adapter: bool, tmp_path: Path) -> None:
 def test_small_sets_take_the_low_rank_path(reranker: Reranker) -> None:
     """Otherwise the tests above would compare nothing of it."""
     engine = ReplayEngine(reranker, pairs(), layer=1)
+    engine.outputs(random_masks(8, engine.n_players))
     forms = [batch.low_rank for batch in engine._batches]
     assert all(form is not None and form.pays(3) and not form.pays(20) for form in forms)
 
@@ -120,7 +121,7 @@ def test_sliding_window_falls_back_to_whole_layers(tmp_path: Path) -> None:
     reranker = load_reranker(save_reranker(tmp_path, "mistral", sliding_window=4))
     rows = pairs()
     engine = ReplayEngine(reranker, rows, 0)
-    masks = random_masks(6, engine.n_players)
+    masks = random_masks(9, engine.n_players)
     expected = torch.stack([plain_scores(reranker, rows, 0, m, "zero", engine.mean_activations) for m in masks])
     assert (engine.outputs(masks) - expected).abs().max() <= 1e-5
 
