@@ -118,7 +118,14 @@ class ReplayEngine:
     def activations(self, pooling: Pooling) -> Float[Tensor, "rows players"]:
         """Activations of real tokens [tokens, players], or by pair [pairs, players]: their mean, or the last token's."""
         if pooling == "tokens":
-            return torch.cat([self._real(b) + self._offset for b in self._batches]).float().cpu()
+            rows = torch.empty(sum(int(self._kept_lengths(b).sum()) for b in self._batches), self.n_players)
+            filled = 0
+            for batch in self._batches:
+                real = self._real(batch)
+                torch.add(real, self._offset, out=real)
+                rows[filled : filled + len(real)] = real.float().cpu()
+                filled += len(real)
+            return rows
         pooled = torch.empty(self.n_pairs, self.n_players)
         for batch in self._batches:
             parts = (self._real(batch) + self._offset).split(self._kept_lengths(batch).tolist())
