@@ -7,24 +7,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 
 from coterie.benchmark.settings import Settings
 from coterie.methods.coalitions import Coalitions
+from coterie.tasks.collections.types import Candidate
 from coterie.tasks.ndcg import NDCG
+from coterie.tasks.planted import PlantedGame
+from coterie.tasks.planted_task import PlantedTask
 from coterie.tasks.reranker_game import RerankerGame
 from coterie.tasks.task import Task
 
 Group = tuple[int, ...]
+Need = Literal["judgements", "transfer", "truth"]
 
 
 class Domain:
     """One judging game behind a cache keyed by the ablated set. Arrays are per query [.., Q], float64."""
 
-    def __init__(self, game: RerankerGame, progress: Callable[[int], None]) -> None:
+    def __init__(self, game: RerankerGame | PlantedGame, progress: Callable[[int], None]) -> None:
         self._game, self._progress = game, progress
-        self._ndcg = NDCG(game.pairs)
         self._effects: dict[Group, np.ndarray] = {}
         self._drops: dict[Group, np.ndarray] = {}
         self._scores: dict[Group, np.ndarray] = {}
@@ -40,6 +44,18 @@ class Domain:
     def scale(self) -> float:
         """Standard deviation of the unablated scores over the pairs: the unit of every effect."""
         return float(self.unablated.std())
+
+    @cached_property
+    def _ndcg(self) -> NDCG:
+        return NDCG(self._pairs)
+
+    @property
+    def _pairs(self) -> tuple[Candidate, ...]:
+        if isinstance(self._game, PlantedGame):
+            raise TypeError(
+                "expected a game of query-document pairs, got a planted one; fix: a metric that says what it needs"
+            )
+        return self._game.pairs
 
     @cached_property
     def _unablated_ndcg(self) -> np.ndarray:
@@ -82,7 +98,7 @@ class Domain:
     @cached_property
     def labels(self) -> np.ndarray:
         """The objective [pairs]: the relevance grade."""
-        return np.array([p.grade for p in self._game.pairs], dtype=np.float64)
+        return np.array([p.grade for p in self._pairs], dtype=np.float64)
 
     @property
     def query_of_pair(self) -> np.ndarray:
@@ -116,15 +132,27 @@ class Bench:
     method, nested over sizes.
     """
 
-    def __init__(self, task: Task, settings: Settings, progress: Callable[[int], None] = lambda _n: None) -> None:
+    def __init__(
+        self, task: Task | PlantedTask, settings: Settings, progress: Callable[[int], None] = lambda _n: None
+    ) -> None:
         self.task, self.settings = task, settings
         self.n_players = task.heldout.n_players
         self.domains = {name: Domain(game, progress) for name, game in task.domains.items()}
         generator = np.random.default_rng([settings.seed, self.n_players])
-        self._orders = [generator.permutation(self.n_players) for _ in range(settings.controls)]
+        self.orders = [generator.permutation(self.n_players) for _ in range(settings.controls)]
         draws = [generator.choice(self.n_players, 2, replace=False) for _ in range(settings.control_pairs)]
         self.control_pairs: list[Group] = [_group(draw) for draw in draws]
         self._controls: dict[int, list[Evaluated]] = {}
+
+    @property
+    def gives(self) -> frozenset[Need]:
+        """What metrics may ask for beyond ablations of the held-out queries."""
+        return frozenset({"truth"}) if isinstance(self.task, PlantedTask) else frozenset({"judgements", "transfer"})
+
+    @property
+    def truth(self) -> tuple[Group, ...]:
+        """The planted groups; none where nothing was planted."""
+        return self.task.truth if isinstance(self.task, PlantedTask) else ()
 
     @property
     def heldout(self) -> Domain:
@@ -143,7 +171,7 @@ class Bench:
     def controls(self, size: int) -> list[Evaluated]:
         """The R random sets of this size."""
         if size not in self._controls:
-            self._controls[size] = [self.draw(_group(order[:size])) for order in self._orders]
+            self._controls[size] = [self.draw(_group(order[:size])) for order in self.orders]
         return self._controls[size]
 
     def draw(self, members: Group) -> Evaluated:

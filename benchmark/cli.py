@@ -152,6 +152,19 @@ def leaderboard(output_folder: OutputFolder = OUTPUT) -> None:
 
 
 @app.command()
+def fidelity(
+    task: Annotated[str, typer.Argument(help="Task name or task.yaml.")] = "pydoc-llama/relevance",
+    budget: Annotated[int, typer.Option("--budget", min=1, help="Evaluations that an affinity may spend.")] = 1000,
+    pairs: Annotated[int, typer.Option("--pairs", min=10, help="Random pairs with exact synergy.")] = 500,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Compare every affinity with exact pair synergies on held-out queries: a table of rank correlations."""
+    from coterie.benchmark.fidelity_command import fidelity_command
+
+    raise typer.Exit(fidelity_command(task, budget, pairs, device))
+
+
+@app.command()
 def train(
     name: Annotated[str, typer.Argument(help="A bundled task, e.g. pydoc-llama/relevance.")],
     folder: Annotated[Path, typer.Option("--folder", help="Where base and adapter are written.")] = Path(

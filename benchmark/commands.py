@@ -249,6 +249,7 @@ def read_config(path: Path, options: dict[str, bool]) -> dict[str, Any]:
 
 def train_command(name: str, folder: Path, stages: tuple[str, ...]) -> int:
     """``coterie train``: make a bundled reranker again; the log goes to the screen and beside the adapter."""
+    from coterie.tasks.planted_task import PlantedSpec
     from coterie.tasks.registry import get_task_spec
     from coterie.tasks.training import bundle
     from coterie.tasks.training.adapter import AdapterRecipe
@@ -256,6 +257,8 @@ def train_command(name: str, folder: Path, stages: tuple[str, ...]) -> int:
 
     with told_in_one_line():
         spec = get_task_spec(name)
+        if isinstance(spec, PlantedSpec):
+            raise UsageError(f"{name}: expected the task of a reranker, got a planted one; nothing is trained there")
         unknown = set(stages) - {"base", "adapter", "card"}
         if unknown:
             raise UsageError(f"--stage: expected base, adapter or card, got {', '.join(sorted(unknown))}")

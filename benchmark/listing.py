@@ -43,10 +43,14 @@ def print_info(name: str) -> None:
 
 
 def _tasks() -> tuple[list[str], list[list[str]]]:
+    from coterie.tasks.planted_task import PlantedSpec
     from coterie.tasks.registry import get_task_spec, list_tasks
 
-    specs = [get_task_spec(name) for name in list_tasks()]
-    return ["task", "objective", "layer", "summary"], [[s.name, s.objective, str(s.layer), s.summary] for s in specs]
+    rows = []
+    for spec in (get_task_spec(name) for name in list_tasks()):
+        kind = ["planted", "-"] if isinstance(spec, PlantedSpec) else [spec.objective, str(spec.layer)]
+        rows.append([spec.name, *kind, spec.summary])
+    return ["task", "objective", "layer", "summary"], rows
 
 
 def _methods() -> tuple[list[str], list[list[str]]]:
@@ -69,8 +73,15 @@ def _suites() -> tuple[list[str], list[list[str]]]:
 def _metrics() -> tuple[list[str], list[list[str]]]:
     from coterie.benchmark.metrics.registry import list_metrics
 
-    return ["metric", "unit", "better", "ranked on", "summary"], [
-        [name, m.unit, "higher" if m.higher_is_better else "lower", ", ".join(m.ranked_domains), m.summary]
+    return ["metric", "unit", "better", "needs", "ranked on", "summary"], [
+        [
+            name,
+            m.unit,
+            "higher" if m.higher_is_better else "lower",
+            ", ".join(sorted(m.needs)) or "ablations",
+            ", ".join(m.ranked_domains),
+            m.summary,
+        ]
         for name, m in list_metrics().items()
     ]
 
@@ -106,12 +117,20 @@ def _metric(console: Console, name: str) -> None:
 
 
 def _task(console: Console, name: str) -> None:
+    from coterie.tasks.planted_task import PlantedPlan, PlantedSpec
     from coterie.tasks.registry import get_task_spec
     from coterie.tasks.task import plan_task
 
     spec = get_task_spec(name)
-    plan = plan_task(spec)
     console.print(f"{spec.name}: {spec.summary}\n", markup=False)
+    if isinstance(spec, PlantedSpec):
+        console.print(f"  inside        {spec.inside}")
+        for parameter, value in spec.planting.model_dump().items():
+            console.print(f"  {parameter:<13} {value}")
+        console.print(f"  queries       {spec.queries} a split, {spec.depth} pairs each")
+        console.print(f"  fingerprint   {PlantedPlan(spec).fingerprint[:16]}")
+        return
+    plan = plan_task(spec)
     console.print(
         f"  reranker      {spec.reranker.base}" + (f" + {spec.reranker.adapter}" if spec.reranker.adapter else "")
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 from coterie.benchmark.environment import environment, peak_memory_bytes, reset_peak_memory
+from coterie.benchmark.loading import AnyPlan, AnySpec, AnyTask, load_task, plan_task, task_info
 from coterie.benchmark.settings import PROTOCOL, Settings
 from coterie.methods.base import Method
 from coterie.methods.identity import code_hash
-from coterie.tasks.task import Task, TaskPlan, TaskSpec, load_task, plan_task
-from coterie.tracking.record import CoalitionSet, Cost, Identity, MethodInfo, Record, TaskInfo
+from coterie.tracking.record import CoalitionSet, Cost, Identity, MethodInfo, Record
 from coterie.tracking.store import RecordStore
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Listener(Protocol):
 class Grid:
     """What is to be run."""
 
-    tasks: Sequence[TaskSpec]
+    tasks: Sequence[AnySpec]
     methods: Sequence[Method]
     seeds: Sequence[int]
     budget: int
@@ -61,7 +61,7 @@ def run_grid(grid: Grid, store: RecordStore, listener: Listener) -> Iterator[tup
     for spec in grid.tasks:
         listener.step(f"{spec.name}: reading texts")
         plan = plan_task(spec)
-        loaded: tuple[Task, Bench] | None = None
+        loaded: tuple[AnyTask, Bench] | None = None
         for method in grid.methods:
             for seed in grid.seeds:
                 identity = cell_identity(plan, method, seed, grid)
@@ -82,7 +82,7 @@ def run_grid(grid: Grid, store: RecordStore, listener: Listener) -> Iterator[tup
                     return
 
 
-def cell_identity(plan: TaskPlan, method: Method, seed: int, grid: Grid) -> Identity:
+def cell_identity(plan: AnyPlan, method: Method, seed: int, grid: Grid) -> Identity:
     """Everything that determines the cell's result."""
     return Identity(
         protocol=PROTOCOL,
@@ -97,14 +97,16 @@ def cell_identity(plan: TaskPlan, method: Method, seed: int, grid: Grid) -> Iden
     )
 
 
-def _load(plan: TaskPlan, grid: Grid, listener: Listener) -> tuple[Task, Bench]:
+def _load(plan: AnyPlan, grid: Grid, listener: Listener) -> tuple[AnyTask, Bench]:
     from coterie.benchmark.bench import Bench
 
     task = load_task(plan, grid.device, lambda step: listener.step(f"{plan.name}: {step}"))
     return task, Bench(task, grid.settings, listener.evaluated)
 
 
-def _run_cell(identity: Identity, method: Method, task: Task, bench: Bench, grid: Grid, listener: Listener) -> Record:
+def _run_cell(
+    identity: Identity, method: Method, task: AnyTask, bench: Bench, grid: Grid, listener: Listener
+) -> Record:
     from coterie.benchmark.scoring import score
 
     def record(**fields: object) -> Record:
@@ -113,7 +115,7 @@ def _run_cell(identity: Identity, method: Method, task: Task, bench: Bench, grid
                 "identity": identity,
                 "identity_digest": identity.digest(),
                 "date": datetime.now(UTC).isoformat(timespec="seconds"),
-                "task": _task_info(task),
+                "task": task_info(task),
                 "method": _method_info(method),
                 "environment": environment(grid.device),
                 **fields,
@@ -146,24 +148,6 @@ def _run_cell(identity: Identity, method: Method, task: Task, bench: Bench, grid
             scoring_seconds=time.perf_counter() - discovered,
             peak_memory_bytes=peak_memory_bytes(),
         ),
-    )
-
-
-def _task_info(task: Task) -> TaskInfo:
-    spec = task.plan.spec
-    queries: Mapping[str, int] = {name: len({p.query_id for p in rows}) for name, rows in task.plan.pairs.items()}
-    return TaskInfo(
-        dataset_revision=task.plan.dataset_revision,
-        model_hash=task.plan.weights_hash,
-        architecture=task.architecture,
-        objective=spec.objective,
-        layer=spec.layer,
-        intervention=spec.intervention,
-        readout=spec.readout,
-        n_players=task.discovery.n_players,
-        queries=dict(queries),
-        ndcg_at_10=dict(task.ndcg_at_10),
-        warnings=list(task.plan.warnings),
     )
 
 

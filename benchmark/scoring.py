@@ -13,13 +13,13 @@ from coterie.tracking.record import Measure
 
 
 def score(bench: Bench, coalitions: Coalitions) -> list[Measure]:
-    """All metrics of the protocol for one method's coalitions.
+    """All metrics of the protocol that apply to the task, for one method's coalitions.
 
     A method with no eligible coalition gets measures without a value, with the sizes that it answered as the reason.
     """
     evaluated = bench.eligible(coalitions)
     measures: list[Measure] = []
-    for metric in (kind() for kind in list_metrics().values()):
+    for metric in (kind() for kind in list_metrics().values() if kind.needs <= bench.gives):
         if not evaluated:
             measures += [_missing(metric, domain, _why_none(bench, coalitions)) for domain in metric.ranked_domains]
             continue

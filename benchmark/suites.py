@@ -19,6 +19,9 @@ class Suite:
     settings: Settings
 
 
+_SAME_MATRIX = ("hierarchical[affinity={},n_clusters=6]", "spectral[affinity={},n_clusters=6]", "hdbscan[affinity={}]")
+_COMMUNITIES = ("leiden[affinity={}]", "louvain[affinity={}]", "hedonic-top-cover[affinity={},k=3]")
+
 SUITES: dict[str, Suite] = {
     "quick": Suite(
         summary="one bundled task, three methods, two seeds: a first look in about a minute",
@@ -27,5 +30,35 @@ SUITES: dict[str, Suite] = {
         seeds=2,
         budget=1000,
         settings=Settings(),
+    ),
+    "planted": Suite(
+        summary="all methods where the truth is known, told that it is six groups of about four",
+        tasks=(
+            "planted/backup",
+            "planted/coactive",
+            "planted/decoys",
+            "planted/grouped-writes",
+            "planted/llama",
+            "planted/needed",
+            "planted/noisy",
+            "planted/overlap",
+            "planted/silent",
+        ),
+        methods=(
+            "random[min_size=3,max_size=5]",
+            "kmeans-weights[n_clusters=6]",
+            "kmeans-activations[n_clusters=6]",
+            "hedonic-oca[k=3]",
+            "hedonic-pas[affinity=pas,k=3]",
+            *(selector.format(name) for name in ("oca", "pas") for selector in (*_SAME_MATRIX, *_COMMUNITIES)),
+            "msa-modes[evaluations=300,n_clusters=6]",
+            "msa-top[evaluations=300,size=4]",
+            "top-activation[size=4]",
+            "top-gradient[size=4]",
+            "top-integrated-gradients[size=4]",
+        ),
+        seeds=1,
+        budget=2000,
+        settings=Settings(max_coalitions=32, largest_share=1, pairs=6, leave_one_outs=4),
     ),
 }

@@ -7,16 +7,16 @@ All in the units of the game's outputs, averaged over them. ``f(A) = mean_x [s(x
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from coterie.methods.arrays import matrix, symmetric_product
 from coterie.tasks.game import BudgetExceededError
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
 
     from coterie.tasks.game import Game
 
@@ -41,14 +41,26 @@ def pas(game: Game, budget: int) -> Float[np.ndarray, "players players"]:
             f"pas: expected a budget of {needed} evaluations or more (all pairs of {n} players), got {budget}; "
             f"fix: --budget {needed}, or an affinity that approximates it: pas-hessian, pas-lens"
         )
-    alone = _mean_outputs(game, [(), *((i,) for i in range(n))])
-    lost = alone[0] - alone[1:]
-    psi = np.zeros((n, n))
-    pairs = combinations(range(n), 2)
-    while some := list(islice(pairs, _AT_ONCE)):
-        i, j = np.array(some).T
-        psi[i, j] = psi[j, i] = alone[0] - _mean_outputs(game, some) - lost[i] - lost[j]
-    return psi.astype(np.float32)
+    pairs = np.column_stack(np.triu_indices(n, 1))
+    psi = np.zeros((n, n), dtype=np.float32)
+    psi[pairs[:, 0], pairs[:, 1]] = pair_synergies(game, pairs, mean=True)[:, 0]
+    return psi + psi.T
+
+
+def pair_synergies(
+    game: Game, pairs: Int[np.ndarray, "pairs 2"], mean: bool = False
+) -> Float[np.ndarray, "pairs outputs"]:
+    """Exact synergy of some pairs on each output, or its `mean` as one column: one evaluation a pair, one for each player
+    in any of them, and one.
+
+    Raises ``ValueError`` on outputs that are not finite.
+    """
+    players, place = np.unique(pairs, return_inverse=True)
+    alone = _outputs(game, [(), *((int(i),) for i in players)], mean)
+    lost = (alone[0] - alone[1:])[place.reshape(pairs.shape)]  # [pairs, 2, outputs]
+    together = _outputs(game, [(int(i), int(j)) for i, j in pairs], mean)
+    synergies: Float[np.ndarray, "pairs outputs"] = alone[0] - together - lost[:, 0] - lost[:, 1]
+    return synergies
 
 
 def pas_hessian(game: Game, budget: int) -> tuple[Float[np.ndarray, "players players"], dict[str, Any]]:
@@ -75,7 +87,9 @@ def pas_hessian(game: Game, budget: int) -> tuple[Float[np.ndarray, "players pla
     n = game.n_players
     if budget >= _PER_PRODUCT * n:
         hessian = _products(game, np.eye(n))
-        return symmetric_product(hessian / -2, np.eye(n, dtype=np.float32)), {"rank": n, "relative_error": 0.0}
+        psi = (hessian + hessian.T) / -2
+        np.fill_diagonal(psi, 0)
+        return psi, {"rank": n, "relative_error": 0.0}
     rank = (budget // _PER_PRODUCT - _PROBES) // 2
     if rank < 1:
         raise BudgetExceededError(
@@ -111,16 +125,16 @@ def pas_outer(gradients: Any) -> Float[np.ndarray, "players players"]:
     return symmetric_product(first / (-2 * len(first)), first)
 
 
-def _mean_outputs(game: Game, sets: Sequence[tuple[int, ...]]) -> Float[np.ndarray, " sets"]:
-    """Mean output under each ablated set, float64."""
-    parts = [sets[start : start + _AT_ONCE] for start in range(0, len(sets), _AT_ONCE)]
-    outputs = (matrix("outputs", game.ablate(game.masks(list(part)))) for part in parts)
-    return np.concatenate([part.mean(axis=1, dtype=np.float64) for part in outputs])
+def _outputs(game: Game, sets: Sequence[tuple[int, ...]], mean: bool) -> Float[np.ndarray, "sets outputs"]:
+    """Outputs (or their mean, as one column) under each ablated set, float64."""
+    parts = []
+    for start in range(0, len(sets), _AT_ONCE):
+        part = matrix("outputs", game.ablate(game.masks(list(sets[start : start + _AT_ONCE])))).astype(np.float64)
+        parts.append(part.mean(axis=1, keepdims=True) if mean else part)
+    return np.concatenate(parts) if parts else np.zeros((0, 1))
 
 
 def _products(game: Game, directions: Float[np.ndarray, "m players"]) -> Float[np.ndarray, "m players"]:
     """The Hessian of the mean output times each direction, float32."""
-    import torch
-
     rows = torch.from_numpy(np.ascontiguousarray(directions, dtype=np.float32))
     return np.concatenate([matrix("second derivatives", game.hessian_products(part)) for part in rows.split(_AT_ONCE)])

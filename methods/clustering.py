@@ -29,16 +29,17 @@ def groups_of(labels: Int[np.ndarray, " players"], players: Members | None = Non
     return [everyone[labels == label] for label in np.unique(labels) if label != -1]
 
 
-def with_affinity(phi: Float[np.ndarray, "n n"], name: str) -> Members:
-    """The players that have an affinity other than 0 to somebody: the others cannot be grouped by it.
+def with_affinity(phi: Float[np.ndarray, "n n"], name: str, positive: bool = False) -> Members:
+    """The players that have an affinity other than 0 (or a positive one) to somebody: the others cannot be grouped by it.
 
     Raises ``ValueError`` where there is no such player: any grouping would be an artefact of the order of the players.
     """
-    players = np.flatnonzero(phi.any(axis=1))
+    players = np.flatnonzero((phi > 0 if positive else phi != 0).any(axis=1))
     if not len(players):
+        wanted = "a positive affinity" if positive else "an affinity other than 0"
         raise ValueError(
-            f"affinity {name!r}: expected a pair of players with an affinity other than 0, got none among {len(phi)} "
-            f"players; fix: another affinity, or a task whose players vary and write something"
+            f"affinity {name!r}: expected a pair of players with {wanted}, got none among {len(phi)} players; "
+            f"fix: another affinity, or a task whose players vary and write something"
         )
     return players
 

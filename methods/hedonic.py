@@ -13,9 +13,9 @@ others where those are fewer than k. The two are the same where k friends are th
 top-responsive: a mean over fewer friends makes a pair beat every larger coalition with the same best friend, and a
 player would rather be alone than count enemies among its best.
 
-A choice set is held as the *ranks* of its members in the player's order of preference, ascending, padded with NOBODY:
-equal choice sets are equal rows, and lexicographic order of rows breaks ties of utility the same way in every order of
-the draws.
+A choice set is held as the *keys* of its members, best first, padded with NOBODY. The key of friend j for player i is one
+integer, the bits of phi_ij counted down and then j, so a smaller key is a better friend, equal choice sets are equal rows,
+and lexicographic order of rows breaks ties of utility the same way in every order of the draws.
 
 References: Chowdhury, Nijasure, Zick, Allan (2026), Hedonic Neurons, arXiv 2509.23684 (the utility); Alcalde & Revilla
 (2004), Researching with whom? Stability and manipulation, J. Math. Econ. 40 (top-responsiveness, top-covering).
@@ -36,40 +36,50 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Indices = NDArray[np.int64]
-    Wants = Callable[["Preferences", Indices], Bool[np.ndarray, "alive alive"]]
+    Wants = Callable[["Preferences", Indices], sparse.csr_array]
 
-NOBODY = np.iinfo(np.int32).max
-BLOCK = 2**20  # entries of choice sets (coalitions x players x k) in memory at once
-_LOOKED_UP = 2**24  # entries of the players' orders looked up at once
+NOBODY = np.iinfo(np.int64).max
+BLOCK = 2**21  # entries of arrays (coalitions x players, or members looked at) in memory at once
+_LISTED = 512  # best friends listed in order; who looks for more of them compares all members of the coalition
+_INFINITE = 0x7F800000  # bits of float32 infinity, above those of every affinity
+_PLAYER = 2**32 - 1
+
+
+def keys_of(affinity: Float[np.ndarray, "rows n"], players: Int[np.ndarray, "*rows n"]) -> Int[np.ndarray, "rows n"]:
+    """The keys of `players` as friends with these affinities: NOBODY for who is no friend."""
+    bits = np.ascontiguousarray(affinity, dtype=np.float32).view(np.int32).astype(np.int64)
+    return np.where(affinity > 0, (_INFINITE - bits) << 32 | players, NOBODY)
+
+
+def players_of(keys: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
+    """The players that keys belong to; NOBODY's is not one."""
+    return keys & _PLAYER
 
 
 @dataclass(frozen=True)
 class Preferences:
-    """Every player's order over the others: ``order[i, r]`` is the player of rank r for i, i itself the last one.
+    """Every player's affinities, and its best friends in order: ``best[i]`` holds their keys, ascending, then NOBODY.
 
-    Ranks below ``friends[i]`` are those of positive affinity.
+    Where a player has more friends than `best` has columns, it holds the best of them only.
     """
 
     affinity: Float[np.ndarray, "n n"]
-    order: Int[np.ndarray, "n n"]
-    rank: Int[np.ndarray, "n n"]
-    friends: Int[np.ndarray, " n"]
+    best: Int[np.ndarray, "n listed"]
 
     @classmethod
     def of(cls, affinity: Float[np.ndarray, "n n"]) -> Preferences:
-        """By descending affinity, ties by index. The stable sort makes that the same on every machine."""
+        """By descending affinity, ties by index. Raises ``ValueError`` where one to oneself is not 0."""
         n = len(affinity)
-        kind = np.uint16 if n <= np.iinfo(np.uint16).max else np.int32
-        order, rank, friends = np.empty((n, n), kind), np.empty((n, n), kind), np.empty(n, dtype=np.int64)
-        step = max(1, BLOCK // n)
-        for start in range(0, n, step):
-            rows = np.arange(start, min(start + step, n))
-            dislike = -affinity[rows]
-            dislike[np.arange(len(rows)), rows] = np.inf
-            friends[rows] = (dislike < 0).sum(axis=1)
-            order[rows] = np.argsort(dislike, axis=1, kind="stable")
-            rank[rows[:, None], order[rows]] = np.arange(n, dtype=kind)
-        return cls(affinity, order, rank, friends)
+        if np.diagonal(affinity).any():
+            raise ValueError("affinity: expected a diagonal of 0, got other values; fix: np.fill_diagonal(affinity, 0)")
+        listed = min(n, _LISTED)
+        best = np.empty((n, listed), dtype=np.int64)
+        for start in range(0, n, max(1, BLOCK // n)):
+            rows = slice(start, start + max(1, BLOCK // n))
+            keys = keys_of(affinity[rows], np.arange(n))
+            keys.partition(listed - 1, axis=1)
+            best[rows] = np.sort(keys[:, :listed], axis=1)
+        return cls(affinity, best)
 
     def __len__(self) -> int:
         return len(self.affinity)
@@ -87,56 +97,72 @@ class Views:
 
 
 def views(
-    preferences: Preferences, masks: Bool[np.ndarray, "coalitions n"], k: int, of: Bool[np.ndarray, " n"] | None = None
+    preferences: Preferences,
+    masks: Bool[np.ndarray, "coalitions n"],
+    k: int,
+    of: Bool[np.ndarray, "*coalitions n"] | None = None,
 ) -> Iterator[Views]:
     """Choice sets and utilities of the members (those in `of`, where given) of all coalitions, in bounded memory."""
-    n = len(preferences)
-    step = max(1, BLOCK // (n * k))
-    for start in range(0, len(masks), step):
-        block = masks[start : start + step]
-        coalition, player = np.nonzero(block if of is None else block & of)
+    asked = masks if of is None else masks & of
+    cost = np.cumsum(asked.sum(axis=1) * 2 * k + len(preferences))
+    start = 0
+    while start < len(masks):
+        spent = cost[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(cost, spent + BLOCK, side="right")))
+        block = masks[start:stop]
+        coalition, player = np.nonzero(asked[start:stop])
         size = int(block.sum(axis=1).max())
         # A member looks at all the others, or down its order until it has met k of them: after k n / size on average.
-        look = _choice_by_gathering if size * size <= 2 * k * n else _choice_by_scanning
+        look = _choice_by_gathering if size * size <= 2 * k * len(preferences) else _choice_by_scanning
         choice = look(preferences, block, coalition, player, k)
-        yield Views(block, coalition, player, choice, _utility(preferences, player, choice))
+        yield Views(block, coalition, player, choice, _utility(choice))
+        start = stop
 
 
 def _choice_by_gathering(
     preferences: Preferences, masks: Bool[np.ndarray, "coalitions n"], coalition: Indices, player: Indices, k: int
 ) -> Int[np.ndarray, "pairs k"]:
-    """The k best ranks among all members."""
+    """The k best keys among all members."""
     sizes = masks.sum(axis=1)
     row, member = np.nonzero(masks)
-    members = np.full((len(masks), max(int(sizes.max()), k)), -1)
+    members = np.full((len(masks), max(int(sizes.max(initial=0)), k)), -1)
     members[row, _place_in_run(sizes)] = member
-    others = members[coalition]
-    ranks = preferences.rank[player[:, None], others].astype(np.int32)
-    ranks[(others == -1) | (ranks >= preferences.friends[player, None])] = NOBODY
-    best: NDArray[np.int32] = np.sort(np.partition(ranks, k - 1, axis=1)[:, :k], axis=1)
-    return best
+    choice = np.empty((len(player), k), dtype=np.int64)
+    step = max(1, BLOCK // members.shape[1])
+    for start in range(0, len(player), step):
+        pairs = slice(start, start + step)
+        others = members[coalition[pairs]]
+        keys = keys_of(preferences.affinity[player[pairs, None], others], others)
+        keys[others == -1] = NOBODY
+        keys.partition(k - 1, axis=1)
+        choice[pairs] = np.sort(keys[:, :k], axis=1)
+    return choice
 
 
 def _choice_by_scanning(
     preferences: Preferences, masks: Bool[np.ndarray, "coalitions n"], coalition: Indices, player: Indices, k: int
 ) -> Int[np.ndarray, "pairs k"]:
-    """The ranks of the first k members met along the player's order, as far as its friends go."""
-    choice = np.full((len(player), k), NOBODY, dtype=np.int32)
+    """The first k members met along the player's list of best friends; who comes to its end compares all members."""
+    choice = np.full((len(player), k), NOBODY, dtype=np.int64)
     met = np.zeros(len(player), dtype=np.int64)
-    friends = preferences.friends[player]
-    searching = np.flatnonzero(friends)
-    start, depth = 0, 2 * k
-    while len(searching):
-        stop = min(start + min(depth, _LOOKED_UP // len(searching) + 1), len(preferences))
-        hit = masks[coalition[searching, None], preferences.order[player[searching], start:stop]]
+    searching = np.arange(len(player))
+    listed, start, depth = preferences.best.shape[1], 0, 2 * k
+    while len(searching) and start < listed:
+        stop = min(start + min(depth, BLOCK // len(searching) + 1), listed)
+        keys = preferences.best[player[searching], start:stop]
+        there = keys != NOBODY
+        hit = masks[coalition[searching, None], np.where(there, players_of(keys), 0)] & there
         row, column = np.nonzero(hit)
         counts = hit.sum(axis=1)
-        place = met[searching][row] + _place_in_run(counts)
-        first = (place < k) & (start + column < friends[searching][row])
-        choice[searching[row[first]], place[first]] = start + column[first]
+        place = met[searching[row]] + _place_in_run(counts)
+        first = place < k
+        choice[searching[row[first]], place[first]] = keys[row[first], column[first]]
         met[searching] += counts
-        searching = searching[(met[searching] < k) & (stop < friends[searching])]
+        searching = searching[(met[searching] < k) & there[:, -1]]
         start, depth = stop, 2 * depth
+    if len(searching) and listed < len(preferences):
+        kept, inverse = np.unique(coalition[searching], return_inverse=True)
+        choice[searching] = _choice_by_gathering(preferences, masks[kept], inverse, player[searching], k)
     return choice
 
 
@@ -145,14 +171,10 @@ def _place_in_run(lengths: Indices) -> Indices:
     return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
 
-def _utility(
-    preferences: Preferences, player: Indices, choice: Int[np.ndarray, "pairs k"]
-) -> Float[np.ndarray, " pairs"]:
-    """Summed in float64 and in order of rank: equal choice sets have equal utilities."""
-    there = choice != NOBODY
-    friends = preferences.order[player[:, None], np.where(there, choice, 0)]
-    total = np.where(there, preferences.affinity[player[:, None], friends], 0).sum(axis=1, dtype=np.float64)
-    utility: NDArray[np.float64] = total / choice.shape[1]
+def _utility(choice: Int[np.ndarray, "pairs k"]) -> Float[np.ndarray, " pairs"]:
+    """Mean affinity, read from the keys. In float64 and in order: equal choice sets have equal utilities."""
+    bits = np.where(choice == NOBODY, 0, _INFINITE - (choice >> 32)).astype(np.int32)
+    utility: NDArray[np.float64] = bits.view(np.float32).sum(axis=1, dtype=np.float64) / choice.shape[1]
     return utility
 
 
@@ -169,13 +191,16 @@ def standing(
     """Utility, choice set and size of each player's own group in a partition; players in no group stand alone."""
     n = len(preferences)
     utility, size = np.zeros(n), np.ones(n, dtype=np.int64)
-    choice = np.full((n, k), NOBODY, dtype=np.int32)
-    masks = np.zeros((len(groups), n), dtype=bool)
-    for mask, group in zip(masks, groups, strict=True):
-        mask[group] = True
-        size[group] = len(group)
-    for seen in views(preferences, masks, k):
-        utility[seen.player], choice[seen.player] = seen.utility, seen.choice
+    choice = np.full((n, k), NOBODY, dtype=np.int64)
+    together = [group for group in groups if len(group) > 1]
+    step = max(1, BLOCK // n)
+    for part in (together[start : start + step] for start in range(0, len(together), step)):
+        masks = np.zeros((len(part), n), dtype=bool)
+        for mask, group in zip(masks, part, strict=True):
+            mask[group] = True
+            size[group] = len(group)
+        for seen in views(preferences, masks, k):
+            utility[seen.player], choice[seen.player] = seen.utility, seen.choice
     return utility, choice, size
 
 
@@ -191,14 +216,17 @@ def top_cover(preferences: Preferences, k: int) -> list[list[Indices]]:
     Gives the coalitions by round. No coalition at all blocks the partition that they are.
     """
 
-    def wants(now: Preferences, alive: Indices) -> Bool[np.ndarray, "alive alive"]:
+    def wants(now: Preferences, alive: Indices) -> sparse.csr_array:
         seen = everyone_together(now, alive, k)
         row, column = np.nonzero(seen.choice != NOBODY)
-        edges = np.zeros((len(now), len(now)), dtype=bool)
-        edges[seen.player[row], now.order[seen.player[row], seen.choice[row, column]]] = True
-        return edges[np.ix_(alive, alive)]
+        return digraph(row, np.searchsorted(alive, players_of(seen.choice[row, column])), len(alive))
 
     return peel(preferences, wants)
+
+
+def digraph(source: Indices, target: Indices, n: int) -> sparse.csr_array:
+    """Edges source -> target among n players."""
+    return sparse.csr_array((np.ones(len(source), dtype=np.int8), (source, target)), shape=(n, n))
 
 
 def peel(preferences: Preferences, wants: Wants) -> list[list[Indices]]:
@@ -221,11 +249,12 @@ def peel(preferences: Preferences, wants: Wants) -> list[list[Indices]]:
     return rounds
 
 
-def sink_components(digraph: Bool[np.ndarray, "n n"]) -> list[Indices]:
+def sink_components(edges: sparse.csr_array) -> list[Indices]:
     """The strongly connected components that no edge leaves, members ascending, by their first member."""
-    count, label = connected_components(sparse.csr_array(digraph), directed=True, connection="strong")
-    source, target = np.nonzero(digraph)
+    count, label = connected_components(edges, directed=True, connection="strong")
+    source, target = edges.nonzero()
     left = np.zeros(count, dtype=bool)
     left[label[source][label[source] != label[target]]] = True
-    components = [np.flatnonzero(label == component) for component in np.flatnonzero(~left)]
-    return sorted(components, key=lambda component: int(component[0]))
+    by_label = np.argsort(label, kind="stable")
+    components = np.split(by_label, np.cumsum(np.bincount(label))[:-1])
+    return sorted((components[c] for c in np.flatnonzero(~left)), key=lambda component: int(component[0]))

@@ -47,7 +47,7 @@ class Leiden(AffinityMethod):
         import leidenalg  # only where it runs
 
         phi, notes = get_affinity(self.affinity).measure(game, budget)
-        with_affinity(np.maximum(phi, 0), self.affinity)
+        with_affinity(phi, self.affinity, positive=True)
         signs = (1, -1) if self.negative == "signed" else (1,)
         layers = [
             leidenalg.RBConfigurationVertexPartition(

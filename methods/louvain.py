@@ -44,7 +44,7 @@ class Louvain(AffinityMethod):
         import igraph  # only where it runs
 
         phi, notes = get_affinity(self.affinity).measure(game, budget)
-        with_affinity(np.maximum(phi, 0), self.affinity)
+        with_affinity(phi, self.affinity, positive=True)
         graph = nearest_graph(phi, self.neighbours)
         # igraph draws from Python's global random state unless told otherwise, which it can be for the process only.
         igraph.set_random_number_generator(random.Random(int(rng.integers(2**31))))

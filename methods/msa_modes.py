@@ -12,7 +12,7 @@ from coterie.methods.arrays import unit_rows
 from coterie.methods.base import Method
 from coterie.methods.clustering import cluster_count, kmeans
 from coterie.methods.coalitions import Coalitions
-from coterie.methods.msa import Estimator, Evidence, estimate_modes
+from coterie.methods.msa import Estimator, Evidence, contributing, estimate_modes
 from coterie.tasks.game import Capability
 
 if TYPE_CHECKING:
@@ -25,9 +25,10 @@ class MsaModes(Method):
 
     The mode of player i, ``phi_i`` (one number an output), is its mean marginal contribution over all orders of the
     players; all modes sum to v(N) - v(empty), output by output. Estimated within the budget, from ablations only
-    (:mod:`coterie.methods.msa`), then k-means on unit modes, ``similarity`` = cosine, or correlation (the mode less its
-    mean: a constant shift of all scores does not count). Groups are ordered by what they contribute together, the root
-    mean square over outputs of ``sum of phi_i``. Players whose mode is zero are left out.
+    (:mod:`coterie.methods.msa`), then k-means on unit modes, ``similarity`` = correlation (of the mode less its mean: a
+    constant shift of all scores reorders nothing, so it does not count) or cosine (of the mode as it is). Groups are
+    ordered by what they contribute together, the root mean square over outputs of ``sum of phi_i``. Players that
+    contribute nothing are left out.
 
     Notes of the result: the estimator, evaluations, standard errors relative to the modes' root mean square, the gap of
     efficiency, and whether the game was additive (then there is no cooperation to find).
@@ -45,7 +46,9 @@ class MsaModes(Method):
     tiny: ClassVar = {"evaluations": 120}
 
     n_clusters: Annotated[int | None, Field(ge=1, description="clusters; null: one for every 11 players")] = None
-    similarity: Annotated[Literal["cosine", "correlation"], Field(description="what makes two modes alike")] = "cosine"
+    similarity: Annotated[Literal["correlation", "cosine"], Field(description="what makes two modes alike")] = (
+        "correlation"
+    )
     estimator: Annotated[Estimator, Field(description="how modes are estimated")] = "kriging"
     evaluations: Annotated[int | None, Field(ge=2, description="at most so many; null: the whole budget")] = None
     restarts: Annotated[int, Field(ge=1, description="runs of k-means, the best is kept")] = 4
@@ -56,18 +59,14 @@ class MsaModes(Method):
         estimate = estimate_modes(evidence, self.estimator, rng)
         modes = estimate.modes
         pattern = modes - modes.mean(axis=1, keepdims=True) if self.similarity == "correlation" else modes
-        # Rounding leaves a direction to modes that are zero: only what is above it counts.
-        alive = estimate.magnitudes > 1e-7 * np.abs(evidence.values([0, 1])).max()
-        vectors, live = unit_rows(np.where(alive[:, None], pattern, 0.0))
+        vectors, live = unit_rows(np.where(contributing(estimate, evidence)[:, None], pattern, 0.0))
         players = np.flatnonzero(live)
         if not len(players):
             raise ValueError(
-                f"{self.name}: expected a player whose ablation changes an output, got none among {game.n_players}; "
-                f"fix: another layer, or similarity='cosine' where the game has a single output"
+                f"{self.name}: expected a player whose ablation changes some outputs more than others, got none among "
+                f"{game.n_players}; fix: another layer, or similarity='cosine' where all outputs change alike"
             )
         count = cluster_count(len(players), self.n_clusters)
         groups = kmeans(vectors[players], players, count, self.restarts, int(rng.integers(2**31)))
         groups.sort(key=lambda members: -float(np.square(modes[members].sum(axis=0)).mean()))
-        return Coalitions.of(
-            game.n_players, groups, left_out=game.n_players - len(players), **estimate.notes(evidence)
-        )
+        return Coalitions.of(game.n_players, groups, left_out=game.n_players - len(players), **estimate.notes(evidence))

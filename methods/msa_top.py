@@ -10,7 +10,7 @@ from pydantic import Field
 
 from coterie.methods.base import Method
 from coterie.methods.coalitions import Coalitions
-from coterie.methods.msa import Estimator, Evidence, estimate_modes
+from coterie.methods.msa import Estimator, Evidence, contributing, estimate_modes
 from coterie.tasks.game import Capability
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ class MsaTop(Method):
 
     ``score_i`` = root mean square over outputs of the Shapley mode ``phi_i`` (``by="mode"``: a player that raises some
     pairs and lowers others matters to a ranking), or ``|mean over outputs of phi_i|`` (``by="mean"``: the Shapley value
-    of the mean output, as in neuron Shapley). Groups do not overlap; players of score 0 and a rest of less than ``size``
-    are left out, unless there is no other group. It looks at one player's share at a time, so the groups say who
-    matters, not who works together. From ablations only, within the budget.
+    of the mean output, as in neuron Shapley). Groups do not overlap; players that contribute nothing and a rest of less
+    than ``size`` are left out, unless there is no other group. It looks at one player's share at a time, so the groups
+    say who matters, not who works together. From ablations only, within the budget.
 
     The protocol scores groups of 2 to n / 8 players, the first 32 of them: the default size, 11, is that of the other
     baselines, and 32 groups of 11 are the 352 players of the quick suite.
@@ -53,8 +53,8 @@ class MsaTop(Method):
         evidence = Evidence(game, budget if self.evaluations is None else min(budget, self.evaluations))
         estimate = estimate_modes(evidence, self.estimator, rng)
         scores = estimate.magnitudes if self.by == "mode" else np.abs(estimate.modes.mean(axis=1))
-        alive = scores > 1e-7 * np.abs(evidence.values([0, 1])).max()  # above rounding
-        order = np.argsort(-scores, kind="stable")[: np.count_nonzero(alive)]
+        scores = np.where(contributing(estimate, evidence), scores, 0.0)
+        order = np.argsort(-scores, kind="stable")[: np.count_nonzero(scores)]
         if not len(order):
             raise ValueError(
                 f"{self.name}: expected a player with a value other than 0, got none among {game.n_players}; "

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import betaincinv
 
-from coterie.methods.hedonic import NOBODY, Preferences, Views, everyone_together, peel, standing, views
+from coterie.methods.hedonic import (
+    NOBODY,
+    Preferences,
+    Views,
+    digraph,
+    everyone_together,
+    peel,
+    players_of,
+    standing,
+    views,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
     from numpy.typing import NDArray
+    from scipy import sparse
 
     from coterie.methods.hedonic import Indices
 
-_DRAWN = 2**24  # entries of membership masks (samples x players, one byte each) in memory at once
+_DRAWN = 2**22  # entries of membership masks (samples x players) drawn at once
+_AT_ONCE = 1024  # samples drawn at once: often a few hundred are enough
+_FEW = 64  # up to this size a subset is drawn member by member
+_ROWS = 1024  # sets B_i unpacked at once
+_ASKED = (4, 64)  # members asked first whether they block: nearly all coalitions are refused by one of them
 
 
 @dataclass(frozen=True)
@@ -33,21 +48,44 @@ class SizeLaw:
         return low, max(low, n if self.high is None else min(self.high, n))
 
     def draw(self, rng: np.random.Generator, n: int, samples: int) -> Iterator[Bool[np.ndarray, "chunk n"]]:
-        """`samples` coalitions of n players as membership masks, by ascending size, in chunks of bounded memory.
-
-        Subsets by Floyd's algorithm, one step for all coalitions of a chunk at once: for j = n - size .. n - 1 add a
-        uniform player of 0 .. j, or j itself where that one is in already.
-        """
+        """`samples` coalitions of n players as membership masks, in chunks of bounded memory."""
         low, high = self.bounds(n)
-        sizes = np.sort(rng.integers(low, high + 1, samples))
-        for part in np.array_split(sizes, -(-samples * n // _DRAWN)):
-            masks = np.zeros((len(part), n), dtype=bool)
-            for step in range(part[-1]):
-                rows = np.arange(np.searchsorted(part, step, side="right"), len(part))
-                last = n - part[rows] + step
-                pick = (rng.random(len(rows)) * (last + 1)).astype(np.int64)
-                masks[rows, np.where(masks[rows, pick], last, pick)] = True
-            yield masks
+        while samples > 0:
+            sizes = np.sort(rng.integers(low, high + 1, min(samples, _AT_ONCE, max(1, _DRAWN // n))))
+            yield _subsets(rng, n, sizes)
+            samples -= len(sizes)
+
+
+def _subsets(rng: np.random.Generator, n: int, sizes: Indices) -> Bool[np.ndarray, "sizes n"]:
+    """Uniform subsets of the given ascending sizes.
+
+    Small ones by Floyd's algorithm, one step for all at once: for j = n - size .. n - 1 add a uniform player of 0 .. j,
+    or j itself where that one is in already. Large ones are the players with the smallest of n random numbers, drawn
+    again where the last of these ties.
+    """
+    masks = np.zeros((len(sizes), n), dtype=bool)
+    few = int(np.searchsorted(sizes, _FEW, side="right"))
+    for step in range(int(sizes[:few].max(initial=0))):
+        rows = np.arange(np.searchsorted(sizes[:few], step, side="right"), few)
+        last = n - sizes[rows] + step
+        pick = (rng.random(len(rows)) * (last + 1)).astype(np.int64)
+        masks[rows, np.where(masks[rows, pick], last, pick)] = True
+    left = np.arange(few, len(sizes))
+    while len(left):
+        numbers = rng.integers(0, 2**32, (len(left), n), dtype=np.uint32)
+        cuts = [np.partition(row, size - 1)[size - 1] for row, size in zip(numbers, sizes[left], strict=True)]
+        masks[left] = numbers <= np.array(cuts)[:, None]
+        left = left[masks[left].sum(axis=1) != sizes[left]]
+    return masks
+
+
+def paper_samples(n: int, epsilon: float, delta: float) -> int:
+    """Samples a batch with which n batches a round make the partition epsilon-PAC stable with probability 1 - delta.
+
+    ``ceil(2 n^2 / epsilon * log(2 n^3 / delta))``, Sliwinski & Zick (2017), for samples of one D that are kept where they
+    lie inside the remaining players.
+    """
+    return int(np.ceil(2 * n**2 / epsilon * np.log(2 * n**3 / delta)))
 
 
 class BestSamples:
@@ -59,7 +97,7 @@ class BestSamples:
 
     def __init__(self, n: int, k: int) -> None:
         self.utility = np.zeros(n)
-        self.choice = np.full((n, k), NOBODY, dtype=np.int32)
+        self.choice = np.full((n, k), NOBODY, dtype=np.int64)
         self.wanted = _packed(np.eye(n, dtype=bool))
         self.sampled = np.zeros(n, dtype=bool)
 
@@ -88,10 +126,31 @@ class BestSamples:
             self.wanted[player] &= np.bitwise_and.reduceat(members, starts, axis=0)
 
     def loose(self) -> Bool[np.ndarray, " n"]:
-        """Players whose B_i holds more than themselves and the choice set: only those can further samples change."""
+        """Players whose B_i holds more than themselves and the choice set: those can further samples cut down."""
         needed = 1 + (self.choice != NOBODY).sum(axis=1)
         loose: NDArray[np.bool_] = np.bitwise_count(self.wanted).sum(axis=1) > needed
         return loose
+
+    def without(self, alive: Indices) -> None:
+        """Go on among the players `alive`: who lost one of its choice set starts again."""
+        n = len(self.utility)
+        there = np.zeros(n, dtype=bool)
+        there[alive] = True
+        chosen = self.choice != NOBODY
+        lost = (chosen & ~there[np.where(chosen, players_of(self.choice), 0)]).any(axis=1)
+        self.utility[lost], self.choice[lost], self.sampled[lost] = 0, NOBODY, False
+        self.wanted &= _packed(there[None])
+        self.wanted[lost] = _packed(np.eye(n, dtype=bool)[lost]) if lost.any() else 0
+
+    def edges(self, alive: Indices) -> sparse.csr_array:
+        """The digraph i -> B_i among the players `alive`."""
+        sources, targets = [], []
+        for start in range(0, len(alive), _ROWS):
+            rows = self.wanted[alive[start : start + _ROWS]].view(np.uint8)
+            row, player = np.nonzero(np.unpackbits(rows, axis=1, count=len(self.utility)))
+            sources.append(row + start)
+            targets.append(np.searchsorted(alive, player))
+        return digraph(np.concatenate(sources), np.concatenate(targets), len(alive))
 
 
 def _packed(masks: Bool[np.ndarray, "rows n"]) -> NDArray[np.uint64]:
@@ -119,42 +178,77 @@ class Tally:
 
 
 def pac_top_cover(
-    preferences: Preferences, k: int, law: SizeLaw, samples: int, refinements: int, rng: np.random.Generator
+    preferences: Preferences,
+    k: int,
+    law: SizeLaw,
+    samples: int,
+    refinements: int | None,
+    rng: np.random.Generator,
+    as_in_paper: bool = False,
 ) -> tuple[list[Indices], Tally]:
-    """Partition the players by PAC-Top-Cover; D is `law` on the remaining players, drawn afresh in every batch.
+    """Partition the players by PAC-Top-Cover.
 
     Round by round: (1) from a batch of `samples` coalitions each player keeps the best one that it is in; B_i is the
     intersection of those with the same choice set as the best, {i} for a player in none; (2) `refinements` more batches
-    cut B_i down further; (3) the sink components of the digraph i -> B_i are coalitions and leave.
+    (None: one a remaining player) cut B_i down further; (3) the sink components of the digraph i -> B_i are coalitions
+    and leave.
+
+    ``as_in_paper``: every batch is drawn from D = `law` on all players, and samples inside the remaining ones are kept;
+    every round starts from nothing. Otherwise D is `law` on the remaining players, and who has lost nobody of its choice
+    set keeps its best sample and B_i: without those who left that sample is still a coalition with this choice set.
+
+    No sample is looked at, or drawn, that cannot change anything: a player is done once B_i is itself and its choice set
+    and that is its choice set among all who remain, which no coalition can better.
 
     Reference: Sliwinski & Zick (2017), Learning hedonic games, IJCAI, Algorithm 1.
     """
-    tally = Tally()
+    tally, n_all = Tally(), len(preferences)
+    best = BestSamples(n_all, k)
 
     def batch(alive: Indices, n: int) -> Iterator[Bool[np.ndarray, "chunk n"]]:
-        tally.samples += samples
-        for drawn in law.draw(rng, len(alive), samples):
-            masks = np.zeros((len(drawn), n), dtype=bool)
-            masks[:, alive] = drawn
+        for drawn in law.draw(rng, n_all if as_in_paper else len(alive), samples):
+            tally.samples += len(drawn)
+            inside = ~drawn[:, len(alive) :].any(axis=1)  # all, where no more than the remaining were drawn from
+            kept = drawn[inside, : len(alive)]
+            masks = np.zeros((len(kept), n), dtype=bool)
+            masks[:, alive] = kept
             yield masks
 
-    def wants(now: Preferences, alive: Indices) -> Bool[np.ndarray, "alive alive"]:
-        best = BestSamples(len(now), k)
-        for masks in batch(alive, len(now)):
-            for seen in views(now, masks, k):
-                best.keep_best(seen)
-        for _ in range(refinements):
-            loose = best.loose()
-            if not loose.any():  # further samples cannot change anything
+    def wants(now: Preferences, alive: Indices) -> sparse.csr_array:
+        nonlocal best
+        if as_in_paper or len(now) != len(best.utility):
+            best = BestSamples(len(now), k)
+        best.without(alive)
+        truth = everyone_together(now, alive, k)
+        top = best.choice.copy()
+        top[truth.player] = truth.choice
+
+        def undone() -> Bool[np.ndarray, " n"]:
+            return best.loose() | (best.choice != top).any(axis=1)
+
+        _until_done(batch(alive, len(now)), undone, now, k, best.keep_best)
+        for _ in range(len(alive) if refinements is None else refinements):
+            if not best.loose().any():
                 break
-            for masks in batch(alive, len(now)):
-                for seen in views(now, masks, k, of=loose):
-                    best.cut_down(seen)
-        _count(tally, best, everyone_together(now, alive, k))
-        return np.unpackbits(best.wanted[alive].view(np.uint8), axis=1, count=len(now)).view(bool)[:, alive]
+            _until_done(batch(alive, len(now)), best.loose, now, k, best.cut_down)
+        _count(tally, best, truth)
+        return best.edges(alive)
 
     rounds = peel(preferences, wants)
     return [group for sinks in rounds for group in sinks], tally
+
+
+def _until_done(
+    chunks: Iterator[Bool[np.ndarray, "chunk n"]],
+    undone: Callable[[], Bool[np.ndarray, " n"]],
+    preferences: Preferences,
+    k: int,
+    take: Callable[[Views], None],
+) -> None:
+    """Show the chunks of a batch to the players that are not done yet, until all are."""
+    while (players := undone()).any() and (masks := next(chunks, None)) is not None:
+        for seen in views(preferences, masks, k, of=players):
+            take(seen)
 
 
 def _count(tally: Tally, best: BestSamples, truth: Views) -> None:
@@ -173,15 +267,8 @@ def certificate(
     set is the same.
     """
     n = len(preferences)
-    utility, choice, size = standing(preferences, groups, k)
-    blocking = 0
-    for masks in law.draw(rng, n, samples):
-        for seen in views(preferences, masks, k):
-            smaller = seen.masks.sum(axis=1)[seen.coalition] < size[seen.player]
-            same = (seen.choice == choice[seen.player]).all(axis=1)
-            prefers = (seen.utility > utility[seen.player]) | (same & smaller)
-            against = np.bincount(seen.coalition[~prefers], minlength=len(seen.masks))
-            blocking += int((against == 0).sum())
+    own = standing(preferences, groups, k)
+    blocking = sum(len(_blocking(preferences, masks, k, own)) for masks in law.draw(rng, n, samples))
     low, high = law.bounds(n)
     return {
         "distribution": f"size uniform in {low}..{high}, then a uniform subset of {n} players",
@@ -190,3 +277,23 @@ def certificate(
         "rate": blocking / samples,
         "upper_95": 1.0 if blocking == samples else float(betaincinv(blocking + 1, samples - blocking, 0.95)),
     }
+
+
+def _blocking(
+    preferences: Preferences,
+    masks: Bool[np.ndarray, "coalitions n"],
+    k: int,
+    own: tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]],
+) -> Bool[np.ndarray, "blocking n"]:
+    """The coalitions that every member strictly prefers to its own group: few members are asked first, then all."""
+    utility, choice, size = own
+    for asked in (*_ASKED, len(preferences)):
+        stay = []
+        for seen in views(preferences, masks, k, of=masks.cumsum(axis=1, dtype=np.int32) <= asked):
+            smaller = seen.masks.sum(axis=1)[seen.coalition] < size[seen.player]
+            same = (seen.choice == choice[seen.player]).all(axis=1)
+            prefers = (seen.utility > utility[seen.player]) | (same & smaller)
+            against = np.bincount(seen.coalition[~prefers], minlength=len(seen.masks))
+            stay.append(against == 0)
+        masks = masks[np.concatenate(stay)] if stay else masks
+    return masks

@@ -46,7 +46,7 @@ class Spectral(AffinityMethod):
 
         phi, notes = get_affinity(self.affinity).measure(game, budget)
         weights = np.maximum(phi, 0) if self.negative == "drop" else phi
-        players = with_affinity(weights, self.affinity)
+        players = with_affinity(weights, self.affinity, positive=self.negative == "drop")
         count = cluster_count(len(players), self.n_clusters)
         weights = weights[np.ix_(players, players)].astype(np.float64)
         scale = 1 / np.sqrt(np.abs(weights).sum(axis=1))

@@ -35,8 +35,6 @@ the groups in turn and whose ablation raises the outputs; ``dead`` players that 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -52,6 +50,7 @@ from coterie.tasks.game import Capability, Game, Meter, Pooling
 Rule = Literal["graded", "all", "any"]
 Groups = tuple[tuple[int, ...], ...]
 
+PLANTED_VERSION = 1  # raised when the same planting makes another game
 _COPY = 2  # players in a set of redundant copies
 _DEVIATION = 0.5  # of the logarithm of a factor, and nearly of the factor
 _JITTER = 0.3  # length of a grouped player's own part of its write vector, against 1 for the group's part
@@ -73,11 +72,6 @@ class Planting(BaseModel):
     dead: int = Field(default=0, ge=0, description="decoys that do nothing")
     noise: float = Field(default=0.0, ge=0, description="unstructured part of activations and of pair interactions")
     seed: int = 0
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the parameters."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -138,8 +132,9 @@ class PlantedGame(Game):
         self._load = structure.uniform(0.5, 2.0, self.n_players)
         self._sets = [*self.layout.truth, *self.layout.copies]
         draws = np.random.default_rng([planting.seed, 2, split])
-        self._importance = _factors(draws, len(self._sets), self.n_outputs)
-        self._fired = torch.from_numpy(self._fire(draws, self._importance))
+        importance = _factors(draws, len(self._sets), self.n_outputs)
+        self._importance = torch.from_numpy(np.vstack([importance, np.ones(self.n_outputs)]))
+        self._fired = torch.from_numpy(self._fire(draws, importance))
         self._unablated = torch.from_numpy(draws.normal(size=self.n_outputs))
 
     @property
@@ -152,21 +147,25 @@ class PlantedGame(Game):
 
     def _outputs(self, removed: Float[Tensor, "m players"]) -> Float[Tensor, "m outputs"]:
         """The outputs where each player is removed by an amount from 0 to 1: the polynomials of the module's table."""
-        lost = torch.stack([_lost(removed[:, list(s)], self._rule(i)) for i, s in enumerate(self._sets)], dim=1)
+        return self._unablated - self._losses(removed) @ self._importance
+
+    def _losses(self, removed: Float[Tensor, "m players"]) -> Float[Tensor, "m terms"]:
+        """F of each group and each pair of copies, and last what is the same for every pair of texts."""
+        lost = [_lost(removed[:, list(s)], self._rule(i)) for i, s in enumerate(self._sets)]
         common = removed @ self._own + 0.5 * ((removed @ self._background) * removed).sum(1)
-        return self._unablated - lost @ torch.from_numpy(self._importance) - common[:, None]
+        return torch.stack([*lost, common], dim=1)
 
     def _activations(self, pooling: Pooling) -> Float[Tensor, "rows players"]:  # noqa: ARG002 - rows are pairs
         return self._fired.float()
 
-    def _relaxed(self, amounts: Float[Tensor, " players"]) -> Float[Tensor, " outputs"]:
-        return self._outputs(amounts.double()[None])[0]
-
     def _gradients(self, amounts: Float[Tensor, " players"] | None) -> Float[Tensor, "outputs players"]:
-        return gradients_of(self._relaxed, torch.zeros(self.n_players) if amounts is None else amounts)
+        at = torch.zeros(self.n_players) if amounts is None else amounts
+        # The outputs are linear in a few terms: one backward pass each, not one an output.
+        terms = gradients_of(lambda amounts: self._losses(amounts.double()[None])[0], at)
+        return -self._importance.float().T @ terms
 
     def _hessian_products(self, directions: Float[Tensor, "m players"]) -> Float[Tensor, "m players"]:
-        return hessian_products_of(self._relaxed, directions)
+        return hessian_products_of(lambda amounts: self._outputs(amounts.double()[None])[0], directions)
 
     def _write_vectors(self) -> Float[Tensor, "players d_model"]:
         return self._writes.float()

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from coterie.tasks.planted_task import PlantedSpec
 from coterie.tasks.task import TaskSpec, resolve_paths
 
 BUNDLED = Path(__file__).parent / "bundled"
@@ -28,7 +29,7 @@ def list_tasks() -> dict[str, Path]:
     return {path.parent.relative_to(BUNDLED).as_posix(): path for path in sorted(BUNDLED.glob("*/*/task.yaml"))}
 
 
-def get_task_spec(name: str) -> TaskSpec:
+def get_task_spec(name: str) -> TaskSpec | PlantedSpec:
     """The specification of a registered task, or of a task file given by its path.
 
     Raises :class:`UnknownTaskError` with the nearest names, :class:`TaskFileError` with file and field.
@@ -45,10 +46,15 @@ def get_task_spec(name: str) -> TaskSpec:
     )
 
 
-def read_task_file(path: Path) -> TaskSpec:
-    """Read and validate a task file; relative reranker folders are relative to the file."""
+def read_task_file(path: Path) -> TaskSpec | PlantedSpec:
+    """Read and validate a task file; relative reranker folders are relative to the file.
+
+    A file with a ``planting`` is a planted task, any other the task of a reranker.
+    """
     try:
         raw = yaml.safe_load(path.read_text("utf8"))
+        if isinstance(raw, dict) and "planting" in raw:
+            return PlantedSpec.model_validate(raw)
         return resolve_paths(TaskSpec.model_validate(raw), path.parent)
     except OSError as error:
         raise TaskFileError(f"{path}: cannot be read: {error.strerror}") from None

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from coterie.tasks.collections.candidates import BM25, candidates, in_hash_order, split_of
+from coterie.tasks.cache import remembered
+from coterie.tasks.collections.candidates import BM25, CANDIDATES_VERSION, candidates, in_hash_order, split_of
 from coterie.tasks.collections.pydoc import load_pydoc
 from coterie.tasks.collections.types import Candidate, Domain
 from coterie.tasks.game import Intervention, Readout, refuse_additive
@@ -113,13 +114,24 @@ class Task:
 
 
 def plan_task(spec: TaskSpec) -> TaskPlan:
-    """Read the texts and hash the weights; no model is loaded. Raises ``ValueError`` for data that do not fit the task."""
+    """Read the texts and hash the weights; no model is loaded. Raises ``ValueError`` for data that do not fit the task.
+
+    The candidates of each split are kept in the cache folder, so that only the first time costs BM25 over all texts.
+    """
     domains = load_pydoc()
+    _check_domains(spec.data, domains)
+    used = {name: domains[name] for name in (spec.data.source, *spec.data.transfer)}
+    revision = data_revision(used)
+    pairs = remembered(
+        "candidates",
+        [CANDIDATES_VERSION, revision, spec.data.model_dump(mode="json", exclude={"revision"})],
+        lambda: {split: [astuple(p) for p in rows] for split, rows in split_pairs(spec.data, used).items()},
+    )
     return TaskPlan(
         spec=spec,
-        pairs=split_pairs(spec.data, domains),
+        pairs={split: [Candidate(*row) for row in rows] for split, rows in pairs.items()},
         weights_hash=weights_hash(spec.reranker),
-        dataset_revision=data_revision({name: domains[name] for name in (spec.data.source, *spec.data.transfer)}),
+        dataset_revision=revision,
     )
 
 
@@ -151,11 +163,8 @@ def load_task(plan: TaskPlan, device: str = "cpu", progress: Callable[[str], Non
 def split_pairs(spec: DataSpec, domains: Mapping[str, Domain]) -> dict[str, list[Candidate]]:
     """The candidates of every split: ``discovery``, ``heldout`` and one by transfer domain; no query stands in two.
 
-    Raises ``ValueError`` for an unknown domain or one with too few queries.
+    Raises ``ValueError`` for a domain with too few queries.
     """
-    unknown = {spec.source, *spec.transfer} - set(domains)
-    if unknown:
-        raise ValueError(f"data: unknown domains {sorted(unknown)}; expected some of {sorted(domains)}")
     source = domains[spec.source]
     pairs: dict[str, list[Candidate]] = {}
     bm25 = BM25(source)
@@ -186,6 +195,12 @@ def resolve_paths(spec: TaskSpec, folder: Path) -> TaskSpec:
         update={"base": resolve(spec.reranker.base), "adapter": resolve(spec.reranker.adapter)}
     )
     return spec.model_copy(update={"reranker": reranker})
+
+
+def _check_domains(spec: DataSpec, domains: Mapping[str, Domain]) -> None:
+    unknown = {spec.source, *spec.transfer} - set(domains)
+    if unknown:
+        raise ValueError(f"data: unknown domains {sorted(unknown)}; expected some of {sorted(domains)}")
 
 
 def _take(query_ids: list[str], count: int, where: str) -> list[str]:

@@ -19,6 +19,7 @@ class AblationNDCG(Metric):
 
     name = "ndcg_drop"
     unit = "nDCG@10"
+    needs = frozenset({"judgements", "transfer"})
     ranked_domains = ("heldout", "transfer")
     summary = "nDCG@10 lost when a coalition is ablated, above size-matched random sets"
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from coterie.benchmark.bench import Bench, Evaluated
+from coterie.benchmark.bench import Bench, Evaluated, Need
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,15 @@ class Contribution:
 
 
 class Metric(ABC):
-    """One metric of the protocol; its values on ``ranked_domains`` are ranked, those on other domains only shown."""
+    """One metric of the protocol; its values on ``ranked_domains`` are ranked, those on other domains only shown.
+
+    ``needs`` says what a task must have beyond ablations; on a task without it the metric does not apply and is absent.
+    """
 
     name: ClassVar[str]
     unit: ClassVar[str]
     higher_is_better: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset()
     ranked_domains: ClassVar[tuple[str, ...]]
     summary: ClassVar[str]
 

@@ -27,6 +27,7 @@ class Predictivity(Metric):
 
     name = "ood_r2"
     unit = "R2"
+    needs = frozenset({"judgements", "transfer"})
     ranked_domains = ("transfer",)
     summary = "R2 of relevance predicted from coalition activations on transfer domains, above size-matched random sets"
 

@@ -17,7 +17,6 @@ import numpy as np
 from coterie.benchmark.bench import Bench, Domain, Evaluated
 from coterie.benchmark.metrics.base import Contribution, Metric, mean_contribution
 
-
 UNIT = "0.001 sd of scores"
 _SCALE = 1000.0
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from coterie.methods.msa.estimate import Estimate, is_additive
+from coterie.methods.msa.estimate import Estimate, contributing, is_additive
 from coterie.methods.msa.evidence import Evidence, Pairs
 from coterie.methods.msa.exact import evaluate_all, exact, exact_interactions
 from coterie.methods.msa.kriging import kriging
@@ -30,6 +30,7 @@ __all__ = [
     "Estimator",
     "Evidence",
     "Pairs",
+    "contributing",
     "draw_pairs",
     "estimate_modes",
     "evaluate_all",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import t as student
 
 from coterie.methods.msa.estimate import Estimate
 from coterie.methods.msa.evidence import Evidence
@@ -51,12 +51,12 @@ def block_values(game: Game, budget: int, rng: np.random.Generator, rounds: int 
     share = max(2, budget // rounds)
     blocks = rng.permutation(game.n_players) % min(game.n_players, max(1, share // 3))
     evidence = Evidence(BlockGame(game, blocks), budget)
-    for number in range(1, rounds + 1):
+    for number in range(1, rounds):
         draw_pairs(evidence, budget * number // rounds - len(evidence), rng)
-        estimate = kriging(evidence)
-        if number < rounds:
-            blocks, parent = _halved(blocks, estimate.magnitudes, max(1, share // 6), rng)
-            evidence = evidence.split(BlockGame(game, blocks), parent)
+        blocks, parent = _halved(blocks, kriging(evidence).magnitudes, max(1, share // 6), rng)
+        evidence = evidence.split(BlockGame(game, blocks), parent)
+    draw_pairs(evidence, budget - len(evidence), rng)
+    estimate = kriging(evidence)
     size = np.bincount(blocks)
     name = f"kriging of {len(size)} blocks of 1 to {size.max()} players"
     return Estimate((estimate.modes / size[:, None])[blocks], None, name, len(evidence))
@@ -99,7 +99,7 @@ def settle_top(
     """Successive elimination: sample marginal contributions of the undecided candidates in shared contexts.
 
     A round draws a random order and a position, and gives each undecided candidate its marginal contribution to the
-    players before that position, and to all the others (antithetic): 2 evaluations a candidate and 4 shared. Normal
+    players before that position, and to all the others (antithetic): 2 evaluations a candidate and 4 shared. Student
     intervals, Bonferroni over candidates and looks (at 8, 16, 32, ... rounds), drop those that are clearly in or out.
     Stops when k are in or the budget is spent. After ``Neuron Shapley`` (Ghorbani & Zou 2020), with fixed contexts.
     """
@@ -117,7 +117,9 @@ def settle_top(
             continue
         mean = sums / rounds
         deviation = np.sqrt(np.maximum(squares / rounds - mean**2, 0) / (rounds - 1))
-        width = norm.isf(alpha / (2 * count * (1 + np.log2(look / 8)) ** 2 * 1.65)) * deviation
+        # The j-th look may err with probability alpha / (j^2 pi^2 / 6): over all looks that makes alpha.
+        share = alpha / (count * (np.log2(look / 8) + 1) ** 2 * np.pi**2 / 6)
+        width = student.isf(share / 2, rounds - 1) * deviation
         low, high = np.where(undecided, mean - width, low), np.where(undecided, mean + width, high)
         nearest = np.where(low * high <= 0, 0.0, np.minimum(np.abs(low), np.abs(high)))
         farthest = np.maximum(np.abs(low), np.abs(high))
@@ -136,9 +138,7 @@ def settle_top(
     )
 
 
-def _marginals(
-    evidence: Evidence, players: Int[np.ndarray, " c"], rng: np.random.Generator
-) -> Float[np.ndarray, " c"]:
+def _marginals(evidence: Evidence, players: Int[np.ndarray, " c"], rng: np.random.Generator) -> Float[np.ndarray, " c"]:
     """Mean over outputs of ``v(T + i) - v(T)``, T the first s of a random order without i, and the same for the rest."""
     n, order, rows = evidence.n_players, rng.permutation(evidence.n_players), np.arange(len(players))
     place = np.empty(n, dtype=np.int64)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Bool, Float
 
     from coterie.methods.msa.evidence import Evidence
 
+_ROUNDING = 1e-6  # of the largest output: float32
 _ADDITIVE = 1e-4  # of the largest total, as in coterie.tasks.game.refuse_additive
 
 
@@ -52,6 +53,22 @@ class Estimate:
             "efficiency_gap": float(np.abs(self.modes.sum(axis=0) - evidence.total).max()),
             "additive": is_additive(evidence, self.modes),
         }
+
+
+def contributing(estimate: Estimate, evidence: Evidence) -> Bool[np.ndarray, " players"]:
+    """Which players do anything. Not: a mode that is zero up to rounding; or one within its error of a player that changes
+    no output by leaving N, nor by coming alone (both known), as estimates of idle players are small but not zero.
+    """
+    values = np.abs(evidence.values([0, 1])).max()
+    zero = estimate.magnitudes <= _ROUNDING * values
+    errors = estimate.player_errors
+    alone = np.eye(evidence.n_players, dtype=bool)
+    if errors is None or evidence.new(np.concatenate([alone, ~alone])):
+        return ~zero
+    coming = evidence.values(evidence.evaluate(alone)) - evidence.values([0])
+    leaving = evidence.values(evidence.evaluate(~alone)) - evidence.values([1])
+    idle = np.maximum(np.abs(coming), np.abs(leaving)).max(axis=1) <= _ROUNDING * values
+    return ~zero & ~(idle & (estimate.magnitudes <= errors))
 
 
 def is_additive(evidence: Evidence, modes: Float[np.ndarray, "players outputs"]) -> bool:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from coterie.tasks.game import Game
 
 _AT_ONCE = 256  # coalitions handed to the game in one call
+_ENUMERABLE = 20  # players up to which all coalitions may be meant where no budget is given
 _DENSE = 256 * 2**20  # bytes of unpacked signs that may be held at once
 
 
@@ -48,11 +49,26 @@ class Evidence:
 
     @property
     def left(self) -> int:
-        """Distinct evaluations that the budget still allows, and never more than there are coalitions left."""
-        limits = [self.game.meter.limit, self.budget]
-        spent = [self.game.meter.total, len(self)]
-        left = min((limit - s for limit, s in zip(limits, spent, strict=True) if limit is not None), default=2**62)
-        return min(left, 2 ** min(self.n_players, 62) - len(self))
+        """Distinct evaluations still allowed by the budget and by the game's meter, and never more than there are to make.
+
+        Raises ``ValueError`` where there is no bound: an estimator that spends what is left would never end.
+        """
+        limits = self._limits()
+        if not limits and self.n_players > _ENUMERABLE:
+            raise ValueError(
+                f"budget: expected a number of evaluations for {self.n_players} players, got none; fix: Evidence(game, 1000)"
+            )
+        return min([*limits, 2 ** min(self.n_players, 62) - len(self)])
+
+    def affords(self, evaluations: int) -> bool:
+        """Whether so many more are within the bounds that there are."""
+        return evaluations <= min(self._limits(), default=evaluations)
+
+    def _limits(self) -> list[int]:
+        """What the budget and the game's meter still allow, where they say anything."""
+        meter = self.game.meter
+        own = [] if self.budget is None else [self.budget - len(self)]
+        return own if meter.limit is None else [*own, meter.limit - meter.total]
 
     @property
     def complete(self) -> bool:
@@ -80,9 +96,9 @@ class Evidence:
         for position, key in enumerate(keys):
             if key not in self._row:
                 first.setdefault(key, position)
-        if self.budget is not None and len(self) + len(first) > self.budget:
+        if not self.affords(len(first)):
             raise BudgetExceededError(
-                f"budget: {self.budget} evaluations, {len(self)} used, {len(first)} more coalitions asked for; "
+                f"budget: {min(self._limits())} evaluations left, {len(first)} more coalitions asked for; "
                 f"fix: a larger --budget (2 evaluations are the least that Shapley values need)"
             )
         fresh = np.fromiter(first.values(), dtype=np.int64, count=len(first))

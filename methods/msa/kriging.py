@@ -32,20 +32,12 @@ if TYPE_CHECKING:
 
     from coterie.methods.msa.evidence import Evidence, Pairs
 
-_LENGTHS = (0.03, 0.3, 0.6, 1.0, 1.5, 2.2, 3.2, 4.5)  # sum of l: the first is additive in all but name
-_NOISES = np.geomspace(1e-8, 1e2, 41)
-_CHOOSE, _MOST = 400, 4000  # pairs from which the prior is chosen, and that the posterior takes
+_LENGTHS = (1e-3, 0.3, 0.7, 1.3, 2.2, 4.0)  # sum of l: the first is additive in all but name
+_NOISES = np.geomspace(1e-10, 1e2, 37)  # the least keeps a Cholesky factor of 4,000 pairs from failing
+_CHOOSE, _MOST = 400, 4000  # pairs from which the prior is chosen, and that the posterior takes at most
+_NUMBERS = 2**25  # in an array of pairs x players: fewer pairs for very many players
 _nodes, _weights = np.polynomial.legendre.leggauss(48)
 _NODES, _WEIGHTS = (_nodes + 1) / 2, _weights / 2
-
-
-@dataclass(frozen=True)
-class _Prior:
-    """l of each player, the noise (both relative to the variance tau), and their log likelihood for an output."""
-
-    scale: Float[np.ndarray, " players"]
-    noise: float
-    likelihood: float
 
 
 def kriging(evidence: Evidence, rounds: int = 3) -> Estimate:
@@ -53,9 +45,9 @@ def kriging(evidence: Evidence, rounds: int = 3) -> Estimate:
 
     The sum of l and the noise maximise the marginal likelihood over a grid, all outputs together; then, up to ``rounds``
     times, each l_i is set to the posterior mean square of player i's modes (automatic relevance), while that helps.
-    These choices are made on up to 400 pairs, the posterior takes up to 4,000 (a Cholesky factor of pairs x pairs); what
-    it leaves to explain of more, or of a complete store, goes through :func:`least_squares`, so that the estimate stays
-    consistent: exact once every coalition is known.
+    These choices are made on up to 400 pairs, the posterior takes up to 4,000 (a Cholesky factor of pairs x pairs). What
+    it leaves to explain of all pairs, where those are more and at least two a player, or complete, goes through
+    :func:`least_squares`, so that the estimate stays consistent: exact once every coalition is known.
     """
     pairs, n = evidence.pairs(), evidence.n_players
     if not len(pairs):
@@ -71,10 +63,10 @@ def kriging(evidence: Evidence, rounds: int = 3) -> Estimate:
         if better.likelihood <= prior.likelihood:
             break
         prior = better
-    data = _Data.of(pairs.some(_spread(len(pairs), _MOST)))
-    found = _posterior(data, prior)
+    taken = pairs.some(_spread(len(pairs), max(_CHOOSE, min(_MOST, _NUMBERS // n))))
+    found = _posterior(_Data.of(taken), prior)
     modes = found.modes
-    if len(pairs) > _MOST or evidence.complete:
+    if evidence.complete or len(pairs) > max(len(taken), 2 * n):
         rest = pairs.odd - 2 * np.concatenate([found.predict(block) for block in pairs.blocks()])
         modes = modes + least_squares(pairs, rest, np.zeros(evidence.n_outputs), "shapley")
     return Estimate(modes, found.errors, "kriging", len(evidence))
@@ -116,13 +108,12 @@ def _best_prior(data: _Data, share: Float[np.ndarray, " players"]) -> _Prior:
         scale = share / share.sum() * length
         covariance, rest = _given_the_end(data, scale)
         values, vectors = eigh(covariance)
-        power = np.square(vectors.T @ rest)
-        for noise in _NOISES:
-            spectrum = np.maximum(values, 0) + noise
-            tau = max((power / spectrum[:, None]).mean(), np.finfo(float).tiny)
-            likelihood = -0.5 * float(np.log(spectrum).mean() + np.log(tau))
-            if likelihood > best.likelihood:
-                best = _Prior(likelihood, scale, float(noise))
+        power = np.square(vectors.T @ rest).mean(axis=1)[:, None]
+        spectra = np.maximum(values, 0)[:, None] + _NOISES  # [pairs, noises]
+        tau = np.maximum((power / spectra).mean(axis=0), np.finfo(float).tiny)
+        likelihood = -0.5 * (np.log(spectra).mean(axis=0) + np.log(tau))
+        if likelihood.max() > best.likelihood:
+            best = _Prior(float(likelihood.max()), scale, float(_NOISES[likelihood.argmax()]))
     return best
 
 

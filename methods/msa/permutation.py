@@ -91,26 +91,30 @@ def permutation_sampling(
     samples (at least two). Stops early at ``precision``: when the largest player error is at most that share of the root
     mean square of the modes; and after a sample that shows the game to be additive, as then it is exact.
 
-    Raises :class:`BudgetExceededError` where the budget does not allow a single sample.
+    Raises :class:`BudgetExceededError` where the budget does not allow a single sample, and ``ValueError`` where nothing
+    bounds the number of samples.
     """
+    name = "antithetic permutations" if antithetic else "permutations"
+    if most is None and precision is None:
+        most = max(1, evidence.left)  # more than can be paid, but never endless
     running = _Running()
     while most is None or running.count < most:
         order = rng.permutation(evidence.n_players)
         orders = [order, order[::-1]] if antithetic else [order]
-        if running.count and (evidence.complete or evidence.left < _cost(evidence, orders)):
+        if running.count and (evidence.complete or not evidence.affords(_cost(evidence, orders))):
             break
         if truncation is None:
             parts = [marginals(evidence, one) for one in orders]
         else:
             parts = [truncated_marginals(evidence, one, truncation) for one in orders]
         running.add(np.mean(parts, axis=0))
-        now = running.estimate("antithetic permutations" if antithetic else "permutations", evidence)
+        now = running.estimate(name, evidence)
         if running.count == 1 and is_additive(evidence, now.modes):
             break
         error, scale = now.player_errors, np.sqrt(np.square(now.modes).mean())
         if precision is not None and error is not None and error.max() <= precision * scale:
             break
-    return running.estimate("antithetic permutations" if antithetic else "permutations", evidence)
+    return running.estimate(name, evidence)
 
 
 def _cost(evidence: Evidence, orders: Sequence[Int[np.ndarray, " players"]]) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import comb
 
 from coterie.methods.msa.estimate import Estimate
 from coterie.methods.msa.sampling import Kind, size_mass
@@ -80,18 +81,20 @@ def regression_adjusted(evidence: Evidence, rng: np.random.Generator, folds: int
 def _reuse(
     pairs: Pairs, odd: Float[np.ndarray, "pairs outputs"]
 ) -> tuple[Float[np.ndarray, "players outputs"], Float[np.ndarray, "players outputs"]]:
-    """sum over sizes of the mean of a_i(S) y_S, and its standard error as if pairs were independent."""
+    """Sum over sizes of the mean of a_i(S) y_S, and its standard error as if pairs were drawn independently."""
     n, size = pairs.evidence.n_players, pairs.sizes()
     smaller = np.minimum(size, n - size)
-    weight = np.where(2 * size == n, 0.5, 1.0) / np.bincount(smaller, minlength=n)[smaller]
+    count, middle = np.bincount(smaller, minlength=n)[smaller], 2 * size == n
+    weight = np.where(middle, 0.5, 1.0) / count
     weight *= (n - 1) / 2 / weight.sum()  # sizes without a pair
+    unseen = 1 - count / comb(n, smaller) * np.where(middle, 2, 1)  # a size that is used up is known exactly
     mean, square = np.zeros((n, odd.shape[1])), np.zeros((n, odd.shape[1]))
     start = 0
     for block in pairs.blocks():
         rows = slice(start, start + len(block))
         a = np.where(block > 0, 1 / size[rows, None], -1 / (n - size[rows, None])) * weight[rows, None]
         mean += a.T @ odd[rows]
-        square += np.square(a).T @ np.square(odd[rows])
+        square += (np.square(a) * unseen[rows, None]).T @ np.square(odd[rows])
         start += len(block)
     return mean, np.sqrt(square)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from scipy.special import comb
 from scipy.stats import binom
 
 if TYPE_CHECKING:
@@ -28,32 +29,37 @@ def draw_pairs(evidence: Evidence, most: int, rng: np.random.Generator) -> int:
 
     Leverage-score sampling (Musco & Witter 2025, Provably accurate Shapley value estimation via leverage score sampling,
     arXiv 2410.01917): every size 1 to n - 1 is equally likely, every set of a size too; sizes are taken in a random cycle
-    (stratified) and no set twice. Before these come the n pairs of one player against all others, where they are at most
-    nine tenths of what may be spent: they tell every player's two extreme contributions and halve the error at 3 n.
+    (stratified), sizes that are used up are left out, and no pair comes twice: a full budget enumerates everything.
+    Before these come the n pairs of one player against all others, where they are at most nine tenths of what may be
+    spent: they tell every player's two extreme contributions.
     """
     n, before = evidence.n_players, len(evidence)
-    wanted = min(most, evidence.left) // 2
-    single = _interleaved(np.eye(n, dtype=bool))
-    cost = evidence.new(single)
-    if n < 2 or not wanted:
+    end = before + min(most, evidence.left)
+    if n < 2:
         return 0
-    if cost <= 0.9 * 2 * wanted:
+    single = _interleaved(np.eye(n, dtype=bool))
+    if evidence.new(single) <= 0.9 * (end - before):
         evidence.evaluate(single)
-        wanted -= cost // 2
-    half = n // 2
-    while wanted > 0:
-        # Sizes s and n - s come as one pair, so 1 .. n/2 are drawn; the middle of an even n has half the weight.
-        cycle = rng.permutation(np.r_[np.arange(1, half + 1), np.arange(1, (n - 1) // 2 + 1)])
-        sizes = np.resize(cycle, min(wanted, 4096))
-        kept = np.stack([_subset(n, int(size), rng) for size in sizes])
-        done = len(evidence)
-        evidence.evaluate(_interleaved(kept))
-        wanted -= (len(evidence) - done) // 2
-        if len(evidence) == done:  # only repetitions: a small game that is nearly used up
-            left = _missing(evidence)
-            evidence.evaluate(_interleaved(left[rng.permutation(len(left))[:wanted]]))
-            break
+    # Sizes s and n - s come as one pair, so 1 .. n/2 are drawn, all but the middle one twice as often.
+    sizes, known = np.arange(1, n // 2 + 1), evidence.pairs().sizes()
+    room = comb(n, sizes) * np.where(2 * sizes == n, 0.5, 1.0)
+    room -= np.bincount(np.minimum(known, n - known), minlength=n // 2 + 1)[1:]
+    while len(evidence) + 2 <= end and (room > 0).any():
+        left = sizes[room > 0]
+        cycle = rng.permutation(np.r_[left, left[2 * left < n]])
+        drawn = np.resize(cycle, min((end - len(evidence)) // 2, 4096))
+        fresh = _new_pairs(evidence, np.stack([_subset(n, int(size), rng) for size in drawn]))
+        evidence.evaluate(_interleaved(fresh))
+        size = fresh.sum(axis=1)
+        room -= np.bincount(np.minimum(size, n - size), minlength=n // 2 + 1)[1:]
     return len(evidence) - before
+
+
+def _new_pairs(evidence: Evidence, kept: Bool[np.ndarray, "m players"]) -> Bool[np.ndarray, "new players"]:
+    """One coalition of each pair among these that is not in the store, in order."""
+    first = {np.packbits(row if row[0] else ~row).tobytes(): row for row in kept[::-1]}
+    rows = [row for row in reversed(first.values()) if evidence.new(np.stack([row, ~row]))]
+    return np.array(rows, dtype=bool).reshape(-1, evidence.n_players)
 
 
 def _interleaved(kept: Bool[np.ndarray, "m players"]) -> Bool[np.ndarray, "twice players"]:
@@ -64,13 +70,6 @@ def _subset(n: int, size: int, rng: np.random.Generator) -> Bool[np.ndarray, " p
     kept = np.zeros(n, dtype=bool)
     kept[rng.permutation(n)[:size]] = True
     return kept
-
-
-def _missing(evidence: Evidence) -> Bool[np.ndarray, "m players"]:
-    """One of each pair of coalitions that the store lacks, by enumeration: for games small enough to be used up."""
-    codes = np.arange(1, 2 ** (evidence.n_players - 1), dtype=np.int64)  # those without the last player
-    kept = (codes[:, None] >> np.arange(evidence.n_players)) & 1 > 0
-    return kept[[evidence.new(row[None]) > 0 for row in kept]]
 
 
 def size_mass(n: int, kind: Kind) -> Float[np.ndarray, " sizes"]:

@@ -159,6 +159,16 @@ def test_info(name: str) -> None:
     assert len(printed.splitlines()) > 1
 
 
+def test_fidelity_prints_a_row_for_every_affinity(task_file: Path, pydoc_domains: object) -> None:
+    from coterie.methods.affinity import AFFINITIES
+
+    code, printed = invoke("fidelity", task_file, "--pairs", 20)
+    assert code == 0
+    rows = {line.split()[0]: line for line in printed.splitlines() if line.split()[:1]}
+    assert set(AFFINITIES) <= set(rows)
+    assert "[" in rows["oca"], "an interval"
+
+
 def test_device() -> None:
     assert commands.resolve_device("cpu") == "cpu"
     assert commands.resolve_device("auto") in ("cpu", "cuda", "mps")

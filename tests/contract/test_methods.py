@@ -6,11 +6,13 @@ import json
 import random
 from contextlib import suppress
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
 
+from coterie.benchmark.recovery import adjusted_mutual_information
 from coterie.methods import Coalitions, Method, get_method, list_methods
 from coterie.methods.base import split_selector
 from coterie.tasks.game import BudgetExceededError, Capability, Game, Pooling
@@ -158,6 +160,32 @@ def test_hard_games_get_a_valid_answer_or_a_clear_error(name: str, game: Synthet
     else:
         assert found.n_players == game.n_players
         assert json.dumps(dict(found.notes), allow_nan=False)
+
+
+class Renumbered(SyntheticGame):
+    """The same game with other numbers: its player p is player `old[p]` of the one it was made from."""
+
+    def __init__(self, game: SyntheticGame, old: torch.Tensor) -> None:
+        super().__init__(activations=game._hidden[:, old], write_vectors=game._out[old])
+
+
+def test_the_numbers_of_the_players_do_not_matter(name: str) -> None:
+    """The same groups of players, for a method that always answers the same; else, as alike as two seeds' answers."""
+    game, old = SyntheticGame(), torch.randperm(24, generator=torch.Generator().manual_seed(1))
+    here = [discover(tiny(name), game, seed=seed).groups for seed in range(6)]
+    there = [
+        [
+            tuple(sorted(old[list(group)].tolist()))
+            for group in discover(tiny(name), Renumbered(game, old), seed=s).groups
+        ]
+        for s in range(6)
+    ]
+    if all(groups == here[0] for groups in here):
+        assert set(there[0]) == set(here[0])
+        return
+    between_seeds = [adjusted_mutual_information(24, a, b) for a, b in combinations(here, 2)]
+    between_numbers = [adjusted_mutual_information(24, a, b) for a in here for b in there]
+    assert abs(np.mean(between_seeds) - np.mean(between_numbers)) < 0.2
 
 
 def answer(method: Method, game: Game) -> Coalitions | ValueError:

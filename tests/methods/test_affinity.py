@@ -24,14 +24,15 @@ AMPLE = 10_000
 
 
 def brute_force(game: Game) -> np.ndarray:
-    """psi by its definition, one ablation after the other."""
+    """psi by its definition."""
 
-    def f(*players: int) -> float:
-        return float((game.ablate(game.masks([[]])) - game.ablate(game.masks([players]))).double().mean())
-
-    psi = np.zeros((game.n_players, game.n_players))
-    for i, j in combinations(range(game.n_players), 2):
-        psi[i, j] = psi[j, i] = f(i, j) - f(i) - f(j)
+    n = game.n_players
+    sets = [(), *((i,) for i in range(n)), *combinations(range(n), 2)]
+    outputs = dict(zip(sets, game.ablate(game.masks(sets)).double().mean(1).tolist(), strict=True))
+    psi = np.zeros((n, n))
+    for i, j in combinations(range(n), 2):
+        effect = {players: outputs[()] - outputs[players] for players in ((i,), (j,), (i, j))}
+        psi[i, j] = psi[j, i] = effect[i, j] - effect[i,] - effect[j,]
     return psi
 
 

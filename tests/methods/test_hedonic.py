@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coterie.methods import hedonic
-from coterie.methods.hedonic import NOBODY, Preferences, by_strength, sink_components, standing, top_cover, views
+from coterie.methods.hedonic import (
+    NOBODY,
+    Preferences,
+    by_strength,
+    digraph,
+    players_of,
+    sink_components,
+    standing,
+    top_cover,
+    views,
+)
 from tests.methods import naive
 
 
@@ -24,17 +34,18 @@ def exact(phi: np.ndarray, left: set[int], k: int) -> naive.Wanted:
 
 
 @pytest.mark.parametrize("look", [hedonic._choice_by_gathering, hedonic._choice_by_scanning])
-@given(phi=naive.affinities(), k=st.integers(1, 4), seed=st.integers(0, 1000))
+@given(phi=naive.affinities(), k=st.integers(1, 4), seed=st.integers(0, 1000), listed=st.integers(1, 9))
 def test_both_ways_to_look_up_choice_sets_are_the_definition(
-    look: Callable[..., np.ndarray], phi: np.ndarray, k: int, seed: int
+    look: Callable[..., np.ndarray], phi: np.ndarray, k: int, seed: int, listed: int
 ) -> None:
     masks = np.random.default_rng(seed).random((5, len(phi))) < 0.6
-    preferences = Preferences.of(phi)
     coalition, player = np.nonzero(masks)
-    if not len(player):
-        return
-    for c, i, ranks in zip(coalition, player.tolist(), look(preferences, masks, coalition, player, k), strict=True):
-        friends = tuple(preferences.order[i, rank] for rank in ranks if rank != NOBODY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hedonic, "_LISTED", listed)  # so that some come to the end of their lists
+        patch.setattr(hedonic, "BLOCK", 20)
+        found = look(Preferences.of(phi), masks, coalition, player, k)
+    for c, i, keys in zip(coalition, player.tolist(), found, strict=True):
+        friends = tuple(players_of(keys[keys != NOBODY]))
         assert friends == naive.choice_set(phi, i, np.flatnonzero(masks[c]), k)
 
 
@@ -75,22 +86,27 @@ def test_one_friend_makes_pairs_where_affinities_are_symmetric_and_distinct(phi:
     assert max(len(group) for group in partition(top_cover(Preferences.of(phi), 1))) <= 2
 
 
+def test_an_affinity_to_oneself_is_refused() -> None:
+    with pytest.raises(ValueError, match="affinity: expected a diagonal of 0, got other values; fix"):
+        Preferences.of(np.eye(3, dtype=np.float32))
+
+
 def test_nobody_to_gain_from_is_nobody_to_join() -> None:
     assert partition(top_cover(Preferences.of(np.zeros((4, 4), np.float32)), 2)) == {frozenset({i}) for i in range(4)}
     assert partition(top_cover(Preferences.of(np.zeros((1, 1), np.float32)), 2)) == {frozenset({0})}
 
 
-def test_preferences_break_ties_by_index_and_put_oneself_last() -> None:
-    phi = np.array([[0, 1, 2, 1], [-1, 0, -1, -2], [0, 0, 0, 0], [5, 5, 4, 0]], np.float32)
-    preferences = Preferences.of(phi)
-    assert preferences.order.tolist() == [[2, 1, 3, 0], [0, 2, 3, 1], [0, 1, 3, 2], [0, 1, 2, 3]]
-    assert all(preferences.rank[i, preferences.order[i, r]] == r for i in range(4) for r in range(4))
+def test_preferences_list_friends_only_and_break_ties_by_index() -> None:
+    phi = np.array([[0, 1, 2, 1], [-1, 0, -1, -2], [1e-30, 0, 0, 3e38], [5, 5, 4, 0]], np.float32)
+    best = Preferences.of(phi).best
+    listed = [players_of(row[row != NOBODY]).tolist() for row in best]
+    assert listed == [[2, 1, 3], [], [3, 0], [0, 1, 2]]
+    assert (np.diff(best) >= 0).all()
 
 
 def test_sink_components_are_closed_and_strong() -> None:
-    edges = np.zeros((7, 7), dtype=bool)
-    for source, target in [(0, 1), (1, 0), (2, 0), (3, 4), (4, 5), (5, 3), (2, 3), (5, 5)]:
-        edges[source, target] = True
+    source, target = np.array([(0, 1), (1, 0), (2, 0), (3, 4), (4, 5), (5, 3), (2, 3), (5, 5)]).T
+    edges = digraph(source, target, 7)
     assert [sink.tolist() for sink in sink_components(edges)] == [[0, 1], [3, 4, 5], [6]]
 
 
@@ -100,7 +116,7 @@ def test_standing_and_strength_of_groups() -> None:
     groups = [np.array([0, 1]), np.array([2, 3, 4])]
     utility, choice, size = standing(preferences, groups, 1)
     assert utility.tolist() == [4, 2, 5, 5, 3]
-    assert choice.tolist() == [[0]] * 5
+    assert players_of(choice).tolist() == [[1], [0], [3], [2], [3]]
     assert size.tolist() == [2, 2, 3, 3, 3]
     ordered = by_strength(preferences, [np.array([4]), *groups[:1], np.array([2, 3])], 1)
     assert [group.tolist() for group in ordered] == [[2, 3], [0, 1], [4]]

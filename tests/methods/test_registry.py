@@ -53,7 +53,7 @@ def test_selectors_give_methods_with_parameters() -> None:
 @pytest.mark.parametrize(
     ("selector", "message"),
     [
-        ("hedonic-oac", "unknown method 'hedonic-oac'; did you mean 'hedonic-oca'?"),
+        ("hedonic-oac", "unknown method 'hedonic-oac'; did you mean 'hedonic-oca'"),
         ("zzz", "unknown method 'zzz'; known: "),
         ("random[minsize=3]", "random: unknown parameter 'minsize'; did you mean 'min_size'"),
     ],

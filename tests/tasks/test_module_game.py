@@ -119,7 +119,7 @@ def test_what_cannot_be_played_is_refused_with_a_fix(mlp: nn.Sequential) -> None
         ModuleGame(mlp, inputs, Experts("1", 4), intervention="mean")
 
 
-@pytest.mark.parametrize("name", ["msa_mlp", "msa_generator", "msa_moe"])
+@pytest.mark.parametrize("name", ["msa_estimators", "msa_mlp", "msa_generator", "msa_moe"])
 def test_examples_run_and_write_their_picture(name: str, tmp_path: Path) -> None:
     figures = example(name).run(tmp_path, quick=True)
     assert (tmp_path / f"{name}.png").stat().st_size > 5000

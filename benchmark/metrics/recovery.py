@@ -1,0 +1,54 @@
+"""Recovery: do the coalitions agree with the groups that were planted?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from coterie.benchmark.bench import Bench, Evaluated
+from coterie.benchmark.metrics.base import Contribution, Metric
+from coterie.benchmark.recovery import Groups, adjusted_mutual_information, omega_index
+
+
+class Omega(Metric):
+    """Omega index of the coalitions and the planted groups (:func:`coterie.benchmark.recovery.omega_index`).
+
+    One number a task, not one a query. Control: the same coalitions with the players' names exchanged at random, R times:
+    about 0, as the index is corrected for chance.
+    """
+
+    name = "recovery_omega"
+    unit = "omega index"
+    needs = frozenset({"truth"})
+    ranked_domains = ("heldout",)
+    summary = "agreement with the planted groups, overlaps counted: 1 is the truth, 0 is chance (omega index)"
+
+    def measure(self, bench: Bench, coalitions: Sequence[Evaluated]) -> list[Contribution]:
+        return [_against_renamed(bench, coalitions, omega_index)]
+
+
+class MutualInformation(Metric):
+    """AMI of the coalitions and the planted groups (:func:`coterie.benchmark.recovery.adjusted_mutual_information`).
+
+    Over the players of the planted groups; control as for the omega index.
+    """
+
+    name = "recovery_ami"
+    unit = "AMI"
+    needs = frozenset({"truth"})
+    ranked_domains = ("heldout",)
+    summary = "agreement with the planted groups over their members: 1 is the truth, 0 is chance (adjusted mutual information)"
+
+    def measure(self, bench: Bench, coalitions: Sequence[Evaluated]) -> list[Contribution]:
+        return [_against_renamed(bench, coalitions, adjusted_mutual_information)]
+
+
+def _against_renamed(
+    bench: Bench, coalitions: Sequence[Evaluated], score: Callable[[int, Groups, Groups], float]
+) -> Contribution:
+    found = [c.members for c in coalitions]
+    renamed = [[order[list(members)].tolist() for members in found] for order in bench.orders]
+    control = np.mean([score(bench.n_players, bench.truth, groups) for groups in renamed])
+    value = score(bench.n_players, bench.truth, found)
+    return Contribution("heldout", np.array([value]), np.array([control]), np.ones(1))

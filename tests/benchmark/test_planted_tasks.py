@@ -1,0 +1,82 @@
+"""Planted tasks go through the same runner and records; metrics that do not apply to a task are absent there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from coterie.benchmark.bench import Bench
+from coterie.benchmark.loading import load_task, plan_task
+from coterie.benchmark.metrics.registry import list_metrics
+from coterie.benchmark.runner import Grid, run_grid
+from coterie.benchmark.scoring import score
+from coterie.benchmark.settings import Settings
+from coterie.benchmark.suites import SUITES
+from coterie.leaderboard import compile_board
+from coterie.methods import Coalitions, get_method
+from coterie.tasks.planted_task import PlantedSpec, PlantedTask
+from coterie.tasks.registry import get_task_spec, list_tasks
+from coterie.tracking.record import Record
+from coterie.tracking.store import RecordStore
+
+SETTINGS = Settings(largest_share=1, pairs=2, leave_one_outs=2, control_pairs=20, resamples=200)
+PLANTED = [name for name in list_tasks() if name.startswith("planted/")]
+
+
+def load(name: str) -> PlantedTask:
+    spec = get_task_spec(name)
+    assert isinstance(spec, PlantedSpec)
+    task = load_task(plan_task(spec), "cpu", lambda _step: None)
+    assert isinstance(task, PlantedTask)
+    return task
+
+
+class Silent:
+    def step(self, text: str) -> None: ...
+    def evaluated(self, ablations: int) -> None: ...
+    def cell(self, record: Record, reused: bool) -> None: ...
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_every_planted_task_loads_and_scores_its_truth_as_1(name: str) -> None:
+    task = load(name)
+    measures = {m.metric: m for m in score(Bench(task, SETTINGS), Coalitions(task.discovery.n_players, task.truth))}
+    assert set(measures) == {m for m, kind in list_metrics().items() if kind.needs <= {"truth"}}
+    assert "ndcg_drop" not in measures
+    assert measures["recovery_omega"].method_value == pytest.approx(1)
+    assert abs(measures["recovery_omega"].control_value or 0) < 0.1
+    if name != "planted/overlap":  # where AMI knows only the first group of a player
+        assert measures["recovery_ami"].method_value == pytest.approx(1)
+    if name not in ("planted/backup", "planted/needed"):  # whose pairs show nothing, or the contrary
+        assert (measures["synergy_pair"].value or 0) > 0
+
+
+def test_recovery_is_absent_where_there_is_no_truth(bench: Bench) -> None:
+    measures = score(bench, Coalitions.of(bench.n_players, [(0, 1), (2, 3)]))
+    assert {m.metric for m in measures} == {m for m, kind in list_metrics().items() if "truth" not in kind.needs}
+
+
+def test_planted_cells_become_records_that_the_leaderboard_ranks(tmp_path: Path) -> None:
+    grid = Grid(
+        tasks=[get_task_spec("planted/coactive")],
+        methods=[get_method("random"), get_method("hedonic-oca[k=3]"), get_method("leiden[affinity=pas-lens]")],
+        seeds=range(2),
+        budget=100,
+        settings=SETTINGS,
+    )
+    store = RecordStore(tmp_path)
+    records = [record for record, _reused in run_grid(grid, store, Silent())]
+    assert [record.status for record in records] == ["ok"] * 4 + ["skipped"] * 2
+    omega = [m.value for r in records[:4] for m in r.scores if m.metric == "recovery_omega"]
+    assert omega[2:] == [pytest.approx(1, abs=0.1)] * 2
+    assert max(value for value in omega[:2] if value is not None) < 0.5
+    assert all(reused for _record, reused in run_grid(grid, store, Silent()))
+    assert "recovery_omega" in compile_board(records).model_dump_json()
+
+
+def test_the_suite_names_tasks_and_methods_that_there_are() -> None:
+    suite = SUITES["planted"]
+    assert set(suite.tasks) == set(PLANTED)
+    for selector in suite.methods:
+        get_method(selector)
