@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -178,11 +179,24 @@ class Pairs:
     def blocks(self) -> Iterator[Float[np.ndarray, "rows players"]]:
         """+1 where a player is in S, -1 where it is not: rows of the design, as many at once as memory allows."""
         rows = max(1, _DENSE // (8 * self.evidence.n_players))
+        if 0 < len(self) <= rows:
+            yield self._signs
+            return
         for start in range(0, len(self), rows):
-            yield self.evidence.kept(self.one[start : start + rows]) * 2.0 - 1.0
+            yield _signs(self.evidence.kept(self.one[start : start + rows]))
+
+    @cached_property
+    def _signs(self) -> Float[np.ndarray, "pairs players"]:
+        """The one block that they make, kept: iterative solvers ask for it again and again."""
+        return _signs(self.evidence.kept(self.one))
 
     def some(self, chosen: Int[np.ndarray, " m"] | slice) -> Pairs:
         return Pairs(self.evidence, self.one[chosen], self.other[chosen])
+
+
+def _signs(kept: Bool[np.ndarray, "m players"]) -> Float[np.ndarray, "m players"]:
+    signs: Float[np.ndarray, "m players"] = kept * 2.0 - 1.0
+    return signs
 
 
 def _keys(bits: NDArray[np.uint8]) -> list[bytes]:
