@@ -30,7 +30,8 @@ def pas(game: Game, budget: int) -> Float[np.ndarray, "players players"]:
 
     Reference: PAS in Chowdhury, Nijasure, Zick, Allan (2026), Hedonic Neurons, arXiv 2509.23684.
     Deviations from the paper: none in the definition ``E[l - l_-i - l_-j + l_-ij]`` but the sign: that expression is
-    ``-psi``, and positive affinity is to be synergy.
+    ``-psi``, and positive affinity is to be synergy. What is within rounding of the outputs (8 units in the last place
+    of the largest one) is 0: players that do not interact would else be each other's friends by accident.
 
     Raises ``BudgetExceededError`` before anything is spent where the budget does not cover all pairs.
     """
@@ -43,24 +44,29 @@ def pas(game: Game, budget: int) -> Float[np.ndarray, "players players"]:
         )
     pairs = np.column_stack(np.triu_indices(n, 1))
     psi = np.zeros((n, n), dtype=np.float32)
-    psi[pairs[:, 0], pairs[:, 1]] = pair_synergies(game, pairs, mean=True)[:, 0]
+    synergies, rounding = _pair_synergies(game, pairs, mean=True)
+    psi[pairs[:, 0], pairs[:, 1]] = np.where(np.abs(synergies[:, 0]) > rounding, synergies[:, 0], 0)
     return psi + psi.T
 
 
-def pair_synergies(
-    game: Game, pairs: Int[np.ndarray, "pairs 2"], mean: bool = False
-) -> Float[np.ndarray, "pairs outputs"]:
-    """Exact synergy of some pairs on each output, or its `mean` as one column: one evaluation a pair, one for each player
-    in any of them, and one.
+def pair_synergies(game: Game, pairs: Int[np.ndarray, "pairs 2"]) -> Float[np.ndarray, "pairs outputs"]:
+    """Exact synergy of some pairs on each output: one evaluation a pair, one for each player in any of them, and one.
 
     Raises ``ValueError`` on outputs that are not finite.
     """
+    return _pair_synergies(game, pairs, mean=False)[0]
+
+
+def _pair_synergies(
+    game: Game, pairs: Int[np.ndarray, "pairs 2"], mean: bool
+) -> tuple[Float[np.ndarray, "pairs outputs"], float]:
+    """The synergies, on each output or their `mean` as one column, and the rounding that they carry."""
     players, place = np.unique(pairs, return_inverse=True)
-    alone = _outputs(game, [(), *((int(i),) for i in players)], mean)
+    alone, rounding = _outputs(game, [(), *((int(i),) for i in players)], mean)
     lost = (alone[0] - alone[1:])[place.reshape(pairs.shape)]  # [pairs, 2, outputs]
-    together = _outputs(game, [(int(i), int(j)) for i, j in pairs], mean)
+    together, _ = _outputs(game, [(int(i), int(j)) for i, j in pairs], mean)
     synergies: Float[np.ndarray, "pairs outputs"] = alone[0] - together - lost[:, 0] - lost[:, 1]
-    return synergies
+    return synergies, rounding
 
 
 def pas_hessian(game: Game, budget: int) -> tuple[Float[np.ndarray, "players players"], dict[str, Any]]:
@@ -125,13 +131,17 @@ def pas_outer(gradients: Any) -> Float[np.ndarray, "players players"]:
     return symmetric_product(first / (-2 * len(first)), first)
 
 
-def _outputs(game: Game, sets: Sequence[tuple[int, ...]], mean: bool) -> Float[np.ndarray, "sets outputs"]:
-    """Outputs (or their mean, as one column) under each ablated set, float64."""
-    parts = []
+def _outputs(
+    game: Game, sets: Sequence[tuple[int, ...]], mean: bool
+) -> tuple[Float[np.ndarray, "sets outputs"], float]:
+    """Outputs (or their mean, as one column) under each ablated set, float64; and 8 units in the last place of the largest."""
+    parts, rounding = [], 0.0
     for start in range(0, len(sets), _AT_ONCE):
-        part = matrix("outputs", game.ablate(game.masks(list(sets[start : start + _AT_ONCE])))).astype(np.float64)
-        parts.append(part.mean(axis=1, keepdims=True) if mean else part)
-    return np.concatenate(parts) if parts else np.zeros((0, 1))
+        part = matrix("outputs", game.ablate(game.masks(list(sets[start : start + _AT_ONCE]))))
+        rounding = max(rounding, 8 * float(np.finfo(part.dtype).eps) * float(np.abs(part).max()))
+        exact = part.astype(np.float64)
+        parts.append(exact.mean(axis=1, keepdims=True) if mean else exact)
+    return (np.concatenate(parts) if parts else np.zeros((0, 1))), rounding
 
 
 def _products(game: Game, directions: Float[np.ndarray, "m players"]) -> Float[np.ndarray, "m players"]:
