@@ -10,7 +10,7 @@ from pydantic import Field
 
 from coterie.methods.base import Method
 from coterie.methods.coalitions import Coalitions
-from coterie.methods.msa import Estimator, Evidence, contributing, estimate_modes
+from coterie.methods.msa import Estimator, Evidence, contributing, estimate_modes, settle_top
 from coterie.tasks.game import Capability
 
 if TYPE_CHECKING:
@@ -30,11 +30,14 @@ class MsaTop(Method):
     The protocol scores groups of 2 to n / 8 players, the first 32 of them: the default size, 11, is that of the other
     baselines, and 32 groups of 11 are the 352 players of the quick suite.
 
+    ``estimator="blocks"`` is for layers of far more players than evaluations: half of them goes to blocks of players, of
+    which those that matter are refined, the other half to a bandit that settles which ``size`` of the first
+    ``2 * size`` players are the top; those that it is certain of come first.
+
     Reference: Ghorbani & Zou (2020), Neuron Shapley; Dixit et al. (2025), MSA, arXiv 2506.19732.
 
     Deviations from the paper: neuron Shapley orders by the value of one metric and removes the top k for growing k, which
-    are nested sets; the estimator is not its truncated bandit (:mod:`coterie.methods.msa.kriging`; see
-    :func:`coterie.methods.msa.blocks.settle_top` for intervals on the top).
+    are nested sets; the default estimator is not its truncated bandit (:mod:`coterie.methods.msa.kriging`).
     """
 
     name = "msa-top"
@@ -50,7 +53,8 @@ class MsaTop(Method):
 
     def discover(self, game: Game, budget: int, rng: np.random.Generator) -> Coalitions:
         """See the class. Raises ``ValueError`` where all values are 0 or an output is not finite."""
-        evidence = Evidence(game, budget if self.evaluations is None else min(budget, self.evaluations))
+        budget = budget if self.evaluations is None else min(budget, self.evaluations)
+        evidence = Evidence(game, budget // 2 if self.estimator == "blocks" else budget)
         estimate = estimate_modes(evidence, self.estimator, rng)
         scores = estimate.magnitudes if self.by == "mode" else np.abs(estimate.modes.mean(axis=1))
         scores = np.where(contributing(estimate, evidence), scores, 0.0)
@@ -60,7 +64,11 @@ class MsaTop(Method):
                 f"{self.name}: expected a player with a value other than 0, got none among {game.n_players}; "
                 f"fix: another layer, or more pairs"
             )
-        size = min(self.size, len(order))
+        size, notes = min(self.size, len(order)), estimate.notes(evidence)
+        if self.estimator == "blocks":
+            top = settle_top(Evidence(game, budget - budget // 2), order[: 2 * size], size, rng)
+            order = np.concatenate([np.array(top.certain, dtype=order.dtype), order[~np.isin(order, top.certain)]])
+            notes |= {"certain_of_the_top": len(top.certain), "top_settled": top.settled}
         groups = [order[start : start + size] for start in range(0, len(order) - size + 1, size)][: self.n_coalitions]
         left_out = game.n_players - sum(map(len, groups))
-        return Coalitions.of(game.n_players, groups, left_out=left_out, **estimate.notes(evidence))
+        return Coalitions.of(game.n_players, groups, left_out=left_out, **notes)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from coterie.methods.msa.blocks import block_values, settle_top
 from coterie.methods.msa.estimate import Estimate, contributing, is_additive
 from coterie.methods.msa.evidence import Evidence, Pairs
 from coterie.methods.msa.exact import evaluate_all, exact, exact_interactions
@@ -23,13 +24,14 @@ from coterie.methods.msa.sampling import draw_pairs
 if TYPE_CHECKING:
     import numpy as np
 
-Estimator = Literal["kriging", "antithetic", "permutation", "regression", "msr"]
+Estimator = Literal["kriging", "antithetic", "permutation", "regression", "msr", "blocks"]
 
 __all__ = [
     "Estimate",
     "Estimator",
     "Evidence",
     "Pairs",
+    "block_values",
     "contributing",
     "draw_pairs",
     "estimate_modes",
@@ -42,6 +44,7 @@ __all__ = [
     "odd_regression",
     "permutation_sampling",
     "regression_adjusted",
+    "settle_top",
 ]
 
 
@@ -50,11 +53,14 @@ def estimate_modes(
 ) -> Estimate:
     """Spend what the budget of ``evidence`` leaves and estimate the Shapley modes from all that it then holds.
 
+    ``blocks`` is for games of far more players than evaluations (:mod:`coterie.methods.msa.blocks`).
     ``precision`` stops the permutation estimators early (:func:`permutation_sampling`); the others take the whole budget.
     Raises :class:`BudgetExceededError` where the permutation estimators cannot afford one sample.
     """
     if estimator in ("antithetic", "permutation"):
         return permutation_sampling(evidence, rng, antithetic=estimator == "antithetic", precision=precision)
+    if estimator == "blocks":
+        return block_values(evidence.game, evidence.left, rng)
     draw_pairs(evidence, evidence.left, rng)
     if estimator == "regression":
         return odd_regression(evidence)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from coterie.methods import get_method
 from coterie.methods.coalitions import Coalitions
 from coterie.methods.msa_modes import MsaModes
 from coterie.methods.msa_top import MsaTop
@@ -81,3 +82,19 @@ def test_a_game_in_which_nothing_changes_is_refused(method: MsaModes | MsaTop) -
     game = SyntheticGame(write_vectors=torch.zeros(24, 6))
     with pytest.raises(ValueError, match="got none among 24; fix"):
         discover(method, game)
+
+
+@pytest.mark.parametrize("selector", ["msa-top[estimator=blocks,size=2]", "msa-modes[estimator=blocks,n_clusters=8]"])
+def test_large_games_are_answered_with_fewer_evaluations_than_players(selector: str) -> None:
+    out = 0.02 * torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
+    hubs = {3, 77}
+    out[list(hubs)] += 0.5
+    game = SyntheticGame(n_players=400, n_outputs=6, d_model=6, write_vectors=out)
+    method, budget = get_method(selector), 390
+    handed = game.restricted_to(method.sees, budget)
+    found = method.discover(handed, budget, np.random.default_rng(0))
+    assert handed.meter.total <= budget
+    assert found == method.discover(game.restricted_to(method.sees, budget), budget, np.random.default_rng(0))
+    if method.name == "msa-top":
+        assert hubs & set(found.groups[0])
+        assert found.notes["certain_of_the_top"] <= 2
