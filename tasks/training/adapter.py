@@ -111,5 +111,6 @@ def _save(tuned: nn.Module, folder: Path) -> None:
     config_path = folder / "adapter_config.json"
     config = json.loads(config_path.read_text())
     config["base_model_name_or_path"] = "../base"
+    config["modules_to_save"] = sorted(set(config["modules_to_save"]))  # peft adds its own names for the head
     config_path.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
     (folder / "README.md").unlink(missing_ok=True)  # peft's empty card; ours is written from measurements
