@@ -12,7 +12,7 @@ import typer
 app = typer.Typer(
     name="coterie",
     help="Which neurons of a transformer reranker work together? Methods propose coalitions of MLP neurons, tasks judge them.",
-    epilog="First steps:  coterie run    (about a minute)    coterie ls methods    coterie info pydoc-llama/relevance",
+    epilog="First steps:  coterie run    (a minute or two)    coterie ls methods    coterie info pydoc-llama/relevance",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

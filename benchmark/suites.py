@@ -24,7 +24,7 @@ _COMMUNITIES = ("leiden[affinity={}]", "louvain[affinity={}]", "hedonic-top-cove
 
 SUITES: dict[str, Suite] = {
     "quick": Suite(
-        summary="one bundled task, three methods, two seeds: a first look in about a minute",
+        summary="one bundled task, three methods, two seeds: a first look in a minute or two",
         tasks=("pydoc-llama/relevance",),
         methods=("random", "kmeans-weights", "hedonic-oca"),
         seeds=2,

@@ -68,14 +68,7 @@ def train_relevance(
     documents = 1 + recipe.hard_negatives + recipe.random_negatives
     started, total = time.monotonic(), 0.0
     for step in range(1, recipe.steps + 1):
-        firsts: list[str] = []
-        seconds: list[str] = []
-        for i in draw.choice(len(train_queries), recipe.queries_a_step, replace=False):
-            query = train_queries[i]
-            chosen = [query, *draw.choice(hard[query], recipe.hard_negatives, replace=False)]
-            chosen += [train_queries[j] for j in draw.integers(len(train_queries), size=recipe.random_negatives)]
-            firsts += [domain.queries[query]] * documents
-            seconds += [domain.documents[d] for d in chosen]
+        firsts, seconds = _draw(domain, train_queries, hard, recipe, draw)
         batch = tokenizer(
             firsts,
             seconds,
@@ -97,6 +90,25 @@ def train_relevance(
             log(f"relevance {step} loss {total / 100:.3f} {time.monotonic() - started:.0f}s")
             total = 0.0
     _save(tuned, folder)
+
+
+def _draw(
+    domain: Domain,
+    train_queries: list[str],
+    hard: dict[str, list[str]],
+    recipe: AdapterRecipe,
+    draw: np.random.Generator,
+) -> tuple[list[str], list[str]]:
+    """Queries and documents of one step, pair by pair; of each query's documents the relevant one stands first."""
+    firsts: list[str] = []
+    seconds: list[str] = []
+    for i in draw.choice(len(train_queries), recipe.queries_a_step, replace=False):
+        query = train_queries[i]
+        chosen = [query, *draw.choice(hard[query], recipe.hard_negatives, replace=False)]
+        chosen += [train_queries[j] for j in draw.integers(len(train_queries), size=recipe.random_negatives)]
+        firsts += [domain.queries[query]] * len(chosen)
+        seconds += [domain.documents[d] for d in chosen]
+    return firsts, seconds
 
 
 def _hard_negatives(domain: Domain, query_ids: list[str], k: int) -> dict[str, list[str]]:
