@@ -18,7 +18,7 @@ from coterie.tasks.ndcg import NDCG
 from coterie.tasks.planted import PlantedGame
 from coterie.tasks.planted_task import PlantedTask
 from coterie.tasks.reranker_game import RerankerGame
-from coterie.tasks.task import Task
+from coterie.tasks.task import Qrels, Task
 
 Group = tuple[int, ...]
 Need = Literal["judgements", "transfer", "truth"]
@@ -27,8 +27,10 @@ Need = Literal["judgements", "transfer", "truth"]
 class Domain:
     """One judging game behind a cache keyed by the ablated set. Arrays are per query [.., Q], float64."""
 
-    def __init__(self, game: RerankerGame | PlantedGame, progress: Callable[[int], None]) -> None:
-        self._game, self._progress = game, progress
+    def __init__(
+        self, game: RerankerGame | PlantedGame, progress: Callable[[int], None], qrels: Qrels | None = None
+    ) -> None:
+        self._game, self._progress, self._qrels = game, progress, qrels
         self._effects: dict[Group, np.ndarray] = {}
         self._drops: dict[Group, np.ndarray] = {}
         self._scores: dict[Group, np.ndarray] = {}
@@ -47,7 +49,7 @@ class Domain:
 
     @cached_property
     def _ndcg(self) -> NDCG:
-        return NDCG(self._pairs)
+        return NDCG(self._pairs, self._qrels)
 
     @property
     def _pairs(self) -> tuple[Candidate, ...]:
@@ -97,8 +99,8 @@ class Domain:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """The objective [pairs]: the relevance grade."""
-        return np.array([p.grade for p in self._pairs], dtype=np.float64)
+        """The objective [pairs]: the relevance grade, or the scalar objective."""
+        return np.array([p.objective for p in self._pairs])
 
     @property
     def query_of_pair(self) -> np.ndarray:
@@ -137,7 +139,8 @@ class Bench:
     ) -> None:
         self.task, self.settings = task, settings
         self.n_players = task.heldout.n_players
-        self.domains = {name: Domain(game, progress) for name, game in task.domains.items()}
+        qrels = {} if isinstance(task, PlantedTask) else task.plan.qrels
+        self.domains = {name: Domain(game, progress, qrels.get(name)) for name, game in task.domains.items()}
         generator = np.random.default_rng([settings.seed, self.n_players])
         self.orders = [generator.permutation(self.n_players) for _ in range(settings.controls)]
         draws = [generator.choice(self.n_players, 2, replace=False) for _ in range(settings.control_pairs)]

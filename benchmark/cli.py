@@ -166,18 +166,24 @@ def fidelity(
 
 @app.command()
 def train(
-    name: Annotated[str, typer.Argument(help="A bundled task, e.g. pydoc-llama/relevance.")],
-    folder: Annotated[Path, typer.Option("--folder", help="Where base and adapter are written.")] = Path(
-        "coterie-train"
-    ),
+    task: Annotated[str, typer.Argument(help="A task file with a 'training' section, or a registered task.")],
+    folder: Annotated[
+        Path, typer.Option("--folder", help="Where the copy of a registered task, its base and adapter are written.")
+    ] = Path("coterie-train"),
     stage: Annotated[
-        list[str] | None, typer.Option("--stage", help="base, adapter, card; repeatable. Default: all, in this order.")
+        list[str] | None,
+        typer.Option("--stage", help="base, adapter, card; repeatable. Default: what is missing of these."),
     ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Make a bundled reranker again, from nothing: tokenizer and base, LoRA adapter with head, model card with figures."""
-    from coterie.benchmark.commands import train_command
+    """Fine-tune a task's reranker with LoRA on its source collection, and measure it: from a base model to a task.
 
-    raise typer.Exit(train_command(name, folder, tuple(stage or ("base", "adapter", "card"))))
+    Killed or interrupted, the same command goes on from the last evaluation. `coterie train my_task.yaml` writes the
+    adapter to the folder that the file names as reranker.adapter, then `coterie run -t my_task.yaml` runs.
+    """
+    from coterie.benchmark.train_command import train_command
+
+    raise typer.Exit(train_command(task, folder, tuple(stage or ()), device))
 
 
 def main() -> None:

@@ -55,6 +55,12 @@ def task_info(task: AnyTask) -> TaskInfo:
         readout=spec_of_reranker.readout,
         n_players=task.discovery.n_players,
         queries={name: len({p.query_id for p in rows}) for name, rows in plan.pairs.items()},
-        ndcg_at_10=dict(task.ndcg_at_10),
+        ndcg_at_10={split: q.ndcg_at_10 for split, q in task.quality.items()},
+        r2={split: q.r2 for split, q in task.quality.items() if q.r2 is not None},
+        spearman={split: q.spearman for split, q in task.quality.items() if q.spearman is not None},
+        players=spec_of_reranker.players,
+        dtype=spec_of_reranker.reranker.dtype,
+        attention=task.attention,
+        revision=spec_of_reranker.reranker.revision,
         warnings=list(plan.warnings),
     )

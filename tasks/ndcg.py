@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import ir_measures
 import numpy as np
@@ -12,14 +12,21 @@ from coterie.tasks.collections.types import Candidate
 
 
 class NDCG:
-    """nDCG@10 per query, the evaluator built once. Ties are broken as trec_eval does: by document id, descending."""
+    """nDCG@10 per query, the evaluator built once. Ties are broken as trec_eval does: by document id, descending.
 
-    def __init__(self, pairs: Sequence[Candidate]) -> None:
+    The ideal ranking is that of the pairs' grades, or of ``qrels`` [query][document] where these are given: judged
+    documents that are no candidates then count, as they do when a run is evaluated.
+    """
+
+    def __init__(self, pairs: Sequence[Candidate], qrels: Mapping[str, Mapping[str, int]] | None = None) -> None:
         self.query_ids = list(dict.fromkeys(p.query_id for p in pairs))
         self._ids = [(p.query_id, p.document_id) for p in pairs]
         self._column = {q: i for i, q in enumerate(self.query_ids)}
-        qrels = [Qrel(p.query_id, p.document_id, p.grade) for p in pairs]
-        self._evaluator = ir_measures.evaluator([nDCG @ 10], qrels)
+        if qrels is None:
+            judged = [Qrel(p.query_id, p.document_id, p.grade) for p in pairs]
+        else:
+            judged = [Qrel(q, d, grade) for q in self.query_ids for d, grade in qrels[q].items()]
+        self._evaluator = ir_measures.evaluator([nDCG @ 10], judged)
 
     def per_query(self, scores: np.ndarray) -> np.ndarray:
         """nDCG@10 [..., queries] of scores [..., pairs]. Raises ``ValueError`` on a score that is not a number.

@@ -6,21 +6,18 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
 from coterie.tasks.planted_task import PlantedSpec
 from coterie.tasks.task import TaskSpec, resolve_paths
+from coterie.tasks.yaml_file import TaskFileError, read_yaml, told_by_line
 
+SELECTABLE = ("layer", "players", "intervention", "readout")
 BUNDLED = Path(__file__).parent / "bundled"
 
 
 class UnknownTaskError(ValueError):
     """A task name that is neither registered nor a file."""
-
-
-class TaskFileError(ValueError):
-    """A task file that does not follow the schema."""
 
 
 @cache
@@ -29,21 +26,42 @@ def list_tasks() -> dict[str, Path]:
     return {path.parent.relative_to(BUNDLED).as_posix(): path for path in sorted(BUNDLED.glob("*/*/task.yaml"))}
 
 
-def get_task_spec(name: str) -> TaskSpec | PlantedSpec:
+def get_task_spec(selector: str) -> TaskSpec | PlantedSpec:
     """The specification of a registered task, or of a task file given by its path.
 
-    Raises :class:`UnknownTaskError` with the nearest names, :class:`TaskFileError` with file and field.
+    ``name[layer=1,readout=lens]`` changes what :data:`SELECTABLE` lists; the task is then named so. Raises
+    :class:`UnknownTaskError` with the nearest names, :class:`TaskFileError` with file, line and field.
     """
+    name, bracket, rest = selector.partition("[")
     if name in list_tasks():
-        return read_task_file(list_tasks()[name])
-    if name.endswith((".yaml", ".yml")):
-        return read_task_file(Path(name))
-    near = get_close_matches(name, list_tasks(), n=3, cutoff=0.4)
-    raise UnknownTaskError(
-        f"unknown task {name!r}"
-        + (f"; did you mean {', '.join(near)}?" if near else "")
-        + f" (registered: {', '.join(list_tasks())}; or the path of a .yaml file)"
-    )
+        spec = read_task_file(list_tasks()[name])
+    elif name.endswith((".yaml", ".yml")):
+        spec = read_task_file(Path(name))
+    else:
+        near = get_close_matches(name, list_tasks(), n=3, cutoff=0.4)
+        raise UnknownTaskError(
+            f"unknown task {name!r}"
+            + (f"; did you mean {', '.join(near)}?" if near else "")
+            + f" (registered: {', '.join(list_tasks())}; or the path of a .yaml file)"
+        )
+    return _changed(spec, selector, rest) if bracket else spec
+
+
+def _changed(spec: TaskSpec | PlantedSpec, selector: str, rest: str) -> TaskSpec:
+    changes = dict(part.partition("=")[::2] for part in rest.removesuffix("]").split(","))
+    if isinstance(spec, PlantedSpec) or not rest.endswith("]") or not set(changes) <= set(SELECTABLE):
+        raise UnknownTaskError(
+            f"task {selector!r}: expected name[parameter=value,...] of a reranker's task with {', '.join(SELECTABLE)}; "
+            f"fix: pydoc-llama/relevance[layer=1]"
+        )
+    inside = ",".join(f"{name}={changes[name]}" for name in SELECTABLE if name in changes)
+    try:
+        return TaskSpec.model_validate({**spec.model_dump(), **changes, "name": f"{spec.name}[{inside}]"})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise UnknownTaskError(
+            f"task {selector!r}: {problem['loc'][0]}: {problem['msg']}, got {problem['input']!r}"
+        ) from None
 
 
 def read_task_file(path: Path) -> TaskSpec | PlantedSpec:
@@ -51,15 +69,13 @@ def read_task_file(path: Path) -> TaskSpec | PlantedSpec:
 
     A file with a ``planting`` is a planted task, any other the task of a reranker.
     """
+    raw, nodes = read_yaml(path)
     try:
-        raw = yaml.safe_load(path.read_text("utf8"))
         if isinstance(raw, dict) and "planting" in raw:
             return PlantedSpec.model_validate(raw)
         return resolve_paths(TaskSpec.model_validate(raw), path.parent)
-    except OSError as error:
-        raise TaskFileError(f"{path}: cannot be read: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise TaskFileError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'top level'}: {e['msg']}" for e in error.errors())
-        raise TaskFileError(f"{path}: {problems}") from None
+        raise told_by_line(path, error, nodes) from None
+
+
+__all__ = ["TaskFileError", "UnknownTaskError", "get_task_spec", "list_tasks", "read_task_file"]

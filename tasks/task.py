@@ -5,21 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from coterie.tasks.cache import remembered
-from coterie.tasks.collections.candidates import BM25, CANDIDATES_VERSION, candidates, in_hash_order, split_of
-from coterie.tasks.collections.pydoc import load_pydoc
-from coterie.tasks.collections.types import Candidate, Domain
+from coterie.tasks.collections.candidates import CANDIDATES_VERSION, candidates, in_hash_order, split_of
+from coterie.tasks.collections.loading import load_domain, resolve, source_key
+from coterie.tasks.collections.specs import DomainSpec
+from coterie.tasks.collections.types import Candidate, DataError, Domain
 from coterie.tasks.game import Intervention, Readout, refuse_additive
 from coterie.tasks.ndcg import NDCG
+from coterie.tasks.objectives import Objective, agreement, with_objective
 from coterie.tasks.reranker import RerankerSpec, load_reranker, weights_hash
 from coterie.tasks.reranker_game import RerankerGame
+from coterie.tasks.training.spec import TrainingSpec
+
+Qrels = Mapping[str, Mapping[str, int]]
 
 
 class _Spec(BaseModel):
@@ -35,14 +42,29 @@ class QueryCounts(_Spec):
 
 
 class DataSpec(_Spec):
-    """Which texts, how many of them, and the revision that the bundled weights and results were made with."""
+    """Which texts, how many of them, and the revision that published results were made with.
 
-    collection: Literal["pydoc"] = "pydoc"
-    source: str
-    transfer: tuple[str, ...]
+    Where the reranker was trained on the source (``source_trained``), 84 % of its queries, by a hash of their ids, are
+    for training and never judged; discovery and held-out queries are taken from the rest. ``random_candidates`` of a
+    query's ``candidates`` are drawn at random instead of from the top of BM25. ``document_words`` cuts every document to
+    so many words, so that an objective is computed on what the reranker reads.
+    """
+
+    source: DomainSpec
+    transfer: tuple[DomainSpec, ...] = ()
     candidates: int = Field(default=10, ge=2)
+    random_candidates: int = Field(default=0, ge=0)
+    document_words: int | None = Field(default=None, ge=1)
+    source_trained: bool = False
     queries: QueryCounts = QueryCounts()
     revision: str | None = None
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = ["discovery", "heldout", *(domain.name for domain in self.transfer)]
+        if len(set(names)) < len(names):
+            raise ValueError(f"transfer: expected domains of different names, got {names[2:]}; fix: give each a name")
+        return self
 
 
 class TaskSpec(_Spec):
@@ -50,20 +72,30 @@ class TaskSpec(_Spec):
 
     name: str
     summary: str
-    objective: Literal["relevance"] = "relevance"
+    objective: Objective = "relevance"
     reranker: RerankerSpec
     layer: int = Field(ge=0)
+    layers: tuple[int, ...] = Field(default=(), description="the layers worth looking at; name[layer=9] takes another")
+    players: str = "neurons"
     intervention: Intervention = "zero"
     readout: Readout = "score"
     data: DataSpec
+    training: TrainingSpec | None = None
 
 
 @dataclass(frozen=True)
 class TaskPlan:
-    """A task before its model is loaded: everything that determines it, so that finished cells are found at once."""
+    """A task before its model is loaded: everything that determines it, so that finished cells are found at once.
+
+    ``pairs`` are the candidates of every split. ``qrels`` are the judgements of splits whose candidates come from a run:
+    nDCG's ideal ranking counts the relevant documents that the run missed. ``notes`` count, by domain and reason, what
+    was left out or mended while reading.
+    """
 
     spec: TaskSpec
     pairs: Mapping[str, list[Candidate]]
+    qrels: Mapping[str, Qrels]
+    notes: Mapping[str, Mapping[str, int]]
     weights_hash: str
     dataset_revision: str
 
@@ -74,22 +106,41 @@ class TaskPlan:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of what determines the task: specification, weights, texts and the pairs of every split."""
-        spec = self.spec.model_dump(mode="json", exclude={"reranker": {"base", "adapter"}, "summary": True})
-        pairs = {n: [(p.query_id, p.document_id, p.grade) for p in rows] for n, rows in self.pairs.items()}
-        parts: list[Any] = [spec, self.weights_hash, self.dataset_revision, pairs]
+        left_out = {
+            "reranker": {"base", "adapter"},
+            "data": {"source", "transfer"},
+            "summary": True,
+            "training": True,
+            "layers": True,
+        }
+        spec = self.spec.model_dump(mode="json", exclude=left_out)
+        pairs = {n: [(p.query_id, p.document_id, p.grade, p.value) for p in rows] for n, rows in self.pairs.items()}
+        parts: list[Any] = [spec, self.weights_hash, self.dataset_revision, pairs, self.qrels]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What makes results on this installation not comparable with published ones."""
+        """What makes results not comparable with published ones, and what was left out of the collections."""
+        found = [
+            f"{domain}: {count} x {reason}" for domain, notes in self.notes.items() for reason, count in notes.items()
+        ]
         expected, got = self.spec.data.revision, self.dataset_revision
-        if expected in (None, got):
-            return ()
-        return (
-            f"the texts of collection {self.spec.data.collection!r} differ from those that the bundled weights and results "
-            f"were made with (expected revision {str(expected)[:12]}, got {got[:12]}: other versions of the packages are "
-            f"installed); these results are not comparable with published ones; fix: pip install -c constraints.txt -e .",
-        )
+        if expected not in (None, got):
+            found.append(
+                f"the texts differ from those that the bundled weights and results were made with (expected revision "
+                f"{str(expected)[:12]}, got {got[:12]}: other versions of the packages are installed); these results are "
+                f"not comparable with published ones; fix: pip install -c constraints.txt -e ."
+            )
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well the reranker does on one split, nothing ablated; R2 and Spearman only of a scalar objective."""
+
+    ndcg_at_10: float
+    r2: float | None = None
+    spearman: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +152,8 @@ class Task:
     heldout: RerankerGame
     transfer: Mapping[str, RerankerGame]
     architecture: str
-    ndcg_at_10: Mapping[str, float]
+    attention: str
+    quality: Mapping[str, Quality]
 
     @property
     def name(self) -> str:
@@ -114,24 +166,21 @@ class Task:
 
 
 def plan_task(spec: TaskSpec) -> TaskPlan:
-    """Read the texts and hash the weights; no model is loaded. Raises ``ValueError`` for data that do not fit the task.
+    """Read the texts and hash the weights; no model is loaded. Raises ``DataError`` for data that do not fit the task.
 
-    The candidates of each split are kept in the cache folder, so that only the first time costs BM25 over all texts.
+    What was read is kept in the cache folder, so that only the first time costs a pass over the texts, and BM25.
     """
-    domains = load_pydoc()
-    _check_domains(spec.data, domains)
-    used = {name: domains[name] for name in (spec.data.source, *spec.data.transfer)}
-    revision = data_revision(used)
-    pairs = remembered(
-        "candidates",
-        [CANDIDATES_VERSION, revision, spec.data.model_dump(mode="json", exclude={"revision"})],
-        lambda: {split: [astuple(p) for p in rows] for split, rows in split_pairs(spec.data, used).items()},
-    )
+    hashed = weights_hash(spec.reranker)
+    sources = [source_key(domain) for domain in (spec.data.source, *spec.data.transfer)]
+    data = spec.data.model_dump(mode="json", exclude={"revision"})
+    read = remembered("data", [CANDIDATES_VERSION, sources, data, spec.objective], lambda: _read(spec))
     return TaskPlan(
         spec=spec,
-        pairs={split: [Candidate(*row) for row in rows] for split, rows in pairs.items()},
-        weights_hash=weights_hash(spec.reranker),
-        dataset_revision=revision,
+        pairs={split: [Candidate(*row) for row in rows] for split, rows in read["pairs"].items()},
+        qrels=read["qrels"],
+        notes=read["notes"],
+        weights_hash=hashed,
+        dataset_revision=read["revision"],
     )
 
 
@@ -148,67 +197,97 @@ def load_task(plan: TaskPlan, device: str = "cpu", progress: Callable[[str], Non
     for split, rows in plan.pairs.items():
         progress(f"running the network up to layer {spec.layer}: {split}")
         mean = games["discovery"].mean_activations if games else None
-        games[split] = RerankerGame(reranker, rows, spec.layer, spec.intervention, spec.readout, mean)
+        games[split] = RerankerGame(
+            reranker, rows, spec.layer, spec.intervention, spec.readout, mean, players=spec.players
+        )
     refuse_additive(games["discovery"])
     return Task(
         plan=plan,
-        ndcg_at_10={split: mean_ndcg(game) for split, game in games.items()},
+        quality={split: quality(game, spec.objective, plan.qrels.get(split)) for split, game in games.items()},
         discovery=games.pop("discovery"),
         heldout=games.pop("heldout"),
         transfer=games,
         architecture=str(reranker.model.config.model_type),
+        attention=str(reranker.model.config._attn_implementation),
     )
 
 
-def split_pairs(spec: DataSpec, domains: Mapping[str, Domain]) -> dict[str, list[Candidate]]:
-    """The candidates of every split: ``discovery``, ``heldout`` and one by transfer domain; no query stands in two.
+def _read(spec: TaskSpec) -> dict[str, Any]:
+    """Pairs, judgements, notes and the revision of the texts, as JSON values; one domain is in memory at a time."""
+    data, edges = spec.data, None
+    pairs: dict[str, Any] = {}
+    qrels: dict[str, Any] = {}
+    notes: dict[str, Any] = {}
+    prints: list[tuple[str, str]] = []
+    for domain_spec in (data.source, *data.transfer):
+        splits = partial(split_queries, data, None if domain_spec is data.source else domain_spec.name)
+        domain = load_domain(domain_spec, lambda ids, of=splits: list(chain(*of(ids).values())), data.candidates)  # type: ignore[misc]
+        prints.append((domain.name, domain.fingerprint()))
+        if domain.notes:
+            notes[domain.name] = dict(domain.notes)
+        domain = cut(domain, data.document_words)
+        for split, query_ids in splits(list(domain.queries)).items():
+            rows = candidates(domain, query_ids, data.candidates, random_candidates=data.random_candidates)
+            # the levels of a scalar objective are the quintiles of the first split, discovery, everywhere
+            rows, found = with_objective(rows, spec.objective, domain.documents.values(), edges)
+            edges = found if edges is None else edges
+            pairs[split] = [astuple(p) for p in rows]
+            if domain.pools and spec.objective == "relevance":
+                qrels[split] = {q: dict(domain.qrels[q]) for q in query_ids}
+    revision = hashlib.sha256(json.dumps(prints).encode()).hexdigest()
+    return {"pairs": pairs, "qrels": qrels, "notes": notes, "revision": revision}
 
-    Raises ``ValueError`` for a domain with too few queries.
+
+def split_queries(data: DataSpec, transfer: str | None, query_ids: list[str]) -> dict[str, list[str]]:
+    """The queries of each split of the source, ``discovery`` and ``heldout``, or of the transfer domain of that name.
+
+    None stands in two splits, none was trained on: by the hash of their ids where part of the source is for training,
+    else one after the other in hash order. Raises ``DataError`` for too few queries.
     """
-    source = domains[spec.source]
-    pairs: dict[str, list[Candidate]] = {}
-    bm25 = BM25(source)
-    for split, count in (("discovery", spec.queries.discovery), ("heldout", spec.queries.heldout)):
-        chosen = _take(
-            in_hash_order([q for q in source.queries if split_of(q) == split]), count, f"{spec.source}/{split}"
-        )
-        pairs[split] = candidates(source, chosen, spec.candidates, bm25)
-    for name in spec.transfer:
-        chosen = _take(in_hash_order(list(domains[name].queries)), spec.queries.transfer, name)
-        pairs[name] = candidates(domains[name], chosen, spec.candidates)
-    return pairs
+    wanted = data.queries
+    if transfer is not None:
+        return {transfer: _take(in_hash_order(query_ids), wanted.transfer, transfer)}
+    name = data.source.name
+    if data.source_trained:
+        of = {s: in_hash_order([q for q in query_ids if split_of(q) == s]) for s in ("discovery", "heldout")}
+        return {s: _take(ids, getattr(wanted, s), f"{name}/{s}") for s, ids in of.items()}
+    both = _take(in_hash_order(query_ids), wanted.discovery + wanted.heldout, name)
+    return {"discovery": both[: wanted.discovery], "heldout": both[wanted.discovery :]}
 
 
-def data_revision(domains: Mapping[str, Domain]) -> str:
-    """SHA-256 over the fingerprints of the domains, by name."""
-    parts = [(name, domains[name].fingerprint()) for name in sorted(domains)]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+def cut(domain: Domain, words: int | None) -> Domain:
+    """The domain with every document cut to so many words."""
+    if words is None:
+        return domain
+    return replace(domain, documents={d: " ".join(text.split()[:words]) for d, text in domain.documents.items()})
 
 
 def resolve_paths(spec: TaskSpec, folder: Path) -> TaskSpec:
-    """The specification with reranker folders that are relative to the task file made absolute."""
+    """The specification with folders and files that are relative to the task file made absolute."""
 
-    def resolve(source: str | None) -> str | None:
+    def local(source: str | None) -> str | None:
         return str(folder / source) if source and (folder / source).is_dir() else source
 
     reranker = spec.reranker.model_copy(
-        update={"base": resolve(spec.reranker.base), "adapter": resolve(spec.reranker.adapter)}
+        update={"base": local(spec.reranker.base), "adapter": local(spec.reranker.adapter)}
     )
-    return spec.model_copy(update={"reranker": reranker})
-
-
-def _check_domains(spec: DataSpec, domains: Mapping[str, Domain]) -> None:
-    unknown = {spec.source, *spec.transfer} - set(domains)
-    if unknown:
-        raise ValueError(f"data: unknown domains {sorted(unknown)}; expected some of {sorted(domains)}")
+    data = spec.data.model_copy(
+        update={
+            "source": resolve(spec.data.source, folder),
+            "transfer": tuple(resolve(domain, folder) for domain in spec.data.transfer),
+        }
+    )
+    return spec.model_copy(update={"reranker": reranker, "data": data})
 
 
 def _take(query_ids: list[str], count: int, where: str) -> list[str]:
     if len(query_ids) < count:
-        raise ValueError(f"data.queries: {where} has {len(query_ids)} queries, {count} asked for; fix: ask for fewer")
+        raise DataError(f"data.queries: {where} has {len(query_ids)} queries, {count} asked for; fix: ask for fewer")
     return query_ids[:count]
 
 
-def mean_ndcg(game: RerankerGame) -> float:
-    """Mean nDCG@10 of the reranker on a game's queries, nothing ablated."""
-    return float(np.mean(NDCG(game.pairs).per_query(game.scores.double().numpy())))
+def quality(game: RerankerGame, objective: Objective, qrels: Qrels | None = None) -> Quality:
+    """The reranker's own quality on a game's pairs."""
+    scores = game.scores.double().numpy()
+    ndcg = float(np.mean(NDCG(game.pairs, qrels).per_query(scores)))
+    return Quality(ndcg) if objective == "relevance" else Quality(ndcg, *agreement(scores, game.pairs))

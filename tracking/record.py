@@ -121,6 +121,12 @@ class TaskInfo(Strict):
     n_players: int
     queries: dict[str, int]
     ndcg_at_10: dict[str, float]
+    r2: dict[str, float] = {}
+    spearman: dict[str, float] = {}
+    players: str = "neurons"
+    dtype: str = "float32"
+    attention: str | None = None
+    revision: str | None = None
     warnings: list[str] = []
 
 

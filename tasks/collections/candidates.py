@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import bm25s
 import numpy as np
 
+from coterie.tasks.collections.terms import terms
 from coterie.tasks.collections.types import Candidate, Domain
 
 CANDIDATES_VERSION = 1  # raise it when the rules below change: it is part of the cache key
@@ -32,11 +33,11 @@ class BM25:
         self.document_ids = sorted(domain.documents)
         self._row = {d: i for i, d in enumerate(self.document_ids)}
         self._index = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
-        self._index.index(_tokens([domain.documents[d] for d in self.document_ids]), show_progress=False)
+        self._index.index(terms([domain.documents[d] for d in self.document_ids]), show_progress=False)
 
     def scores(self, query: str) -> np.ndarray:
         """BM25 scores of all documents for a query, float32, in the order of ``document_ids``."""
-        tokens = [t for t in _tokens([query])[0] if t in self._index.vocab_dict]
+        tokens = [t for t in terms([query])[0] if t in self._index.vocab_dict]
         if not tokens:
             return np.zeros(len(self.document_ids), dtype=np.float32)
         return np.asarray(self._index.get_scores(tokens), dtype=np.float32)
@@ -50,35 +51,43 @@ class BM25:
         return [self.document_ids[i] for i in np.argsort(-self.scores(query), kind="stable")[:k]]
 
 
-def candidates(domain: Domain, query_ids: Sequence[str], depth: int, bm25: BM25 | None = None) -> list[Candidate]:
-    """``depth`` candidates a query: its relevant documents, filled up with the best of BM25 that are not.
+def candidates(
+    domain: Domain, query_ids: Sequence[str], depth: int, bm25: BM25 | None = None, random_candidates: int = 0
+) -> list[Candidate]:
+    """``depth`` candidates a query: of its pool where a run gave one, else its relevant documents, filled up.
 
-    They come in order of document id within a query, so that their order tells nothing. Raises ``ValueError`` where
-    a domain has fewer than ``depth`` documents or a query has as many relevant ones.
+    A pool is re-ranked as it is: its best ``depth``, whether a relevant one is among them or not. Otherwise the
+    relevant documents are filled up with the best of BM25 that are not, the last ``random_candidates`` of them drawn at
+    random (always the same ones). Candidates come in order of document id within a query, so that their order tells
+    nothing. Raises ``ValueError`` where a domain has fewer than ``depth`` documents or a query has as many relevant ones.
     """
-    bm25 = bm25 or BM25(domain)
-    if len(domain.documents) < depth:
+    if not domain.pools and len(domain.documents) < depth:
         raise ValueError(
             f"domain {domain.name!r} has {len(domain.documents)} documents, candidates ask for {depth} a query; "
             f"fix: a smaller number of candidates"
         )
-    rows: list[Candidate] = []
-    for query_id in query_ids:
-        grades = domain.qrels.get(query_id, {})
-        relevant = [d for d, grade in grades.items() if grade > 0]
-        if len(relevant) >= depth:
-            raise ValueError(
-                f"query {query_id!r} has {len(relevant)} relevant documents; expected fewer than {depth} candidates"
-            )
-        negatives = [d for d in bm25.top(domain.queries[query_id], depth + len(relevant)) if d not in set(relevant)]
-        rows += [
-            Candidate(query_id, d, domain.queries[query_id], domain.documents[d], grades.get(d, 0))
-            for d in sorted(relevant + negatives[: depth - len(relevant)])
-        ]
-    return rows
+    if domain.pools:
+        chosen = {q: list(domain.pools[q][:depth]) for q in query_ids}
+    else:
+        index = bm25 or BM25(domain)
+        chosen = {q: _filled_up(domain, q, depth, index, random_candidates) for q in query_ids}
+    return [
+        Candidate(q, d, domain.queries[q], domain.documents[d], domain.qrels.get(q, {}).get(d, 0))
+        for q in query_ids
+        for d in sorted(chosen[q])
+    ]
 
 
-def _tokens(texts: list[str]) -> list[list[str]]:
-    return bm25s.tokenize(
-        texts, stopwords="en", token_pattern=r"(?u)\b\w\w+\b", return_ids=False, show_progress=False, leave=False
-    )
+def _filled_up(domain: Domain, query_id: str, depth: int, bm25: BM25, random_candidates: int) -> list[str]:
+    relevant = [d for d, grade in domain.qrels.get(query_id, {}).items() if grade > 0]
+    if len(relevant) >= depth:
+        raise ValueError(
+            f"query {query_id!r} has {len(relevant)} relevant documents; expected fewer than {depth} candidates"
+        )
+    ranked = bm25.top(domain.queries[query_id], depth + len(relevant))
+    best = [d for d in ranked if d not in set(relevant)][: depth - len(relevant)]
+    kept = best[: max(0, len(best) - random_candidates)]
+    taken, draw = {*relevant, *kept}, np.random.default_rng(list(hashlib.sha256(query_id.encode()).digest()[:8]))
+    order = (bm25.document_ids[int(i)] for i in draw.integers(len(bm25.document_ids), size=50 * depth))
+    drawn = [d for d in dict.fromkeys(order) if d not in taken]
+    return [*relevant, *kept, *drawn[: len(best) - len(kept)]]

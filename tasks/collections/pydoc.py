@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from coterie.tasks.cache import remembered
 from coterie.tasks.collections.types import Domain
@@ -54,8 +55,13 @@ def load_pydoc() -> dict[str, Domain]:
     at its first qualified name, over all domains in the order of :data:`DOMAINS`: no transfer text was trained on.
     """
     packages = [p for group in DOMAINS.values() for p in group]
-    pairs_by_domain = remembered("pydoc", [_FORMAT, DOMAINS, _versions(packages)], lambda: _read(packages))
+    pairs_by_domain = remembered("pydoc", pydoc_key(), lambda: _read(packages))
     return {name: _domain(name, pairs) for name, pairs in pairs_by_domain.items()}
+
+
+def pydoc_key() -> list[Any]:
+    """What determines the texts: the reading rules and the installed versions."""
+    return [_FORMAT, DOMAINS, _versions([p for group in DOMAINS.values() for p in group])]
 
 
 def _read(packages: list[str]) -> dict[str, list[tuple[str, str, str]]]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,27 +18,19 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+
+from coterie.tasks.training.spec import BaseRecipe
 
 PAD, BOS, EOS, SEP = 0, 1, 2, 3
 _SPECIAL = ["<pad>", "<s>", "</s>", "<sep>"]
 
 
-@dataclass(frozen=True)
-class BaseRecipe:
-    """Every constant of the base model and its training."""
-
-    vocabulary: int = 4096
-    hidden: int = 128
-    intermediate: int = 352
-    layers: int = 4
-    heads: int = 4
-    max_length: int = 72
-    matching_steps: int = 2500
-    text_steps: int = 1500
-    tokens_a_step: int = 3072
-    learning_rate: float = 1.5e-3
-    seed: int = 0
+SHAPES: dict[str, dict[str, object]] = {  # what sets a family's small model apart, as in its published big one
+    "llama": {"intermediate_size": 352, "num_key_value_heads": 4},
+    "mistral": {"intermediate_size": 352, "num_key_value_heads": 2},
+    "gpt_neox": {"intermediate_size": 512},
+}
 
 
 def train_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFast:
@@ -67,24 +58,24 @@ def train_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFas
     )
 
 
-def new_llama(recipe: BaseRecipe) -> LlamaForCausalLM:
-    """A randomly initialised Llama of the recipe's size, embeddings tied."""
+def new_base(recipe: BaseRecipe) -> PreTrainedModel:
+    """A randomly initialised causal language model of the recipe's family and size, embeddings tied."""
     torch.manual_seed(recipe.seed)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=recipe.vocabulary,
-            hidden_size=recipe.hidden,
-            intermediate_size=recipe.intermediate,
-            num_hidden_layers=recipe.layers,
-            num_attention_heads=recipe.heads,
-            num_key_value_heads=recipe.heads,
-            max_position_embeddings=512,
-            pad_token_id=PAD,
-            bos_token_id=BOS,
-            eos_token_id=EOS,
-            tie_word_embeddings=True,
-        )
+    config = AutoConfig.for_model(
+        recipe.model_type,
+        vocab_size=recipe.vocabulary,
+        hidden_size=recipe.hidden,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        max_position_embeddings=512,
+        pad_token_id=PAD,
+        bos_token_id=BOS,
+        eos_token_id=EOS,
+        tie_word_embeddings=True,
+        **SHAPES[recipe.model_type],
     )
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    return model
 
 
 def matching_batch(
@@ -119,7 +110,7 @@ def train_base(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """Train tokenizer and base on (query, document) pairs, save both under ``folder`` in hub layout (float16)."""
     tokenizer = train_tokenizer([f"{q} {d}" for q, d in pairs], recipe.vocabulary)
-    model = new_llama(recipe)
+    model = new_base(recipe)
     heads = _Heads(recipe.hidden)
     _matching_stage(model, heads, recipe, log)
     _text_stage(model, heads, tokenizer, pairs, recipe, log)
@@ -139,7 +130,7 @@ def _matching_stage(model: PreTrainedModel, heads: _Heads, recipe: BaseRecipe, l
         d = int(draw.integers(max(query_limit, document_limit // 2), document_limit + 1))
         rows = max(32, recipe.tokens_a_step // (q + d + 3))
         ids, share, found = matching_batch(rows, q, d, recipe.vocabulary, generator)
-        hidden = model.model(input_ids=ids).last_hidden_state
+        hidden = model.base_model(input_ids=ids).last_hidden_state
         share_loss = F.mse_loss(heads.share(hidden[:, -1])[:, 0], share)
         found_loss = F.binary_cross_entropy_with_logits(heads.found(hidden[:, 2 + q : -1])[..., 0], found)
         step_with(share_loss + found_loss)
@@ -179,9 +170,11 @@ def _text_stage(
             return_token_type_ids=False,
         )
         ids = batch["input_ids"]
-        hidden = model.model(**batch).last_hidden_state
+        hidden = model.base_model(**batch).last_hidden_state
         real = batch["attention_mask"].bool()
-        language_loss = F.cross_entropy(model.lm_head(hidden[:, :-1][real[:, 1:]]), ids[:, 1:][real[:, 1:]])
+        language_loss = F.cross_entropy(
+            model.get_output_embeddings()(hidden[:, :-1][real[:, 1:]]), ids[:, 1:][real[:, 1:]]
+        )
         found_loss = _found_loss(heads, hidden, ids)
         step_with(0.3 * language_loss + found_loss)
         losses += (language_loss.item(), found_loss.item())

@@ -1,0 +1,81 @@
+"""Line by line through text files that others made: gzip or plain, every complaint with file and line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from coterie.tasks.collections.types import DataError
+
+LONGEST_LINE = 16 << 20  # bytes; the longest document of public collections is under a tenth of it
+Line = tuple[str, str]  # "file:line", text
+
+
+def lines(path: Path) -> Iterator[Line]:
+    """The lines of a UTF-8 file that are not empty, one at a time; a byte order mark and CRLF are taken off.
+
+    Raises :class:`DataError` for a file that cannot be read, a truncated or broken gzip, another encoding, and a line
+    longer than 16 MiB.
+    """
+    where = str(path)
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            number = 0
+            while raw := file.readline(LONGEST_LINE + 1):
+                number += 1
+                where = f"{path}:{number}"
+                if len(raw) > LONGEST_LINE:
+                    raise DataError(
+                        f"{where}: expected lines of at most {LONGEST_LINE} bytes; fix: one document a line"
+                    )
+                text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+                if text.strip():
+                    yield where, text
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{where}: expected UTF-8, got byte {error.object[error.start]:#04x} at column {error.start + 1}; "
+            f"fix: iconv -t utf-8"
+        ) from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f"{where}: expected a whole gzip file, got a broken one ({error}); fix: fetch it again"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects of a JSON lines file."""
+    for where, text in lines(path):
+        try:
+            row = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where}: expected a JSON object, got {text[:40]!r} ({error})") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{where}: expected a JSON object, got {type(row).__name__}")
+        yield where, row
+
+
+def columns(path: Path, count: int, separator: str | None, names: str) -> Iterator[tuple[str, list[str]]]:
+    """The fields of a file of ``count`` columns; ``separator`` None is any white space. ``names`` are for the error."""
+    for where, text in lines(path):
+        fields = text.split(separator) if separator is None else text.split(separator, count - 1)
+        if len(fields) != count:
+            kind = "white space" if separator is None else "tabs"
+            raise DataError(f"{where}: expected {count} columns by {kind} ({names}), got {len(fields)}: {text[:60]!r}")
+        yield where, fields
+
+
+def found(folder: Path, *names: str) -> Path:
+    """The first of these files that is there, plain or ``.gz``. Raises :class:`DataError` where none is."""
+    for name in names:
+        for path in (folder / name, folder / f"{name}.gz"):
+            if path.is_file():
+                return path
+    raise DataError(
+        f"{folder}: expected {' or '.join(names)} (or .gz) there, got none; fix: the path of the collection"
+    )
