@@ -16,10 +16,10 @@ def told_in_one_line() -> Iterator[None]:
     """Turn errors that speak to the user into one line on stderr and exit code 2. Others keep their traceback."""
     from coterie.methods.base import MethodError
     from coterie.tasks.architectures import UnknownArchitectureError
+    from coterie.tasks.checkpoint import RerankerError
     from coterie.tasks.collections.types import DataError
     from coterie.tasks.game import AdditiveReadoutError
     from coterie.tasks.registry import TaskFileError, UnknownTaskError
-    from coterie.tasks.reranker import RerankerError
     from coterie.tasks.training.spec import TrainingError
     from coterie.tracking.database import TrackingError
     from coterie.tracking.store import StoreError

@@ -74,8 +74,9 @@ def _places(spec: TaskSpec, path: Path) -> tuple[str, Path]:
     if spec.reranker.adapter is None:
         raise UsageError(f"{path}: expected reranker.adapter, the folder to write to, got none; fix: adapter: adapter")
     makes_base = spec.training is not None and spec.training.base is not None
-    base = str(path.parent / spec.reranker.base) if makes_base else spec.reranker.base
-    return base, path.parent / spec.reranker.adapter
+    folder = path.parent.resolve()
+    base = str(folder / spec.reranker.base) if makes_base else spec.reranker.base
+    return base, folder / spec.reranker.adapter
 
 
 def _missing(base: str) -> list[Stage]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,28 +17,60 @@ class UnknownArchitectureError(ValueError):
 
 @dataclass(frozen=True)
 class Architecture:
-    """Module paths of a causal sequence classifier: from the model (``layers``, ``norm``, ``head``), from a layer (the rest).
+    """Module paths of a sequence classifier: from the model (``layers``, ``after``), from a layer (the rest).
 
-    A neuron's activation is the input of ``down``; its gate and up rows and its down column are its weights.
-    ``last_token_replay`` says that a layer is RMSNorm, rotary attention, RMSNorm, MLP with the submodule names of Llama,
-    so that in the last layer the engine computes the query and the MLP of the last token only.
+    ``after`` leads from the last layer's output at the pooled token to the logit. A neuron's activation is the input of
+    ``down``, its write vector a column of it; ``mlp`` leads from the MLP's input to there. Where a norm follows ``down``,
+    ``branch_norm`` is one of the MLP's output alone, ``sum_norm`` one of its sum with the residual stream. ``experts`` is a
+    mixture's module of fused expert weights. ``last_token_replay`` says that a layer is RMSNorm, rotary attention,
+    RMSNorm, MLP with the submodule names of Llama, so that the last layer can be replayed at the last token only.
     """
 
     layers: str = "model.layers"
-    norm: str = "model.norm"
-    head: str = "score"
-    mlp: str = "mlp"
-    gate: str = "mlp.gate_proj"
-    up: str = "mlp.up_proj"
+    after: tuple[str, ...] = ("model.norm", "score")
+    mlp: tuple[str, ...] = ("mlp",)
     down: str = "mlp.down_proj"
-    activation: str = "mlp.act_fn"
-    last_token_replay: bool = True
+    branch_norm: str | None = None
+    sum_norm: str | None = None
+    experts: str | None = None
+    pooled: Literal["last", "first"] = "last"
+    last_token_replay: bool = False
+
+    @property
+    def head(self) -> str:
+        """The classifier itself."""
+        return self.after[-1]
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "llama": Architecture(),
-    "mistral": Architecture(),
-    "qwen2": Architecture(),
+    "llama": Architecture(last_token_replay=True),
+    "mistral": Architecture(last_token_replay=True),
+    "qwen2": Architecture(last_token_replay=True),
+    "qwen3": Architecture(),
+    "phi3": Architecture(),
+    "gemma": Architecture(),
+    "gemma2": Architecture(branch_norm="post_feedforward_layernorm"),
+    "gemma3_text": Architecture(branch_norm="post_feedforward_layernorm"),
+    "mixtral": Architecture(experts="mlp.experts"),
+    "gpt_neox": Architecture(
+        layers="gpt_neox.layers", after=("gpt_neox.final_layer_norm", "score"), down="mlp.dense_4h_to_h"
+    ),
+    "gpt2": Architecture(layers="transformer.h", after=("transformer.ln_f", "score"), down="mlp.c_proj"),
+    "opt": Architecture(
+        layers="model.decoder.layers",
+        after=("model.decoder.final_layer_norm", "model.decoder.project_out", "score"),
+        mlp=("fc1", "activation_fn"),
+        down="fc2",
+    ),
+    "bert": Architecture(
+        layers="bert.encoder.layer",
+        after=("bert.pooler.dense", "bert.pooler.activation", "classifier"),
+        mlp=("intermediate",),
+        down="output.dense",
+        sum_norm="output.LayerNorm",
+        pooled="first",
+    ),
+    "modernbert": Architecture(after=("model.final_norm", "head", "classifier"), down="mlp.Wo", pooled="first"),
 }
 
 
@@ -50,12 +82,32 @@ def architecture_of(model: PreTrainedModel) -> Architecture:
         raise UnknownArchitectureError(
             f"model type {model_type!r}: expected one of {sorted(ARCHITECTURES)}"
             + (f" (did you mean {' or '.join(near)}?)" if near else "")
-            + f'; fix: in tasks/architectures.py add "{model_type}": Architecture(layers="...", norm="...", head="...", '
-            f'down="...") with its module paths'
+            + f'; fix: in tasks/architectures.py add "{model_type}": Architecture(layers="...", after=("...", "..."), '
+            f'mlp=("...",), down="...") with its module paths'
         )
-    return ARCHITECTURES[model_type]
+    row = ARCHITECTURES[model_type]
+    if getattr(model.config, "classifier_pooling", "cls") != "cls":
+        raise UnknownArchitectureError(
+            f"model type {model_type!r} with mean pooling: expected a classifier on the first token; fix: a checkpoint "
+            f"with classifier_pooling 'cls'"
+        )
+    if not getattr(model.config, "do_layer_norm_before", True):  # OPT-350m: the norms stand after attention and MLP
+        row = replace(row, sum_norm="final_layer_norm")
+    return row
 
 
 def layers_of(model: PreTrainedModel) -> list[nn.Module]:
     """The transformer layers, first to last."""
     return list(cast("nn.ModuleList", model.get_submodule(architecture_of(model).layers)))
+
+
+def after_layers(model: PreTrainedModel) -> list[nn.Module]:
+    """The modules from the last layer's output to the logit, in order; those that a checkpoint does without are left out."""
+    found = []
+    for path in architecture_of(model).after:
+        module: object = model
+        for name in path.split("."):
+            module = getattr(module, name)
+        if module is not None:
+            found.append(cast("nn.Module", module))
+    return found

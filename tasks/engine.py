@@ -17,26 +17,30 @@ Padding is on the right and attention is causal, so padded positions never reach
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from coterie.tasks.architectures import Architecture, architecture_of, layers_of
+from coterie.tasks.architectures import Architecture, after_layers, architecture_of, layers_of
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.game import Intervention, Pooling, Readout
 from coterie.tasks.last_layer import LowRankLastLayer, last_token_output
 from coterie.tasks.lens import Lens, folded, has_lens
 from coterie.tasks.reranker import Reranker
+from coterie.tasks.site import Site, first
 
 _ROWS = 1024  # players whose derivatives at every token are in memory at once
 DEFAULT_TOKENS = 8192  # tokens replayed at once: two to four arrays of tokens x d_model are alive
 
 _WORTH_A_LOW_RANK_FORM = 8  # masks asked for at once: games that are hardly ever ablated do without its memory
+
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 class EngineError(RuntimeError):
@@ -50,9 +54,10 @@ class _Batch:
     rows: Tensor  # [B] where the pairs stand in the output
     last: Tensor  # [B] index of the last real token among the T
     lengths: Tensor  # [B] number of real tokens
-    residual: Tensor  # [B, T, d_model] after the layer
+    residual: Tensor  # [B, T, d_model] the stream that players write to
+    skip: Tensor | None  # [B, T, d_model] what is added to it after a norm of the MLP's output
     z: Tensor  # [rows, B * T] what an ablated player takes away: a mask picks contiguous rows
-    layer_arguments: dict[str, Any]  # what the model hands to every later layer (rotary tables, masks)
+    layer_arguments: list[Arguments]  # what the model hands to each later layer (rotary tables, masks)
     low_rank: LowRankLastLayer | None = None  # where the last layer follows the site
 
 
@@ -72,34 +77,38 @@ class ReplayEngine:
         readout: Readout = "score",
         mean_activations: Tensor | None = None,
         tokens_at_once: int = DEFAULT_TOKENS,
+        players: str = "neurons",
     ) -> None:
         model, layers = reranker.model, layers_of(reranker.model)
         if not 0 <= layer < len(layers):
             raise ValueError(f"layer: expected 0 to {len(layers) - 1}, got {layer}")
-        if intervention == "base" and layer not in reranker.base_mlp:
+        if intervention == "base" and not reranker.base_mlp.get(layer):
             raise ValueError(
-                "intervention 'base' reverts the LoRA update, and this reranker has no adapter; fix: 'zero' or 'mean'"
+                "intervention 'base' reverts the LoRA update of an MLP, and this reranker has none there; "
+                "fix: 'zero' or 'mean'"
             )
         self._row: Architecture = architecture_of(model)
-        self._model, self._site, self._tokens = model, layers[layer], tokens_at_once
+        base = reranker.base_mlp[layer] if intervention == "base" else None
+        self._site = Site(self._row, layers[layer], players, base)
+        self._model, self._tokens = model, tokens_at_once
         self._later = layers[layer + 1 :] if readout == "score" else []
-        self._norm, self._head = model.get_submodule(self._row.norm), model.get_submodule(self._row.head)
-        write = self._weight(self._row.down).T.contiguous()  # [players, d_model]
-        self._base = reranker.base_mlp[layer] if intervention == "base" else None
-        self._w = torch.cat([write, self._base.down.T]) if self._base else write
-        self.n_players, self.n_pairs = len(write), len(pairs)
+        self._is_last = layer == len(layers) - 1
+        self._after = after_layers(model)
+        self._w, write = self._site.w, self._site.w[: self._site.own_rows]
+        self._owner = self._site.owner
+        self.n_players, self.n_pairs = self._site.n_players, len(pairs)
         self.scores = torch.empty(len(pairs), dtype=write.dtype)  # the model's own, nothing ablated
         self._batches = [self._prefix(reranker, rows) for rows in _by_length(reranker.encode(pairs), tokens_at_once)]
         self.mean_activations = self._mean() if mean_activations is None else mean_activations.to(write)
         self._offset = self.mean_activations if intervention == "mean" else torch.zeros_like(write[:, 0])
         for batch in self._batches:
-            batch.z[: self.n_players] -= self._offset[:, None]
+            batch.z[: self._site.own_rows] -= self._offset[:, None]
 
     @torch.no_grad()
     def outputs(self, masks: Bool[Tensor, "m players"]) -> Float[Tensor, "m pairs"]:
         """Outputs [m, pairs] with each mask [m, players] ablated, in the model's dtype, on the CPU."""
         results = torch.empty(len(masks), self.n_pairs, dtype=self._w.dtype)
-        groups = [self._rows_of(mask.nonzero()[:, 0].to(self._w.device)) for mask in masks]
+        groups = [mask[self._owner].nonzero()[:, 0] for mask in masks.to(self._w.device)]
         if len(masks) >= _WORTH_A_LOW_RANK_FORM:
             self._add_low_rank()
         for batch in self._batches:
@@ -122,13 +131,12 @@ class ReplayEngine:
             filled = 0
             for batch in self._batches:
                 real = self._real(batch)
-                torch.add(real, self._offset, out=real)
-                rows[filled : filled + len(real)] = real.float().cpu()
+                rows[filled : filled + len(real)] = self._averaged(real + self._offset).float().cpu()
                 filled += len(real)
             return rows
         pooled = torch.empty(self.n_pairs, self.n_players)
         for batch in self._batches:
-            parts = (self._real(batch) + self._offset).split(self._kept_lengths(batch).tolist())
+            parts = self._averaged(self._real(batch) + self._offset).split(self._kept_lengths(batch).tolist())
             pooled[batch.rows] = torch.stack([p.mean(0) if pooling == "mean" else p[-1] for p in parts]).float().cpu()
         return pooled
 
@@ -167,7 +175,8 @@ class ReplayEngine:
     @property
     def has_lens(self) -> bool:
         """Whether :meth:`lens` can tell the lens readout."""
-        return has_lens(self._norm, self._head)
+        plain = self._site.one_row_each and not (self._row.branch_norm or self._row.sum_norm)
+        return plain and len(self._after) == 2 and has_lens(*self._after)
 
     def lens(self) -> Lens:
         """What the lens readout of the layer is made of, on the CPU, in the model's dtype."""
@@ -179,57 +188,49 @@ class ReplayEngine:
             residual[batch.rows] = batch.residual[at_last].cpu()
             z = batch.z.view(parts, self.n_players, *batch.residual.shape[:2])[:, :, *at_last]
             taken[:, batch.rows] = z.transpose(1, 2).cpu()
-        head, epsilon = folded(self._norm, self._head)
+        head, epsilon = folded(*self._after)
         writes = self._w.view(parts, self.n_players, -1).cpu()
         return Lens(residual, taken, writes, head.cpu(), epsilon)
 
     def write_vectors(self) -> Float[Tensor, "players d_model"]:
         """Columns of the down projection [players, d_model], float32."""
-        return self._w[: self.n_players].float().cpu()
+        return self._w[: self._site.own_rows].float().cpu()
 
-    def _weight(self, path: str) -> Tensor:
-        module: Any = self._site.get_submodule(path)
-        weight: Tensor = module.weight.detach()
-        return weight
+    @property
+    def has_write_vectors(self) -> bool:
+        """Whether a player writes along one vector: an expert does not."""
+        return self._site.one_row_each
 
     @torch.no_grad()
     def _prefix(self, reranker: Reranker, rows: list[tuple[int, list[int]]]) -> _Batch:
         """One plain forward of some pairs, keeping what the replay needs; checks that the replay gives the same scores."""
-        seen: dict[str, Any] = {}
-        hooks = [
-            self._site.get_submodule(self._row.down).register_forward_pre_hook(_keep(seen, "activations")),
-            self._site.get_submodule(self._row.mlp).register_forward_pre_hook(_keep(seen, "mlp_input")),
-            self._site.register_forward_pre_hook(_keep_arguments(seen), with_kwargs=True),
-            self._site.register_forward_hook(lambda _m, _a, out: seen.update(residual=_first(out))),
-        ]
         ids = reranker.pad([tokens for _, tokens in rows])
-        try:
-            scores = self._model(input_ids=ids).logits[:, 0]
-        finally:
-            for hook in hooks:
-                hook.remove()
-        self.scores[[row for row, _ in rows]] = scores.cpu()
         lengths = torch.tensor([len(tokens) for _, tokens in rows], device=ids.device)
-        z = self._taken_away(seen["activations"], seen["mlp_input"])
-        residual, last = seen["residual"], lengths - 1
-        if not self._later:  # nothing later mixes tokens: only the last one reaches the output
+        with self._site.watched() as seen, _arguments_of(self._later) as arguments:
+            scores = reranker.logits(ids, lengths)
+        self.scores[[row for row, _ in rows]] = scores.to(self.scores).cpu()
+        (residual, skip), z = self._site.stream(seen), self._site.taken_away(seen)
+        last = lengths - 1 if self._row.pooled == "last" else torch.zeros_like(lengths)
+        if not self._later:  # nothing later mixes tokens: only the pooled one reaches the output
             pick = (torch.arange(len(rows), device=ids.device), last)
             residual, z = residual[pick][:, None], z[pick][:, None]
+            skip = None if skip is None else skip[pick][:, None]
             last = torch.zeros_like(last)
         batch = _Batch(
             rows=torch.tensor([row for row, _ in rows]),
             last=last,
             lengths=lengths,
             residual=residual.contiguous(),
+            skip=skip,
             z=z.flatten(0, 1).T.contiguous(),
-            layer_arguments=seen["arguments"],
+            layer_arguments=arguments,
         )
         if self._reaches_output():
             self._check_replay(batch, scores)
         return batch
 
     def _reaches_output(self) -> bool:
-        return bool(self._later) or self._site is layers_of(self._model)[-1]
+        return bool(self._later) or self._is_last
 
     def _check_replay(self, batch: _Batch, scores: Tensor) -> None:
         replayed = self._replay(batch.residual[None], batch)[0]
@@ -242,25 +243,19 @@ class ReplayEngine:
                 f"in tasks/architectures.py"
             )
 
-    def _taken_away(self, activations: Tensor, mlp_input: Tensor) -> Tensor:
-        """Rows of z [B, T, rows] before any mean is taken off: the activations, and those under the base weights, negative."""
-        if self._base is None:
-            return activations
-        act: Any = self._site.get_submodule(self._row.activation)
-        own = act(F.linear(mlp_input, self._base.gate)) * F.linear(mlp_input, self._base.up)
-        return torch.cat([activations, -own], dim=-1)
-
-    def _rows_of(self, players: Tensor) -> Tensor:
-        """Rows of (z, w) that belong to these players."""
-        return players if self._base is None else torch.cat([players, players + self.n_players])
-
     def _by_row(self, values: Tensor) -> Tensor:
         """Values [players] for the rows of (z, w)."""
-        return values.repeat(len(self._w) // self.n_players)
+        return values[self._owner]
 
     def _by_player(self, values: Tensor) -> Tensor:
         """Values [rows, ...] of (z, w) added up by player."""
-        return values.unflatten(0, (-1, self.n_players)).sum(0)
+        return values.new_zeros(self.n_players, *values.shape[1:]).index_add_(0, self._owner, values)
+
+    def _averaged(self, activations: Tensor) -> Tensor:
+        """Activations [tokens, own rows] by player: an expert's is the mean of its neurons'."""
+        if self._site.one_row_each:
+            return activations
+        return activations.unflatten(-1, (self.n_players, -1)).mean(-1)
 
     def _pieces(self) -> Iterator[_Batch]:
         """The batches in pieces of fewer pairs: a pass back keeps many arrays of tokens x d_model."""
@@ -272,10 +267,9 @@ class ReplayEngine:
                     last=batch.last[part],
                     lengths=batch.lengths[part],
                     residual=batch.residual[part],
+                    skip=None if batch.skip is None else batch.skip[part],
                     z=batch.z.view(-1, pairs, tokens)[:, part].flatten(1),
-                    layer_arguments={
-                        name: _picked(value, pairs, part) for name, value in batch.layer_arguments.items()
-                    },
+                    layer_arguments=[_picked(one, pairs, part) for one in batch.layer_arguments],
                 )
 
     def _differentiated(self, batch: _Batch, amounts: Tensor | None, again: bool = False) -> tuple[Tensor, Tensor]:
@@ -301,33 +295,37 @@ class ReplayEngine:
             return
         for i, b in enumerate(self._batches):
             if b.low_rank is None:
-                rotary = b.layer_arguments["position_embeddings"]
+                rotary = b.layer_arguments[0][1]["position_embeddings"]
                 form = LowRankLastLayer(layer, b.residual, b.last, b.z, self._w, rotary)
                 self._batches[i] = replace(b, low_rank=form)
 
     def _replay(self, hidden: Tensor, batch: _Batch) -> Tensor:
         """Outputs [m, B] from the residual stream after the site [m, B, T, d_model]."""
         m, pairs = hidden.shape[:2]
-        flat, last = hidden.flatten(0, 1), batch.last.repeat(m)
-        arguments = {name: _repeat(value, pairs, m) for name, value in batch.layer_arguments.items()}
+        skip = None if batch.skip is None else batch.skip.repeat(m, 1, 1)
+        flat, last = self._site.output(hidden.flatten(0, 1), skip), batch.last.repeat(m)
+        arguments = [_repeat(one, pairs, m) for one in batch.layer_arguments]
         one_token = self._replays_last_token(batch)
-        for layer in self._later[:-1] if one_token else self._later:
-            flat = _first(layer(flat, **arguments))
+        mixing = self._later[:-1] if one_token else self._later
+        for layer, (positional, keywords) in zip(mixing, arguments, strict=False):
+            flat = first(layer(flat, *positional, **keywords))
         if one_token:
-            final = last_token_output(self._later[-1], flat, last, arguments["position_embeddings"])
+            final = last_token_output(self._later[-1], flat, last, arguments[-1][1]["position_embeddings"])
         else:
             final = flat[torch.arange(len(flat), device=flat.device), last]
         return self._logits(final).view(m, pairs)
 
     def _logits(self, final: Tensor) -> Tensor:
-        """The head's logit [...] of the last token's residual stream [..., d_model]."""
-        logits: Tensor = self._head(self._norm(final))
-        return logits[..., 0]
+        """The head's logit [...] of the pooled token's residual stream [..., d_model]."""
+        for module in self._after:
+            final = module(final)
+        return final[..., 0]
 
     def _replays_last_token(self, batch: _Batch) -> bool:
         """Whether the last layer can be computed at the last token alone: known layout, no sliding window in force."""
-        plain = batch.layer_arguments.get("attention_mask") is None
-        return bool(self._later) and self._row.last_token_replay and plain
+        if not self._later or not self._row.last_token_replay:
+            return False
+        return batch.layer_arguments[-1][1].get("attention_mask") is None
 
     def _mean(self) -> Tensor:
         total = sum(self._real(b).double().sum(0) for b in self._batches)
@@ -341,7 +339,7 @@ class ReplayEngine:
         """Activations [real tokens, players] of a batch, pair by pair, padding left out."""
         tokens = batch.residual.shape[1]
         real = torch.arange(tokens, device=batch.last.device)[None] < self._kept_lengths(batch)[:, None]
-        return batch.z[: self.n_players].T[real.flatten()]
+        return batch.z[: self._site.own_rows].T[real.flatten()]
 
 
 def _by_length(encoded: list[list[int]], tokens_at_once: int) -> list[list[tuple[int, list[int]]]]:
@@ -358,27 +356,27 @@ def _chunks(items: list[int], size: int) -> list[list[int]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def _keep(seen: dict[str, Any], name: str) -> Any:
-    return lambda _module, arguments: seen.update({name: arguments[0].detach()})
+@contextmanager
+def _arguments_of(layers: Sequence[nn.Module]) -> Iterator[list[Arguments]]:
+    """What a forward pass in this context hands to each of these layers beside the hidden states."""
+    seen: list[Arguments] = []
 
+    def hook(_module: nn.Module, positional: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        left_out = ("hidden_states", "past_key_values", "past_key_value", "use_cache")
+        seen.append((positional[1:], {k: v for k, v in keywords.items() if k not in left_out}))
 
-def _keep_arguments(seen: dict[str, Any]) -> Any:
-    def hook(_module: nn.Module, _positional: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        seen["arguments"] = {
-            k: v for k, v in keywords.items() if k not in ("hidden_states", "past_key_values", "use_cache")
-        }
-
-    return hook
-
-
-def _first(output: Any) -> Tensor:
-    """A layer's hidden states, whether it returns them alone or first in a tuple."""
-    hidden: Tensor = output[0] if isinstance(output, tuple) else output
-    return hidden
+    hooks = [layer.register_forward_pre_hook(hook, with_kwargs=True) for layer in layers]
+    try:
+        yield seen
+    finally:
+        for handle in hooks:
+            handle.remove()
 
 
 def _picked(value: Any, pairs: int, part: Tensor) -> Any:
     """A layer argument for some of a batch's pairs; arguments without a batch dimension stay."""
+    if isinstance(value, dict):
+        return {name: _picked(v, pairs, part) for name, v in value.items()}
     if isinstance(value, tuple):
         return tuple(_picked(v, pairs, part) for v in value)
     if isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == pairs and pairs > 1:
@@ -388,6 +386,8 @@ def _picked(value: Any, pairs: int, part: Tensor) -> Any:
 
 def _repeat(value: Any, pairs: int, times: int) -> Any:
     """A layer argument for ``times`` copies of a batch of ``pairs``; arguments without a batch dimension stay."""
+    if isinstance(value, dict):
+        return {name: _repeat(v, pairs, times) for name, v in value.items()}
     if isinstance(value, tuple):
         return tuple(_repeat(v, pairs, times) for v in value)
     if isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == pairs and pairs > 1:

@@ -44,4 +44,6 @@ def folded(norm: nn.Module, head: nn.Module) -> tuple[Float[Tensor, " d_model"],
     """The head with the norm's gain in it, and the norm's epsilon."""
     weight, gain = head.get_parameter("weight").detach(), norm.get_parameter("weight").detach()
     epsilon = norm.eps if hasattr(norm, "eps") else norm.variance_epsilon  # torch's name, and transformers'
+    if type(norm).__name__.startswith("Gemma"):
+        gain = gain + 1  # Gemma keeps what the gain is above one
     return weight[0] * gain, float(epsilon)  # type: ignore[arg-type]

@@ -73,7 +73,7 @@ def read_task_file(path: Path) -> TaskSpec | PlantedSpec:
     try:
         if isinstance(raw, dict) and "planting" in raw:
             return PlantedSpec.model_validate(raw)
-        return resolve_paths(TaskSpec.model_validate(raw), path.parent)
+        return resolve_paths(TaskSpec.model_validate(raw), path.parent.resolve())
     except ValidationError as error:
         raise told_by_line(path, error, nodes) from None
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
+import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -17,24 +15,23 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from coterie.tasks.architectures import architecture_of, layers_of
+from coterie.tasks.checkpoint import RerankerError, check_adapter, told
+from coterie.tasks.site import parameters_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from coterie.tasks.collections.types import Candidate
 
-_HASHED = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer.json", "tokenizer_config.json")
 
-
-class RerankerError(ValueError):
-    """A checkpoint that would load but give wrong scores, or that does not load."""
+_FIELDS = re.compile(r"(\{query\}|\{document\})")
 
 
 class Template(BaseModel):
     """How a query-document pair becomes the model's input: two segments, as the tokenizer joins a text pair.
 
-    Only ``{query}`` and ``{document}`` are replaced, literally. Where the pair is longer than ``max_length``
-    tokens, the longer segment is cut.
+    Only ``{query}`` and ``{document}`` are replaced, literally. With an empty ``second``
+    the input is one text. Where it is longer than ``max_length`` tokens, the longer segment is cut.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,38 +42,37 @@ class Template(BaseModel):
 
     def fill(self, query: str, document: str) -> tuple[str, str]:
         """The two segments of one pair."""
-        return self.first.replace("{query}", query), self.second.replace("{document}", document)
+        return tuple(  # type: ignore[return-value]
+            "".join({"{query}": query, "{document}": document}.get(part, part) for part in _FIELDS.split(segment))
+            for segment in (self.first, self.second)
+        )
 
 
 class RerankerSpec(BaseModel):
-    """Where a reranker comes from. ``base`` and ``adapter`` are folders in hub layout or hub ids."""
+    """Where a reranker comes from. ``base`` and ``adapter`` are folders in hub layout or hub ids, each with a revision."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base: str
     adapter: str | None = None
     revision: str | None = None
+    adapter_revision: str | None = None
     template: Template = Template()
     dtype: Literal["float32", "float64", "bfloat16", "float16"] = "float32"
-
-
-@dataclass(frozen=True)
-class BaseMLP:
-    """One MLP's weights before LoRA: ``gate`` and ``up`` [players, d_model], ``down`` [d_model, players]."""
-
-    gate: Tensor
-    up: Tensor
-    down: Tensor
+    attention: Literal["sdpa", "eager", "flash_attention_2"] | None = Field(
+        default=None, description="default: the best that the architecture has; what was used is recorded"
+    )
+    device_map: Literal["auto"] | None = Field(default=None, description="auto: spread a model over several GPUs")
 
 
 @dataclass(frozen=True)
 class Reranker:
-    """A loaded reranker with its adapter merged; ``base_mlp`` keeps the weights that the merge replaced."""
+    """A loaded reranker with its adapter merged; ``base_mlp`` keeps, by layer, the MLP parameters that the merge replaced."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     template: Template
-    base_mlp: dict[int, BaseMLP]
+    base_mlp: Mapping[int, Mapping[str, Tensor]]
 
     @property
     def device(self) -> torch.device:
@@ -87,7 +83,7 @@ class Reranker:
         firsts, seconds = zip(*(self.template.fill(p.query, p.document) for p in pairs), strict=True)
         encoded = self.tokenizer(
             list(firsts),
-            list(seconds),
+            list(seconds) if self.template.second else None,
             truncation="longest_first",
             max_length=self.template.max_length,
             return_attention_mask=False,
@@ -96,11 +92,27 @@ class Reranker:
         return list(encoded["input_ids"])
 
     def pad(self, rows: Sequence[list[int]]) -> Tensor:
-        """One right-padded batch [rows, longest], int64, on the model's device."""
-        ids = torch.full((len(rows), max(map(len, rows))), int(self.tokenizer.pad_token_id), dtype=torch.long)
+        """One right-padded batch [rows, longest], int64, on the model's device, whatever the tokenizer's padding is."""
+        filler = self.tokenizer.pad_token_id
+        ids = torch.full((len(rows), max(map(len, rows))), 0 if filler is None else int(filler), dtype=torch.long)
         for i, row in enumerate(rows):
             ids[i, : len(row)] = torch.tensor(row)
         return ids.to(self.device)
+
+    def logits(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """The final logits [rows] of a padded batch of token ids.
+
+        Where the classifier reads the last token, it is found by ``lengths`` and not by the padding token: padding comes
+        after it, and causal attention never looks there.
+        """
+        row, rows = architecture_of(self.model), torch.arange(len(ids), device=ids.device)
+        if row.pooled == "first":
+            mask = torch.arange(ids.shape[1], device=ids.device)[None] < lengths[:, None]
+            logits: Tensor = self.model(input_ids=ids, attention_mask=mask.long()).logits
+        else:
+            hidden = self.model.base_model(input_ids=ids).last_hidden_state
+            logits = self.model.get_submodule(row.head)(hidden[rows, lengths.to(hidden.device) - 1])
+        return logits[:, 0]
 
     @torch.no_grad()
     def score(self, pairs: Sequence[Candidate], batch_size: int = 64) -> Tensor:
@@ -110,104 +122,100 @@ class Reranker:
         scores = torch.empty(len(rows), dtype=self.model.dtype)
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            scores[batch] = self.model(input_ids=self.pad([rows[i] for i in batch])).logits[:, 0].cpu()
+            lengths = torch.tensor([len(rows[i]) for i in batch], device=self.device)
+            scores[batch] = self.logits(self.pad([rows[i] for i in batch]), lengths).cpu()
         return scores
 
 
-def load_reranker(spec: RerankerSpec, device: str = "cpu", keep_base: bool = True) -> Reranker:
+def load_reranker(
+    spec: RerankerSpec, device: str = "cpu", keep_base: Sequence[int] | None = None, new_head: bool = False
+) -> Reranker:
     """Load a base model, its adapter and tokenizer, check them, and merge the adapter.
 
-    Never runs code from a checkpoint. Raises :class:`RerankerError` for what would give wrong scores silently: more
-    than one logit, an adapter without the classification head, a padding token unknown to the model or different from
-    the tokenizer's, left padding.
+    ``keep_base`` are the layers whose MLP is kept as it was before the adapter (default: all); ``new_head`` allows a
+    base without a classification head, which then gets a random one. Never runs code from a checkpoint, never unpickles
+    one. Raises :class:`RerankerError` for what would give wrong scores silently, and for what cannot be loaded.
     """
-    from peft import PeftModel
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    with _quiet_transformers():
-        model = AutoModelForSequenceClassification.from_pretrained(
-            spec.base, revision=spec.revision, num_labels=1, dtype=getattr(torch, spec.dtype), trust_remote_code=False
+    with _quiet_transformers(), told(spec.base):
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            spec.base,
+            revision=spec.revision,
+            num_labels=1,
+            dtype=getattr(torch, spec.dtype),
+            attn_implementation=spec.attention,
+            device_map=spec.device_map,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(spec.base, revision=spec.revision, trust_remote_code=False)
-        _check_padding(model, tokenizer, spec)
-        if spec.dtype == "float64":
-            _exact_norms(model)
-        base_mlp: dict[int, BaseMLP] = {}
-        if spec.adapter is not None:
-            _check_adapter(spec.adapter)
-            peft_model = PeftModel.from_pretrained(model, spec.adapter)
-            base_mlp = _base_mlps(model) if keep_base else {}
-            model = peft_model.merge_and_unload()
-    return Reranker(model.eval().to(device), tokenizer, spec.template, base_mlp)
-
-
-def _check_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: RerankerSpec) -> None:
-    if tokenizer.pad_token_id is None or model.config.pad_token_id != tokenizer.pad_token_id:
+    row = architecture_of(model)
+    headless = any(key.startswith(row.head) for key in info["missing_keys"])
+    if headless and not new_head and spec.adapter is None:
         raise RerankerError(
-            f"{spec.base}: expected the same padding token in model and tokenizer, got {model.config.pad_token_id} and "
-            f"{tokenizer.pad_token_id}: the classifier would pool another "
-            f"token than the last; fix: set pad_token_id in config.json"
+            f"{spec.base}: expected a classification head ({row.head}) in the checkpoint, got none: a random one would be "
+            f"used; fix: a sequence classifier, or an adapter that brings its head"
         )
-    if tokenizer.padding_side != "right":
+    _check_tokens(model, tokenizer, spec)
+    model.config.use_cache = False
+    if spec.dtype == "float64":
+        _exact_norms(model)
+        if row.experts is not None:
+            model.config._experts_implementation = "eager"  # the grouped kernels are for lower precision
+    base_mlp: dict[int, dict[str, Tensor]] = {}
+    if spec.adapter is not None:
+        check_adapter(spec.adapter, spec.adapter_revision, headless)
+        layers = layers_of(model)
+        wanted = range(len(layers)) if keep_base is None else keep_base
+        base_mlp = {i: parameters_of(row, layers[i]) for i in wanted}
+        model = _merged(model, spec.adapter, spec.adapter_revision)
+    model = model.eval() if spec.device_map else model.eval().to(device)
+    return Reranker(model, tokenizer, spec.template, base_mlp)
+
+
+def _merged(model: PreTrainedModel, adapter: str, revision: str | None) -> PreTrainedModel:
+    from peft import PeftModel
+
+    with _quiet_transformers(), told(adapter):
+        tuned = PeftModel.from_pretrained(
+            model, adapter, revision=revision, torch_device=str(next(model.parameters()).device)
+        )
+        merged: PreTrainedModel = tuned.merge_and_unload()
+    return merged
+
+
+def _check_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: RerankerSpec) -> None:
+    """Refuse token ids that make the checkpoint's own pooling ambiguous; padding itself is ours (:meth:`Reranker.pad`)."""
+    ours, theirs = model.config.pad_token_id, tokenizer.pad_token_id
+    if ours is not None and theirs is not None and ours != theirs:
         raise RerankerError(
-            f"{spec.base}: expected right padding, got {tokenizer.padding_side!r}; fix: padding_side in tokenizer_config.json"
+            f"{spec.base}: expected the same padding token in model and tokenizer, got {ours} and {theirs}: the classifier "
+            f"was trained to pool another token than the last; fix: set pad_token_id in config.json"
         )
-
-
-def _check_adapter(adapter: str) -> None:
-    from peft import PeftConfig
-    from safetensors import safe_open
-
-    config = PeftConfig.from_pretrained(adapter)
-    path = Path(adapter) / "adapter_model.safetensors"
-    if not path.exists():
-        from huggingface_hub import hf_hub_download
-
-        path = Path(hf_hub_download(adapter, "adapter_model.safetensors"))
-    with safe_open(str(path), framework="pt") as weights:
-        names = list(weights.keys())
-    if not any(".score." in name or ".classifier." in name for name in names):
+    filled = spec.template.fill("query", "document")
+    ids = tokenizer(*filled)["input_ids"] if spec.template.second else tokenizer(filled[0])["input_ids"]
+    if architecture_of(model).pooled == "last" and ours is not None and ids and ids[-1] == ours:
         raise RerankerError(
-            f"{adapter}: expected the classification head in the adapter (task type {config.task_type}), got none: a random "
-            f"head would be used; fix: save the adapter with modules_to_save=['score']"
+            f"{spec.base}: expected an end token other than the padding token, got {ours} for both: transformers pools the "
+            f"token before it; fix: another pad_token_id in config.json and the tokenizer"
         )
-
-
-def _base_mlps(model: PreTrainedModel) -> dict[int, BaseMLP]:
-    """The MLP weights under the adapter, before it is merged (copied: merging changes them in place)."""
-    row, kept = architecture_of(model), {}
-    for index, layer in enumerate(layers_of(model)):
-        weights = []
-        for path in (row.gate, row.up, row.down):
-            module: Any = layer.get_submodule(path)
-            weights.append(getattr(module, "base_layer", module).weight.detach().clone())
-        kept[index] = BaseMLP(*weights)
-    return kept
+    if max(ids) >= model.config.vocab_size:
+        raise RerankerError(
+            f"{spec.base}: expected token ids below {model.config.vocab_size}, got {max(ids)}; fix: the tokenizer of this model"
+        )
 
 
 def _exact_norms(model: nn.Module) -> None:
     """In float64, replace RMSNorms that compute in float32 whatever their input is."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            if type(child).__name__ in {"LlamaRMSNorm", "MistralRMSNorm", "Qwen2RMSNorm"}:
+            if type(child).__name__.endswith("RMSNorm") and hasattr(child, "variance_epsilon"):
                 weight: Any = child.weight
                 exact = nn.RMSNorm(weight.shape[0], eps=float(child.variance_epsilon), dtype=weight.dtype)  # type: ignore[arg-type]
                 exact.weight = weight
                 setattr(parent, name, exact)
-
-
-def weights_hash(spec: RerankerSpec) -> str:
-    """SHA-256 of the weight, configuration and tokenizer files (a hub id without a local folder: of id and revision)."""
-    digest = hashlib.sha256(json.dumps([spec.dtype, spec.template.model_dump()]).encode())
-    for source in filter(None, (spec.base, spec.adapter)):
-        folder = Path(source)
-        files = sorted({f for pattern in _HASHED for f in folder.glob(pattern)}) if folder.is_dir() else []
-        if not files:
-            digest.update(f"{source}@{spec.revision}".encode())
-        for file in files:
-            digest.update(file.name.encode())
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()
 
 
 @contextmanager

@@ -35,14 +35,19 @@ class RerankerGame(Game):
         readout: Readout = "score",
         mean_activations: Tensor | None = None,
         tokens_at_once: int = DEFAULT_TOKENS,
+        players: str = "neurons",
     ) -> None:
-        self._engine = ReplayEngine(reranker, pairs, layer, intervention, readout, mean_activations, tokens_at_once)
+        self._engine = ReplayEngine(
+            reranker, pairs, layer, intervention, readout, mean_activations, tokens_at_once, players
+        )
         self.pairs = tuple(pairs)
         self.query_ids = list(dict.fromkeys(p.query_id for p in pairs))
         position = {q: i for i, q in enumerate(self.query_ids)}
         self.query_of_pair = np.array([position[p.query_id] for p in pairs])
         self.n_players, self.n_outputs = self._engine.n_players, len(self.pairs)
-        self.capabilities = frozenset(Capability) - (frozenset() if self._engine.has_lens else {Capability.LENS})
+        lacking = set() if self._engine.has_lens else {Capability.LENS}
+        lacking |= set() if self._engine.has_write_vectors else {Capability.WEIGHTS}
+        self.capabilities = frozenset(Capability) - lacking
         self.meter = Meter()
 
     @property

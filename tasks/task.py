@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from coterie.tasks.cache import remembered
+from coterie.tasks.checkpoint import weights_hash
 from coterie.tasks.collections.candidates import CANDIDATES_VERSION, candidates, in_hash_order, split_of
 from coterie.tasks.collections.loading import load_domain, resolve, source_key
 from coterie.tasks.collections.specs import DomainSpec
@@ -22,7 +23,7 @@ from coterie.tasks.collections.types import Candidate, DataError, Domain
 from coterie.tasks.game import Intervention, Readout, refuse_additive
 from coterie.tasks.ndcg import NDCG
 from coterie.tasks.objectives import Objective, agreement, with_objective
-from coterie.tasks.reranker import RerankerSpec, load_reranker, weights_hash
+from coterie.tasks.reranker import RerankerSpec, load_reranker
 from coterie.tasks.reranker_game import RerankerGame
 from coterie.tasks.training.spec import TrainingSpec
 
@@ -106,7 +107,7 @@ class TaskPlan:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of what determines the task: specification, weights, texts and the pairs of every split."""
-        left_out = {
+        left_out: Any = {
             "reranker": {"base", "adapter"},
             "data": {"source", "transfer"},
             "summary": True,
@@ -192,7 +193,7 @@ def load_task(plan: TaskPlan, device: str = "cpu", progress: Callable[[str], Non
     """
     spec = plan.spec
     progress("loading the reranker")
-    reranker = load_reranker(spec.reranker, device, keep_base=spec.intervention == "base")
+    reranker = load_reranker(spec.reranker, device, keep_base=[spec.layer] if spec.intervention == "base" else [])
     games: dict[str, RerankerGame] = {}
     for split, rows in plan.pairs.items():
         progress(f"running the network up to layer {spec.layer}: {split}")

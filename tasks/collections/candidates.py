@@ -9,9 +9,9 @@ import bm25s
 import numpy as np
 
 from coterie.tasks.collections.terms import terms
-from coterie.tasks.collections.types import Candidate, Domain
+from coterie.tasks.collections.types import Candidate, DataError, Domain
 
-CANDIDATES_VERSION = 1  # raise it when the rules below change: it is part of the cache key
+CANDIDATES_VERSION = 2  # raise it when the rules below change: it is part of the cache key
 SPLITS = {"train": 0.80, "dev": 0.84, "discovery": 0.92, "heldout": 1.0}  # upper bounds of the hash that decides
 
 
@@ -57,12 +57,13 @@ def candidates(
     """``depth`` candidates a query: of its pool where a run gave one, else its relevant documents, filled up.
 
     A pool is re-ranked as it is: its best ``depth``, whether a relevant one is among them or not. Otherwise the
-    relevant documents are filled up with the best of BM25 that are not, the last ``random_candidates`` of them drawn at
+    relevant documents (of more than half as many, the half that BM25 ranks best) are filled up with BM25's best that are
+    not, the last ``random_candidates`` of them drawn at
     random (always the same ones). Candidates come in order of document id within a query, so that their order tells
-    nothing. Raises ``ValueError`` where a domain has fewer than ``depth`` documents or a query has as many relevant ones.
+    nothing. Raises ``DataError`` where a domain has fewer than ``depth`` documents.
     """
     if not domain.pools and len(domain.documents) < depth:
-        raise ValueError(
+        raise DataError(
             f"domain {domain.name!r} has {len(domain.documents)} documents, candidates ask for {depth} a query; "
             f"fix: a smaller number of candidates"
         )
@@ -79,15 +80,15 @@ def candidates(
 
 
 def _filled_up(domain: Domain, query_id: str, depth: int, bm25: BM25, random_candidates: int) -> list[str]:
-    relevant = [d for d, grade in domain.qrels.get(query_id, {}).items() if grade > 0]
-    if len(relevant) >= depth:
-        raise ValueError(
-            f"query {query_id!r} has {len(relevant)} relevant documents; expected fewer than {depth} candidates"
-        )
-    ranked = bm25.top(domain.queries[query_id], depth + len(relevant))
-    best = [d for d in ranked if d not in set(relevant)][: depth - len(relevant)]
+    relevant = sorted(d for d, grade in domain.qrels.get(query_id, {}).items() if grade > 0)
+    if len(relevant) > depth // 2:
+        lexical = dict(zip(relevant, bm25.score(domain.queries[query_id], relevant), strict=True))
+        relevant = sorted(relevant, key=lambda d: -lexical[d])[: depth // 2]
+    judged_relevant = {d for d, grade in domain.qrels.get(query_id, {}).items() if grade > 0}
+    ranked = bm25.top(domain.queries[query_id], depth + len(judged_relevant))
+    best = [d for d in ranked if d not in judged_relevant][: depth - len(relevant)]
     kept = best[: max(0, len(best) - random_candidates)]
-    taken, draw = {*relevant, *kept}, np.random.default_rng(list(hashlib.sha256(query_id.encode()).digest()[:8]))
+    taken, draw = {*judged_relevant, *kept}, np.random.default_rng(list(hashlib.sha256(query_id.encode()).digest()[:8]))
     order = (bm25.document_ids[int(i)] for i in draw.integers(len(bm25.document_ids), size=50 * depth))
     drawn = [d for d in dict.fromkeys(order) if d not in taken]
     return [*relevant, *kept, *drawn[: len(best) - len(kept)]]

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from coterie.tasks.architectures import architecture_of, layers_of
 from coterie.tasks.collections.types import Candidate
@@ -47,7 +48,7 @@ class AdapterTraining:
         self, spec: RerankerSpec, data: TrainingData, recipe: TrainingSpec, folder: Path, device: str = "cpu"
     ) -> None:
         torch.manual_seed(recipe.seed)  # the head that is not there yet
-        untuned = load_reranker(spec.model_copy(update={"adapter": None, "dtype": "float32"}), device)
+        untuned = load_reranker(spec.model_copy(update={"adapter": None, "dtype": "float32"}), device, new_head=True)
         model = untuned.model
         head = architecture_of(model).head.rsplit(".", 1)[-1]
         lora = LoraConfig(
@@ -56,9 +57,10 @@ class AdapterTraining:
             lora_alpha=recipe.alpha,
             target_modules=list(recipe.targets) or mlp_modules(model),
             modules_to_save=[head],
+            fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
         )
         self._tuned: Any = get_peft_model(model, lora).to(device)
-        self._reranker = replace(untuned, model=self._tuned)
+        self._reranker = untuned  # its modules are the tuned ones: peft puts LoRA in place
         self._data, self._recipe, self._folder, self._device = data, recipe, folder, device
         self._parameters = [p for p in self._tuned.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(self._parameters, lr=recipe.learning_rate, weight_decay=0.01)
@@ -137,9 +139,7 @@ class AdapterTraining:
         tokens = self._reranker.encode(rows)
         ids = self._reranker.pad(tokens)
         lengths = torch.tensor([len(t) for t in tokens], device=ids.device)
-        mask = torch.arange(ids.shape[1], device=ids.device)[None] < lengths[:, None]
-        logits: Tensor = self._tuned(input_ids=ids, attention_mask=mask.long()).logits[:, 0]
-        return logits
+        return self._reranker.logits(ids, lengths)
 
     @torch.no_grad()
     def _evaluate(self) -> float:
@@ -220,10 +220,11 @@ def mlp_modules(model: PreTrainedModel) -> list[str]:
     """Names for LoRA of the linear modules in the MLPs, such as ``mlp.up_proj``. Raises :class:`TrainingError` for none."""
     row = architecture_of(model)
     names = {
-        f"{row.mlp}.{name}"
+        f"{path}.{name}".strip(".")
         for layer in layers_of(model)
-        for name, module in layer.get_submodule(row.mlp).named_modules()
-        if getattr(module, "weight", None) is not None and module.weight.ndim == 2  # type: ignore[union-attr]
+        for path in (*row.mlp, row.down)
+        for name, module in layer.get_submodule(path).named_modules()
+        if isinstance(module, nn.Linear | Conv1D)
     }
     if not names:
         raise TrainingError(

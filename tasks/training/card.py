@@ -72,7 +72,7 @@ def _with_queries(spec: TaskSpec) -> TaskSpec:
 
 def _without_adapter(spec: TaskSpec, tuned: Reranker) -> Reranker:
     """The base under the trained head."""
-    untuned = load_reranker(spec.reranker.model_copy(update={"adapter": None}))
+    untuned = load_reranker(spec.reranker.model_copy(update={"adapter": None}), new_head=True)
     head = architecture_of(tuned.model).head
     untuned.model.get_submodule(head).load_state_dict(tuned.model.get_submodule(head).state_dict())
     return untuned

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForSequenceClassification, LlamaConfig, MistralConfig, Qwen2Config
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.reranker import RerankerSpec, Template
@@ -30,7 +31,40 @@ WORDS = [
     "ocean",
     "pearl",
 ]
-CONFIGS = {"llama": LlamaConfig, "mistral": MistralConfig, "qwen2": Qwen2Config}
+_SIZES = {"hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 4}
+_GROUPED = {**_SIZES, "num_key_value_heads": 2}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "llama": _GROUPED,
+    "mistral": _GROUPED,
+    "qwen2": _GROUPED,
+    "qwen3": {**_GROUPED, "head_dim": 4},
+    "phi3": {**_GROUPED, "bos_token_id": 1, "eos_token_id": 2},
+    "gemma": {**_GROUPED, "head_dim": 4},
+    "gemma2": {**_GROUPED, "head_dim": 4, "sliding_window": 8},
+    "gemma3_text": {**_GROUPED, "head_dim": 4, "sliding_window": 8, "layer_types": None},
+    "mixtral": {**_GROUPED, "num_local_experts": 3, "num_experts_per_tok": 2},
+    "gpt_neox": _SIZES,
+    "gpt2": {"n_embd": 16, "n_inner": 24, "n_head": 4},
+    "opt": {"hidden_size": 16, "word_embed_proj_dim": 16, "ffn_dim": 24, "num_attention_heads": 4},
+    "opt-post-norm": {
+        "hidden_size": 16,
+        "word_embed_proj_dim": 8,
+        "ffn_dim": 24,
+        "num_attention_heads": 4,
+        "do_layer_norm_before": False,
+    },
+    "bert": _SIZES,
+    "modernbert": {**_SIZES, "global_attn_every_n_layers": 2, "local_attention": 8},
+}
+LORA = {  # what LoRA tunes, where it is not the Llama family's
+    "gpt_neox": ["mlp.dense_h_to_4h", "mlp.dense_4h_to_h"],
+    "gpt2": ["mlp.c_fc", "mlp.c_proj"],
+    "opt": ["fc1", "fc2"],
+    "bert": ["intermediate.dense", "output.dense"],
+    "modernbert": ["mlp.Wi", "mlp.Wo"],
+    "phi3": ["gate_up_proj", "down_proj"],
+    "mixtral": ["q_proj", "v_proj"],
+}
 
 
 def pairs(n_queries: int = 4, depth: int = 3, seed: int = 0) -> list[Candidate]:
@@ -54,9 +88,14 @@ def save_reranker(
     """Write a random base (and adapter with head) under ``folder`` and return the specification that loads it."""
     torch.manual_seed(0)
     tokenizer = train_tokenizer([" ".join(WORDS)] * 4, 400)
-    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 4, "num_key_value_heads": 2}
-    model_config = CONFIGS[model_type](
-        vocab_size=len(tokenizer), num_hidden_layers=layers, num_labels=1, pad_token_id=0, **{**sizes, **config}
+    kind = model_type.partition("-")[0]
+    model_config = AutoConfig.for_model(
+        kind,
+        vocab_size=len(tokenizer),
+        num_hidden_layers=layers,
+        num_labels=1,
+        pad_token_id=0,
+        **{**CONFIGS[model_type], **config},
     )
     model = AutoModelForSequenceClassification.from_config(model_config)
     for parameter in model.parameters():  # away from the near-zero start, so that layers matter
@@ -64,12 +103,12 @@ def save_reranker(
     model.save_pretrained(folder / "base")
     tokenizer.save_pretrained(folder / "base")
     if adapter:
-        lora = LoraConfig(
-            task_type="SEQ_CLS", r=2, target_modules=["gate_proj", "up_proj", "down_proj"], modules_to_save=["score"]
-        )
+        head = "classifier" if kind in ("bert", "modernbert") else "score"
+        targets = LORA.get(kind, ["gate_proj", "up_proj", "down_proj"])
+        lora = LoraConfig(task_type="SEQ_CLS", r=2, target_modules=targets, modules_to_save=[head], fan_in_fan_out=kind == "gpt2")
         tuned = get_peft_model(model, lora)
         for name, parameter in tuned.named_parameters():
-            if "lora_B" in name or "score" in name:
+            if "lora_B" in name or head in name:
                 parameter.data.normal_(0, 0.3)
         tuned.save_pretrained(folder / "adapter")
     return RerankerSpec(
