@@ -14,6 +14,7 @@ from rich.markup import escape
 from coterie.benchmark.errors import UsageError, told_in_one_line
 
 if TYPE_CHECKING:
+    from coterie.benchmark.loading import AnySpec
     from coterie.benchmark.runner import Grid, Overwrite
     from coterie.tracking.mlflow_log import Tracker
     from coterie.tracking.record import Record
@@ -129,9 +130,13 @@ def build_grid(options: RunOptions) -> Grid:
     if options.suite not in SUITES:
         raise UsageError(f"unknown suite {options.suite!r}{did_you_mean(options.suite, SUITES)}")
     suite = SUITES[options.suite]
+    device = resolve_device(options.device)
+    specs = [get_task_spec(name) for name in dict.fromkeys(options.tasks or suite.tasks)]
+    for spec in specs:
+        _check_available(spec, device)
     included = tuple(cls.name for cls in _included(options)) if not options.methods else ()
     return Grid(
-        tasks=[get_task_spec(name) for name in dict.fromkeys(options.tasks or suite.tasks)],
+        tasks=specs,
         methods=[get_method(selector) for selector in dict.fromkeys((*(options.methods or suite.methods), *included))],
         seeds=range(options.seeds or suite.seeds),
         budget=options.budget or suite.budget,
@@ -139,8 +144,24 @@ def build_grid(options: RunOptions) -> Grid:
         overwrite=options.overwrite,
         retry_failed=options.retry_failed,
         fail_fast=options.fail_fast,
-        device=resolve_device(options.device),
+        device=device,
     )
+
+
+def _check_available(spec: AnySpec, device: str) -> None:
+    """Before any work: a reranker of the hub must be there or in reach, and fit. Raises an error of one line."""
+    from coterie.benchmark.environment import memory_of
+    from coterie.tasks.checkpoint import describe
+    from coterie.tasks.planted_task import PlantedSpec
+
+    if isinstance(spec, PlantedSpec) or Path(spec.reranker.base).is_dir():
+        return
+    size, memory = describe(spec.reranker), memory_of(device)
+    if size.bytes > memory:
+        raise UsageError(
+            f"{spec.name}: its weights need {size.bytes / 1e9:.0f} GB, {device} has {memory / 1e9:.0f} GB; fix: --device cuda on "
+            f"a larger GPU, reranker.device_map: auto over several, or a smaller reranker.dtype"
+        )
 
 
 def resolve_device(wanted: str) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from coterie.benchmark.errors import UsageError, told_in_one_line
+
+if TYPE_CHECKING:
+    from coterie.tasks.task import TaskSpec
 
 
 def print_list(what: str) -> None:
@@ -35,7 +40,7 @@ def print_info(name: str) -> None:
             _metric(console, name)
         elif name in SUITES:
             console.print(f"{name}: {SUITES[name]}", markup=False)
-        elif name in list_tasks() or name.endswith((".yaml", ".yml")):
+        elif name.partition("[")[0] in list_tasks() or name.partition("[")[0].endswith((".yaml", ".yml")):
             _task(console, name)
         else:
             known = [*list_tasks(), *list_methods(), *SUITES, *list_metrics()]
@@ -117,6 +122,8 @@ def _metric(console: Console, name: str) -> None:
 
 
 def _task(console: Console, name: str) -> None:
+    from coterie.tasks.checkpoint import RerankerError
+    from coterie.tasks.collections.types import DataError
     from coterie.tasks.planted_task import PlantedPlan, PlantedSpec
     from coterie.tasks.registry import get_task_spec
     from coterie.tasks.task import plan_task
@@ -130,16 +137,59 @@ def _task(console: Console, name: str) -> None:
         console.print(f"  queries       {spec.queries} a split, {spec.depth} pairs each")
         console.print(f"  fingerprint   {PlantedPlan(spec).fingerprint[:16]}")
         return
-    plan = plan_task(spec)
+    source = spec.reranker.base + (f" + {spec.reranker.adapter}" if spec.reranker.adapter else "")
+    console.print(f"  reranker      {source}", markup=False, soft_wrap=True)
     console.print(
-        f"  reranker      {spec.reranker.base}" + (f" + {spec.reranker.adapter}" if spec.reranker.adapter else "")
+        f"  site          {spec.players} of layer {spec.layer}, intervention {spec.intervention}, readout {spec.readout}"
     )
-    console.print(
-        f"  site          MLP neurons of layer {spec.layer}, intervention {spec.intervention}, readout {spec.readout}"
-    )
+    if spec.layers:
+        console.print(
+            f"  layers        {', '.join(map(str, spec.layers))}: {spec.name.partition('[')[0]}[layer={spec.layers[0]}]",
+            markup=False,
+        )
     console.print(f"  objective     {spec.objective}")
+    domains = [spec.data.source, *spec.data.transfer]
+    console.print("  collections   " + ", ".join(f"{d.name} ({d.collection})" for d in domains), markup=False)
+    try:
+        _size(console, spec)
+        plan = plan_task(spec)
+    except (DataError, RerankerError) as error:
+        console.print(f"  not here      {error}", markup=False, soft_wrap=True)
+        return
     for split, rows in plan.pairs.items():
         console.print(f"  {split:<13} {len({p.query_id for p in rows})} queries, {len(rows)} pairs")
     console.print(f"  data revision {plan.dataset_revision[:16]}\n  fingerprint   {plan.fingerprint[:16]}")
     for warning in plan.warnings:
-        console.print(f"  warning: {warning}", markup=False)
+        console.print(f"  note: {warning}", markup=False)
+
+
+def _size(console: Console, spec: TaskSpec) -> None:
+    """Memory and time that the task needs, from the configuration and a matrix product timed here."""
+    from coterie.benchmark.environment import flops_per_second
+    from coterie.tasks.checkpoint import describe
+
+    size = describe(spec.reranker)
+    queries = spec.data.queries
+    pairs = spec.data.candidates * (queries.discovery + queries.heldout + queries.transfer * len(spec.data.transfer))
+    tokens, number = spec.reranker.template.max_length, size.bytes // size.parameters
+    cache = pairs * tokens * (size.d_model + size.players) * number
+    later = (size.layers - 1 - spec.layer) / size.layers
+    flops = 2 * size.parameters * later * tokens * spec.data.candidates * queries.heldout
+    rate = flops_per_second()
+    console.print(
+        f"  model         {size.model_type}, {size.layers} layers, d_model {size.d_model}, {size.players} neurons a layer, "
+        f"{size.parameters:,} parameters",
+        soft_wrap=True,
+    )
+    console.print(
+        f"  memory        at most {_bytes(size.bytes)} of weights and {_bytes(cache)} of cached activations ({pairs} pairs)"
+    )
+    console.print(
+        f"  time          at most {flops / rate:.2g} s an ablation of the held-out queries at the {rate / 1e9:.0f} GFLOP/s "
+        f"of this processor; a method costs a few hundred",
+        soft_wrap=True,
+    )
+
+
+def _bytes(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

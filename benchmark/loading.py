@@ -62,5 +62,5 @@ def task_info(task: AnyTask) -> TaskInfo:
         dtype=spec_of_reranker.reranker.dtype,
         attention=task.attention,
         revision=spec_of_reranker.reranker.revision,
-        warnings=list(plan.warnings),
+        warnings=list(task.warnings),
     )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from coterie.tasks.reranker import RerankerSpec
@@ -45,6 +48,7 @@ def describe(spec: RerankerSpec) -> RerankerSize:
     from coterie.tasks.architectures import architecture_of, layers_of
     from coterie.tasks.site import Site
 
+    _check_reachable(spec.base, spec.revision)
     with told(spec.base):
         config = AutoConfig.from_pretrained(spec.base, revision=spec.revision, trust_remote_code=False, num_labels=1)
     with torch.device("meta"):
@@ -65,7 +69,9 @@ def describe(spec: RerankerSpec) -> RerankerSize:
 
 
 def check_adapter(adapter: str, revision: str | None, headless: bool) -> None:
-    """Refuse an adapter whose weights are a pickle, or that lacks the head of a base that has none (``headless``)."""
+    """Refuse an adapter whose weights are a pickle, or that lacks the head that it promises or that its
+    base has not (``headless``).
+    """
     folder, name = Path(adapter), "adapter_model.safetensors"
     if folder.is_dir() and not (folder / name).is_file():
         raise RerankerError(
@@ -77,9 +83,11 @@ def check_adapter(adapter: str, revision: str | None, headless: bool) -> None:
 
     with told(adapter), safe_open(str(path), framework="pt") as weights:
         names = list(weights.keys())
-    if headless and not any(".score." in key or ".classifier." in key for key in names):
+    config = folder / "adapter_config.json" if folder.is_dir() else _from_hub(adapter, "adapter_config.json", revision)
+    promised = bool(json.loads(config.read_text("utf8")).get("modules_to_save"))
+    if (headless or promised) and not any(".score." in key or ".classifier." in key for key in names):
         raise RerankerError(
-            f"{adapter}: expected the classification head in the adapter, since its base has none, got none: a random head "
+            f"{adapter}: expected the classification head in the adapter, got none: its base's own, or a random one, "
             f"would be used; fix: save the adapter with task type SEQ_CLS and modules_to_save=['score']"
         )
 
@@ -122,6 +130,24 @@ def told(source: str) -> Iterator[None]:
         raise RerankerError(
             f"{source}: expected a folder, or a hub id that is in the cache or can be reached, got: {_one_line(error)}; "
             f"fix: hf download {source} (and HF_TOKEN where access is granted on request)"
+        ) from None
+
+
+def _check_reachable(source: str, revision: str | None) -> None:
+    """Fail at once, without minutes of retries, where a checkpoint is neither a folder nor cached and the hub is away."""
+    from huggingface_hub import constants
+
+    if Path(source).is_dir() or _commit(source, revision) != str(revision) or "HTTPS_PROXY" in os.environ:
+        return
+    host = urlsplit(constants.ENDPOINT)
+    try:
+        if constants.HF_HUB_OFFLINE:
+            raise OSError("HF_HUB_OFFLINE is set")
+        socket.create_connection((host.hostname, host.port or 443), timeout=5).close()
+    except OSError as error:
+        raise RerankerError(
+            f"{source}: expected a folder, or a hub id that is in the cache or can be reached, got neither ({host.hostname}: "
+            f"{error}); fix: on a machine with a network, hf download {source} (and HF_TOKEN where access is on request)"
         ) from None
 
 

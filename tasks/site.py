@@ -46,7 +46,7 @@ class Site:
             self.owner = owner.repeat(2)
         else:
             self.w, self.owner = own, owner
-        self.n_players = int(owner[-1]) + 1
+        self.n_players = len(own) // per_player
         self.one_row_each = per_player == 1
 
     @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, replace
 from functools import partial
@@ -27,6 +28,7 @@ from coterie.tasks.reranker import RerankerSpec, load_reranker
 from coterie.tasks.reranker_game import RerankerGame
 from coterie.tasks.training.spec import TrainingSpec
 
+MANY_TIES = 0.05
 Qrels = Mapping[str, Mapping[str, int]]
 
 
@@ -140,6 +142,7 @@ class Quality:
     """How well the reranker does on one split, nothing ablated; R2 and Spearman only of a scalar objective."""
 
     ndcg_at_10: float
+    ties: float  # share of the candidates that have the score of another one of their query
     r2: float | None = None
     spearman: float | None = None
 
@@ -159,6 +162,16 @@ class Task:
     @property
     def name(self) -> str:
         return self.plan.name
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The plan's, and ties between scores, which low precision makes and nDCG breaks by document id."""
+        shares = {split: q.ties for split, q in self.quality.items() if q.ties > MANY_TIES}
+        ties = [
+            f"{split}: {share:.0%} of the candidates have the score of another of their query"
+            for split, share in shares.items()
+        ]
+        return (*self.plan.warnings, *ties)
 
     @property
     def domains(self) -> dict[str, RerankerGame]:
@@ -291,4 +304,6 @@ def quality(game: RerankerGame, objective: Objective, qrels: Qrels | None = None
     """The reranker's own quality on a game's pairs."""
     scores = game.scores.double().numpy()
     ndcg = float(np.mean(NDCG(game.pairs, qrels).per_query(scores)))
-    return Quality(ndcg) if objective == "relevance" else Quality(ndcg, *agreement(scores, game.pairs))
+    counts = Counter(zip(game.query_of_pair.tolist(), scores.tolist(), strict=True))
+    ties = sum(count for count in counts.values() if count > 1) / len(scores)
+    return Quality(ndcg, ties) if objective == "relevance" else Quality(ndcg, ties, *agreement(scores, game.pairs))

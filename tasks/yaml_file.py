@@ -37,7 +37,8 @@ def read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
 def told_by_line(path: Path, error: ValidationError, root: yaml.Node | None) -> TaskFileError:
     """The problems of a file, each as ``file:line: field: expected, got``."""
     told = []
-    for problem in error.errors()[:MOST_TOLD]:
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] == "missing")  # what is there comes first
+    for problem in problems[:MOST_TOLD]:
         line, fields = _find(root, problem["loc"])
         got = "" if problem["type"] == "missing" else f", got {_short(problem['input'])}"
         told.append(f"{path}:{line}: {'.'.join(fields) or 'top level'}: {problem['msg']}{got}")

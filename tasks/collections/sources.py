@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,7 +102,12 @@ class Top1000(Source):
         return ((where, q, d, -float(i)) for i, (where, (q, d, _, _)) in enumerate(self._rows()))
 
     def documents(self, needed: Needed) -> Iterator[Text]:
-        return ((where, document_id, passage) for where, (_, document_id, _, passage) in self._rows())
+        seen: dict[str, str] = {}  # a passage stands once for every query it is a candidate of
+        for where, (_, document_id, _, passage) in self._rows():
+            if (needed is None or document_id in needed) and seen.setdefault(document_id, passage) is passage:
+                yield where, document_id, passage
+            elif seen.get(document_id, passage) != passage:
+                yield where, document_id, passage  # another text under the same id: refused by whoever reads
 
     def _rows(self) -> Iterator[tuple[str, list[str]]]:
         return columns(self._path, 4, "\t", "query id, passage id, query, passage")
@@ -113,6 +119,10 @@ class IrDatasets(Source):
     def __init__(self, spec: IrDatasetsSource) -> None:
         try:
             import ir_datasets
+
+            for name in list(logging.root.manager.loggerDict):  # its retries; what fails is told once, below
+                if name.startswith("ir_datasets"):
+                    logging.getLogger(name).setLevel(logging.ERROR)
         except ImportError:
             raise DataError(
                 f"{spec.id}: expected the package ir_datasets, got none; fix: pip install 'coterie[ir-datasets]'"

@@ -24,8 +24,8 @@ def task_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "reranker": {"base": "base", "adapter": "adapter", "template": {"max_length": 24}},
         "layer": 0,
         "data": {
-            "source": "deep-learning",
-            "transfer": ["pandas", "mlflow"],
+            "source": {"collection": "pydoc", "domain": "deep-learning"},
+            "transfer": [{"collection": "pydoc", "domain": "pandas"}, {"collection": "pydoc", "domain": "mlflow"}],
             "candidates": 4,
             "queries": {"discovery": 4, "heldout": 12, "transfer": 10},
         },

@@ -180,7 +180,7 @@ def test_mixture_experts_as_players(tmp_path: Path) -> None:
     game = RerankerGame(reranker, pairs(), 1, players="experts")
     masks = game.masks([[], [0, 1, 2], [0], [1], [2], [0, 2]])
     every = torch.ones(24, dtype=torch.bool)
-    expected = [expert_forward(reranker, 1, {e: every for e in m.nonzero()[:, 0].tolist()}) for m in masks]
+    expected = [expert_forward(reranker, 1, dict.fromkeys(m.nonzero()[:, 0].tolist(), every)) for m in masks]
     same(game.ablate(masks), torch.stack(expected))
     assert game.n_players == 3
     assert game.activations("mean").shape == (12, 3)

@@ -16,7 +16,49 @@ def test_bundled_tasks_are_found_and_named_as_their_folder() -> None:
     for name in list_tasks():
         spec = get_task_spec(name)
         assert spec.name == name
-        assert isinstance(spec, PlantedSpec) or Path(spec.reranker.base).is_dir()
+        if name.startswith("pydoc-"):
+            assert Path(spec.reranker.base).is_dir()
+            assert Path(spec.reranker.adapter).is_dir()
+        elif not isinstance(spec, PlantedSpec):  # the paper's: on the hub
+            assert spec.reranker.base.count("/") == 1
+            assert str(spec.reranker.adapter).startswith("AnonymousForReview2/")
+            assert spec.layers == tuple(range(7, 15))
+
+
+def test_nine_bundled_and_the_papers_nine() -> None:
+    objectives = ("relevance", "cqtr", "mean-tf-l")
+    expected = [f"{f}/{o}" for f in ("pydoc-llama", "pydoc-mistral", "pydoc-pythia") for o in objectives]
+    expected += [f"{f}/{o}" for f in ("llama-3.1-8b", "mistral-7b", "pythia-6.9b") for o in objectives]
+    for name in expected:
+        assert get_task_spec(name).objective == name.split("/")[1]
+
+
+def test_bundled_weights_stay_small() -> None:
+    files = [path for path in registry.BUNDLED.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 20e6
+    assert not [
+        path for path in files if path.suffix in (".bin", ".pt", ".pkl", ".ckpt") and path.name != "checkpoint.pt"
+    ]
+
+
+def test_a_selector_changes_layer_and_readout() -> None:
+    spec = get_task_spec("pydoc-llama/relevance[readout=lens,layer=1]")
+    assert (spec.layer, spec.readout) == (1, "lens")
+    assert spec.name == "pydoc-llama/relevance[layer=1,readout=lens]"
+
+
+@pytest.mark.parametrize(
+    ("selector", "says"),
+    [
+        ("pydoc-llama/relevance[depth=1]", "expected name.parameter=value"),
+        ("pydoc-llama/relevance[layer=1", "expected name.parameter=value"),
+        ("pydoc-llama/relevance[layer=minus]", "layer: Input should be a valid integer.*got 'minus'"),
+        ("planted/backup[layer=1]", "of a reranker's task"),
+    ],
+)
+def test_wrong_selectors(selector: str, says: str) -> None:
+    with pytest.raises(UnknownTaskError, match=says):
+        get_task_spec(selector)
 
 
 def test_unknown_task_names_the_nearest() -> None:
@@ -29,8 +71,16 @@ def test_unknown_task_names_the_nearest() -> None:
     [
         ("name: [", "not YAML"),
         ("- a list", "top level"),
-        ("name: a/b\nlayers: 2", "layers: Extra inputs"),
+        ("name: a/b\nlayerz: 2", "layerz: Extra inputs"),
         ("layer: minus one", "layer: Input should be a valid integer"),
+        ("name: a\n\nlayer: -1", r"task.yaml:3: layer: .*greater than or equal to 0, got -1"),
+        (
+            "data:\n  source: {collection: beir, path: x}\n  transfer:\n    - {collection: beir, path: y}\n    - path: z\n",
+            r"task.yaml:5: data.transfer.1: Unable to extract tag",
+        ),
+        ("data:\n  source:\n    collection: beir\n    paths: x\n", r"task.yaml:4: data.source.paths: Extra inputs"),
+        ("data:\n  source:\n    collection: bier\n", r"task.yaml:2: data.source: .*'bier'"),
+        ("name: a", "summary: Field required"),
         ("!!python/object/apply:os.system ['true']", "not YAML"),
     ],
 )
@@ -38,7 +88,7 @@ def test_wrong_task_files(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "task.yaml"
     path.write_text(text)
     with pytest.raises(TaskFileError, match=says) as error:
-        registry.get_task_spec(str(path))
+        get_task_spec(str(path))
     assert str(path) in str(error.value)
 
 

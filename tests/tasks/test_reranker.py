@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from coterie.tasks.architectures import UnknownArchitectureError
+from coterie.tasks.checkpoint import RerankerError, describe, weights_hash
 from coterie.tasks.engine import ReplayEngine
-from coterie.tasks.reranker import RerankerError, RerankerSpec, Template, load_reranker, weights_hash
+from coterie.tasks.reranker import RerankerSpec, Template, load_reranker
 from tests.tasks.tiny import pairs, save_reranker
 
 
@@ -47,24 +47,109 @@ def test_base_mlp_is_the_base_and_not_the_merged_weights(tmp_path: Path) -> None
     reranker = load_reranker(save_reranker(tmp_path))
     plain = load_file(tmp_path / "base" / "model.safetensors")
     kept = reranker.base_mlp[1]
-    assert torch.equal(kept.down, plain["model.layers.1.mlp.down_proj.weight"])
+    assert torch.equal(kept["mlp.down_proj.weight"], plain["model.layers.1.mlp.down_proj.weight"])
     merged = reranker.model.get_submodule("model.layers.1.mlp.down_proj").weight
-    assert not torch.allclose(kept.down, merged)
+    assert not torch.allclose(kept["mlp.down_proj.weight"], merged)
+    assert set(load_reranker(save_reranker(tmp_path), keep_base=[2]).base_mlp) == {2}
 
 
-@pytest.mark.parametrize("token", [None, 3])
-def test_padding_token_that_differs_from_the_tokenizers(tmp_path: Path, token: int | None) -> None:
+def test_padding_token_that_differs_from_the_tokenizers(tmp_path: Path) -> None:
     spec = save_reranker(tmp_path)
-    edit(tmp_path / "base" / "config.json", pad_token_id=token)
+    edit(tmp_path / "base" / "config.json", pad_token_id=3)
     with pytest.raises(RerankerError, match="same padding token"):
         load_reranker(spec)
 
 
-def test_left_padding(tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", [{"padding_side": "left"}, {"pad_token": None}])
+def test_padding_is_ours_whatever_the_tokenizers_is(tmp_path: Path, change: dict[str, Any]) -> None:
     spec = save_reranker(tmp_path)
-    edit(tmp_path / "base" / "tokenizer_config.json", padding_side="left")
-    with pytest.raises(RerankerError, match="right padding"):
+    expected = load_reranker(spec).score(pairs())
+    edit(tmp_path / "base" / "tokenizer_config.json", **change)
+    if "pad_token" in change:  # as Llama, Mistral and Pythia are published
+        edit(tmp_path / "base" / "config.json", pad_token_id=None)
+    got = load_reranker(spec)
+    assert (got.score(pairs()) - expected).abs().max() < 1e-6
+    masks = torch.ones(1, 24, dtype=torch.bool)
+    assert (ReplayEngine(got, pairs(), 1).scores - expected).abs().max() < 1e-6
+    assert ReplayEngine(got, pairs(), 1).outputs(masks).std() > 1e-3
+
+
+def test_padding_with_the_end_token_that_the_input_ends_with(tmp_path: Path) -> None:
+    spec = save_reranker(tmp_path)
+    edit(tmp_path / "base" / "config.json", pad_token_id=2)
+    edit(tmp_path / "base" / "tokenizer_config.json", pad_token="</s>")
+    with pytest.raises(RerankerError, match=r"end token other than the padding token, got 2 for both"):
         load_reranker(spec)
+
+
+def test_base_without_head_and_without_adapter(tmp_path: Path) -> None:
+    spec = save_reranker(tmp_path)
+    path = tmp_path / "base" / "model.safetensors"
+    save_file({k: v for k, v in load_file(path).items() if k != "score.weight"}, path, metadata={"format": "pt"})
+    assert load_reranker(spec).model.config.num_labels == 1
+    with pytest.raises(RerankerError, match=r"classification head .score. in the checkpoint, got none"):
+        load_reranker(spec.model_copy(update={"adapter": None}))
+
+
+def test_pickled_weights_are_never_loaded(tmp_path: Path) -> None:
+    spec = save_reranker(tmp_path)
+    (tmp_path / "adapter" / "adapter_model.safetensors").rename(tmp_path / "adapter" / "adapter_model.bin")
+    with pytest.raises(RerankerError, match=r"a .bin is a pickle, which is never loaded"):
+        load_reranker(spec)
+    (tmp_path / "base" / "model.safetensors").rename(tmp_path / "base" / "pytorch_model.bin")
+    with pytest.raises(RerankerError, match="expected a checkpoint in hub layout"):
+        load_reranker(spec.model_copy(update={"adapter": None}))
+
+
+def test_code_in_a_checkpoint_is_never_run(tmp_path: Path) -> None:
+    spec = save_reranker(tmp_path, adapter=False)
+    (tmp_path / "base" / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\nEvil = Config = None\n")
+    auto = {"AutoConfig": "evil.Config", "AutoModelForSequenceClassification": "evil.Evil"}
+    edit(tmp_path / "base" / "config.json", auto_map=auto)
+    assert load_reranker(spec).score(pairs()).std() > 1e-3
+    edit(tmp_path / "base" / "config.json", model_type="evil")
+    with pytest.raises(RerankerError):
+        load_reranker(spec)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_hub_checkpoint_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(
+        RerankerError, match=r"hub id that is in the cache or can be reached, got neither.*fix: "
+    ) as error:
+        describe(RerankerSpec(base="nobody/has-this", adapter="nobody/nor-this"))
+    assert "\n" not in str(error.value)
+
+
+def test_hub_checkpoint_in_the_cache_is_hashed_by_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = RerankerSpec(base="someone/model")
+    unknown = weights_hash(spec)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(
+        "huggingface_hub.try_to_load_from_cache",
+        lambda _repo, name, revision: str(tmp_path / "snapshots" / (revision or "c0ffee") / name),
+    )
+    assert len({unknown, weights_hash(spec), weights_hash(spec.model_copy(update={"revision": "beef"}))}) == 3
+
+
+def test_low_precision_and_attention_are_what_was_asked_for(tmp_path: Path) -> None:
+    spec = save_reranker(tmp_path).model_copy(update={"dtype": "bfloat16", "attention": "eager"})
+    reranker = load_reranker(spec)
+    assert reranker.model.dtype == torch.bfloat16
+    assert reranker.model.config._attn_implementation == "eager"
+    exact = load_reranker(spec.model_copy(update={"dtype": "float32", "attention": None}))
+    assert exact.model.config._attn_implementation == "sdpa"
+    assert 0 < (reranker.score(pairs()).float() - exact.score(pairs())).abs().max() < 0.25
+
+
+def test_one_text_instead_of_a_pair(tmp_path: Path) -> None:
+    spec = save_reranker(tmp_path)
+    template = Template(first="query: {query} document: {document}", second="", max_length=32)
+    reranker = load_reranker(spec.model_copy(update={"template": template}))
+    separator = 3
+    assert all(separator not in row for row in reranker.encode(pairs()))
+    assert all(separator in row for row in load_reranker(spec).encode(pairs()))
 
 
 def test_adapter_without_its_head(tmp_path: Path) -> None:
@@ -75,20 +160,9 @@ def test_adapter_without_its_head(tmp_path: Path) -> None:
         load_reranker(spec)
 
 
-def test_unknown_architecture_shows_the_row_to_add(tmp_path: Path) -> None:
-    from transformers import GPT2Config, GPT2ForSequenceClassification
-
-    save_reranker(tmp_path, adapter=False)
-    config = GPT2Config(vocab_size=400, n_layer=1, n_head=2, n_embd=8, num_labels=1, pad_token_id=0)
-    GPT2ForSequenceClassification(config).save_pretrained(tmp_path / "base")
-    reranker = load_reranker(RerankerSpec(base=str(tmp_path / "base"), template=Template(max_length=16)))
-    with pytest.raises(UnknownArchitectureError, match=r'"gpt2": Architecture\('):
-        ReplayEngine(reranker, pairs(), 0)
-
-
 def test_base_intervention_needs_an_adapter(tmp_path: Path) -> None:
     reranker = load_reranker(save_reranker(tmp_path, adapter=False))
-    with pytest.raises(ValueError, match="no adapter; fix: 'zero' or 'mean'"):
+    with pytest.raises(ValueError, match="has none there; fix: 'zero' or 'mean'"):
         ReplayEngine(reranker, pairs(), 0, "base")
 
 
@@ -99,7 +173,7 @@ def test_layer_out_of_range(tmp_path: Path) -> None:
 
 def test_template_replaces_literally() -> None:
     template = Template(first="query: {query}", second="document: {document} {query}")
-    assert template.fill("a {document}", "b {0}") == ("query: a {document}", "document: b {0} {query}")
+    assert template.fill("a {document}", "b {0}") == ("query: a {document}", "document: b {0} a {document}")
 
 
 def test_long_pairs_are_cut_to_the_template(tmp_path: Path) -> None:

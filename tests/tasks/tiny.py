@@ -105,7 +105,9 @@ def save_reranker(
     if adapter:
         head = "classifier" if kind in ("bert", "modernbert") else "score"
         targets = LORA.get(kind, ["gate_proj", "up_proj", "down_proj"])
-        lora = LoraConfig(task_type="SEQ_CLS", r=2, target_modules=targets, modules_to_save=[head], fan_in_fan_out=kind == "gpt2")
+        lora = LoraConfig(
+            task_type="SEQ_CLS", r=2, target_modules=targets, modules_to_save=[head], fan_in_fan_out=kind == "gpt2"
+        )
         tuned = get_peft_model(model, lora)
         for name, parameter in tuned.named_parameters():
             if "lora_B" in name or head in name:
