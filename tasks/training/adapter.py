@@ -70,6 +70,7 @@ class AdapterTraining:
         self._scaler = torch.amp.GradScaler(device, enabled=recipe.precision == "float16")
         self._draw, self._ndcg = np.random.default_rng(recipe.seed), NDCG(data.dev)
         self._centre, self._spread = self._standard()
+        self.steps_to_do = recipe.steps  # fewer end the training sooner on the same schedule
         self._at, self._best = _Progress(), self._state()
         self._key = hashlib.sha256(
             json.dumps(
@@ -81,14 +82,14 @@ class AdapterTraining:
         """Train to the end or to early stopping and save the best state; returns its nDCG@10 on the dev queries."""
         self._resume(log)
         started, total, since = time.monotonic() - self._at.seconds, 0.0, 0
-        while self._at.step < self._recipe.steps and not self._out_of_patience():
+        while self._at.step < self.steps_to_do and not self._out_of_patience():
             total, since = total + self._step(), since + 1
             self._at.step += 1
             self._at.seconds = time.monotonic() - started
             progress(
-                self._at.step, self._recipe.steps, f"loss {total / since:.3f}, best nDCG@10 {self._at.best_ndcg:.3f}"
+                self._at.step, self.steps_to_do, f"loss {total / since:.3f}, best nDCG@10 {self._at.best_ndcg:.3f}"
             )
-            if self._at.step % self._recipe.evaluate_every == 0 or self._at.step == self._recipe.steps:
+            if self._at.step % self._recipe.evaluate_every == 0 or self._at.step == self.steps_to_do:
                 ndcg = self._evaluate()
                 log(
                     f"{self._data.objective} {self._at.step} loss {total / since:.3f} "
@@ -96,7 +97,7 @@ class AdapterTraining:
                 )
                 total, since = 0.0, 0
                 self._save_checkpoint()
-        if self._at.step < self._recipe.steps:
+        if self._at.step < self.steps_to_do:
             log(
                 f"stopped at step {self._at.step}: no better than {self._at.best_ndcg:.3f} for {self._recipe.patience} times"
             )
@@ -174,7 +175,7 @@ class AdapterTraining:
                 "state": self._state(),
                 "best": self._best,
                 "optimizer": self._optimizer.state_dict(),
-                "schedule": {"last_epoch": self._schedule.last_epoch, "_step_count": self._schedule._step_count},
+                "schedule": self._schedule.state_dict(),
                 "scaler": self._scaler.state_dict(),
             },
             temporary,

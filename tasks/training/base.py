@@ -27,7 +27,7 @@ _SPECIAL = ["<pad>", "<s>", "</s>", "<sep>"]
 
 
 SHAPES: dict[str, dict[str, object]] = {  # what sets a family's small model apart, as in its published big one
-    "llama": {"intermediate_size": 352, "num_key_value_heads": 4},
+    "llama": {"intermediate_size": 352},
     "mistral": {"intermediate_size": 352, "num_key_value_heads": 2},
     "gpt_neox": {"intermediate_size": 512},
 }
