@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 def train_command(name: str, folder: Path, stages: tuple[str, ...], device: str) -> int:
     """Train the reranker of a task file in place, or of a registered task in a copy of its file under ``folder``."""
     from coterie.tasks.planted_task import PlantedSpec
-    from coterie.tasks.registry import list_tasks, read_task_file
+    from coterie.tasks.registry import get_task_spec, list_tasks, read_task_file
     from coterie.tasks.training.train import STAGES, train_task
 
     with told_in_one_line():
         unknown = set(stages) - set(STAGES)
         if unknown:
             raise UsageError(f"--stage: expected {', '.join(STAGES)}, got {', '.join(sorted(unknown))}")
+        get_task_spec(name)  # an unknown name is told before anything is written
         path = _own_copy(list_tasks()[name], folder / name) if name in list_tasks() else Path(name)
         spec = read_task_file(path)
         if isinstance(spec, PlantedSpec):
