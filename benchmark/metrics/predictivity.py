@@ -19,7 +19,8 @@ class Predictivity(Metric):
     """R2 of a ridge regression from K macro-features, fitted on the held-out source queries, on transfer queries.
 
     A macro-feature is the mean activation of a coalition's members over the tokens of a pair. Features and target (the
-    relevance grade) are taken minus their mean within the query: between queries there is nothing to rank. The penalty
+    objective: the relevance grade, or the scalar one) are taken minus their mean within the query: between queries there
+    is nothing to rank. The penalty
     is chosen by cross-validation over the source queries, no query in two folds. R2 = 1 - SSE / SST over the pairs of
     the transfer queries, kept by query. Control: the same with as many random sets of the same sizes, R times. After
     the macro-features of Hedonic Neurons (Chowdhury et al., arXiv 2509.23684).
@@ -29,7 +30,9 @@ class Predictivity(Metric):
     unit = "R2"
     needs = frozenset({"judgements", "transfer"})
     ranked_domains = ("transfer",)
-    summary = "R2 of relevance predicted from coalition activations on transfer domains, above size-matched random sets"
+    summary = (
+        "R2 of the objective predicted from coalition activations on transfer domains, above size-matched random sets"
+    )
 
     def measure(self, bench: Bench, coalitions: Sequence[Evaluated]) -> list[Contribution]:
         method = [c.members for c in coalitions]

@@ -179,18 +179,16 @@ class HuggingFace(Source):
         return self._texts("queries")
 
     def qrels(self) -> Iterator[Judgement]:
-        for where, row in self._rows("qrels", self._spec.split):
+        dataset = self._spec.qrels_dataset or self._spec.dataset
+        for where, row in _hugging_face(self._spec, dataset, self._spec.qrels, self._spec.split):
             yield where, *(_field(where, row, n) for n in ("query-id", "corpus-id")), _grade(where, row.get("score"))  # type: ignore[misc]
 
     def documents(self, needed: Needed) -> Iterator[Text]:
         return self._texts("corpus")
 
     def _texts(self, configuration: str) -> Iterator[Text]:
-        for where, row in self._rows(configuration, configuration):
+        for where, row in _hugging_face(self._spec, self._spec.dataset, configuration, configuration):
             yield where, _field(where, row, "_id"), _joined(row)
-
-    def _rows(self, configuration: str | None, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        yield from _hugging_face(self._spec, configuration, split)
 
 
 class HuggingFaceRows(Source):
@@ -223,7 +221,7 @@ class HuggingFaceRows(Source):
 
     def _rows(self) -> Iterator[tuple[int, str, dict[str, Any]]]:
         wanted = [n for n in (self._spec.query, self._spec.positive, self._spec.negatives) if n]
-        for i, (where, row) in enumerate(_hugging_face(self._spec, None, self._spec.split)):
+        for i, (where, row) in enumerate(_hugging_face(self._spec, self._spec.dataset, None, self._spec.split)):
             for name in wanted:
                 if row.get(name) is None:
                     raise DataError(
@@ -303,16 +301,19 @@ def _id_of(text: str) -> str:
 
 
 def _hugging_face(
-    spec: HuggingFaceSource, configuration: str | None, split: str
+    spec: HuggingFaceSource, dataset: str, configuration: str | None, split: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     from datasets import load_dataset
+    from datasets.exceptions import DatasetGenerationError
 
-    name = f"{spec.dataset}{f'/{configuration}' if configuration else ''} {split}"
+    name = f"{dataset}{f'/{configuration}' if configuration else ''} {split}"
     try:
-        rows = load_dataset(spec.dataset, configuration, split=split, revision=spec.revision, streaming=True)
-    except (OSError, ValueError) as error:
+        rows = load_dataset(dataset, configuration, split=split, revision=spec.revision, streaming=True)
+        for i, row in enumerate(rows):
+            yield f"{name} row {i + 1}", row
+    except DataError:
+        raise  # of whoever reads these rows
+    except (OSError, ValueError, DatasetGenerationError) as error:
         raise DataError(
-            f"{name}: cannot be loaded: {' '.join(str(error).split())[:200]}; fix: dataset, split and revision, or the network"
+            f"{name}: cannot be read: {' '.join(str(error).split())[:200]}; fix: dataset, split and revision, or the network"
         ) from None
-    for i, row in enumerate(rows):
-        yield f"{name} row {i + 1}", row

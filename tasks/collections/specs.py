@@ -112,7 +112,8 @@ class HuggingFaceSource(_Source):
 
     With ``positive`` given, each row of ``split`` is a query with relevant texts (a string or a list) and, in the column
     ``negatives``, others; they are its candidates. Without, the configurations ``corpus``, ``queries`` and ``qrels``
-    (columns as in BEIR) are read. No code of a dataset is ever run.
+    (columns as in BEIR) are read; the last may have another name, and be of another
+    dataset (``qrels_dataset``). No code of a dataset is ever run.
     """
 
     collection: Literal["huggingface"]
@@ -122,13 +123,15 @@ class HuggingFaceSource(_Source):
     query: str = "query"
     positive: str | None = None
     negatives: str | None = None
+    qrels: str | None = "qrels"
+    qrels_dataset: str | None = None
 
     @classmethod
     def default_name(cls, values: dict[str, Any]) -> str:
         return Path(str(values.get("dataset"))).name
 
     def paths(self) -> dict[str, str]:
-        return {"dataset": self.dataset}
+        return {k: v for k in ("dataset", "qrels_dataset") if (v := getattr(self, k)) is not None}
 
 
 DomainSpec = Annotated[

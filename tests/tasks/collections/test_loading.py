@@ -126,8 +126,29 @@ def test_hugging_face_folders(tmp_path: Path) -> None:
     assert [domain.documents[d] for d, grade in domain.qrels["0"].items() if grade] == ["an apple that is red"]
     with pytest.raises(DataError, match="expected a column 'good'"):
         load_domain(spec(collection="huggingface", dataset=str(tmp_path / "rows"), positive="good"))
-    with pytest.raises(DataError, match="cannot be loaded"):
+    with pytest.raises(DataError, match="cannot be read"):
         load_domain(spec(collection="huggingface", dataset=str(tmp_path / "nowhere"), positive="good"))
+
+
+def test_hugging_face_in_beirs_three_configurations(tmp_path: Path) -> None:
+    beir(tmp_path)
+    rows = [{"query-id": q, "corpus-id": d, "score": g} for q, judged in QRELS.items() for d, g in judged.items()]
+    write(tmp_path / "qrels.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    places = [("corpus", "corpus"), ("queries", "queries"), ("qrels", "test")]
+    configurations = "".join(
+        f"- config_name: {name}\n  data_files:\n  - split: {split}\n    path: {name}.jsonl\n" for name, split in places
+    )
+    write(tmp_path / "README.md", f"---\nconfigs:\n{configurations}---\n")
+    domain = load_domain(spec(collection="huggingface", dataset=str(tmp_path)))
+    assert (domain.queries, domain.documents, domain.qrels) == (QUERIES, DOCUMENTS, QRELS)
+    write(tmp_path / "judged" / "test.jsonl", (tmp_path / "qrels.jsonl").read_text())
+    elsewhere = spec(
+        collection="huggingface", dataset=str(tmp_path), qrels_dataset=str(tmp_path / "judged"), qrels=None
+    )
+    assert load_domain(elsewhere).qrels == QRELS
+    write(tmp_path / "corpus.jsonl", "no JSON at all")
+    with pytest.raises(DataError, match="corpus: cannot be read"):
+        load_domain(elsewhere)
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30).filter(
