@@ -169,7 +169,7 @@ def test_beir_reads_back_what_was_written(
         for q in queries
     }
     domain = load_domain(beir(tmp_path, queries, documents, qrels))
-    assert domain.queries == queries
+    assert domain.queries == {q: t.strip() for q, t in queries.items()}
     assert domain.documents == {d: t.strip() for d, t in documents.items()}
     assert domain.qrels == qrels
 
