@@ -22,8 +22,8 @@ class Architecture:
     ``after`` leads from the last layer's output at the pooled token to the logit. A neuron's activation is the input of
     ``down``, its write vector a column of it; ``mlp`` leads from the MLP's input to there. Where a norm follows ``down``,
     ``branch_norm`` is one of the MLP's output alone, ``sum_norm`` one of its sum with the residual stream. ``experts`` is a
-    mixture's module of fused expert weights. ``last_token_replay`` says that a layer is RMSNorm, rotary attention,
-    RMSNorm, MLP with the submodule names of Llama, so that the last layer can be replayed at the last token only.
+    mixture's module of fused expert weights. ``last_token`` says whose layout of norm, rotary attention
+    and MLP a layer has (:mod:`coterie.tasks.last_layer`), so that the last one is replayed at the last token only.
     """
 
     layers: str = "model.layers"
@@ -34,7 +34,7 @@ class Architecture:
     sum_norm: str | None = None
     experts: str | None = None
     pooled: Literal["last", "first"] = "last"
-    last_token_replay: bool = False
+    last_token: Literal["llama", "gpt_neox"] | None = None
 
     @property
     def head(self) -> str:
@@ -43,9 +43,9 @@ class Architecture:
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "llama": Architecture(last_token_replay=True),
-    "mistral": Architecture(last_token_replay=True),
-    "qwen2": Architecture(last_token_replay=True),
+    "llama": Architecture(last_token="llama"),
+    "mistral": Architecture(last_token="llama"),
+    "qwen2": Architecture(last_token="llama"),
     "qwen3": Architecture(),
     "phi3": Architecture(),
     "gemma": Architecture(),
@@ -53,7 +53,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "gemma3_text": Architecture(branch_norm="post_feedforward_layernorm"),
     "mixtral": Architecture(experts="mlp.experts"),
     "gpt_neox": Architecture(
-        layers="gpt_neox.layers", after=("gpt_neox.final_layer_norm", "score"), down="mlp.dense_4h_to_h"
+        layers="gpt_neox.layers",
+        after=("gpt_neox.final_layer_norm", "score"),
+        down="mlp.dense_4h_to_h",
+        last_token="gpt_neox",
     ),
     "gpt2": Architecture(layers="transformer.h", after=("transformer.ln_f", "score"), down="mlp.c_proj"),
     "opt": Architecture(

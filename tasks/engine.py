@@ -16,7 +16,7 @@ Padding is on the right and attention is causal, so padded positions never reach
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,7 +29,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from coterie.tasks.architectures import Architecture, after_layers, architecture_of, layers_of
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.game import Intervention, Pooling, Readout
-from coterie.tasks.last_layer import LowRankLastLayer, last_token_output
+from coterie.tasks.last_layer import LastLayer, LowRankLastLayer, gpt_neox_layer, llama_layer
 from coterie.tasks.lens import Lens, folded, has_lens
 from coterie.tasks.reranker import Reranker
 from coterie.tasks.site import Site, first
@@ -39,6 +39,8 @@ DEFAULT_TOKENS = 8192  # tokens replayed at once: two to four arrays of tokens x
 
 _WORTH_A_LOW_RANK_FORM = 8  # masks asked for at once: games that are hardly ever ablated do without its memory
 
+
+_LAST_TOKEN: dict[str, Callable[[nn.Module], LastLayer | None]] = {"llama": llama_layer, "gpt_neox": gpt_neox_layer}
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -93,6 +95,8 @@ class ReplayEngine:
         self._model, self._tokens = model, tokens_at_once
         self._later = layers[layer + 1 :] if readout == "score" else []
         self._is_last = layer == len(layers) - 1
+        view = _LAST_TOKEN.get(self._row.last_token or "")
+        self._last_layer: LastLayer | None = view(layers[-1]) if view is not None and self._later else None
         self._after = after_layers(model)
         self._w, write = self._site.w, self._site.w[: self._site.own_rows]
         self._owner = self._site.owner
@@ -290,8 +294,10 @@ class ReplayEngine:
 
     def _add_low_rank(self) -> None:
         """Give every batch its low-rank form where there is one."""
-        layer = self._later[0] if len(self._later) == 1 else None
-        if layer is None or not self._replays_last_token(self._batches[0]) or not LowRankLastLayer.fits(layer):
+        layer = self._last_layer
+        if layer is None or len(self._later) != 1 or not layer.has_low_rank_form:
+            return
+        if not self._replays_last_token(self._batches[0]):
             return
         for i, b in enumerate(self._batches):
             if b.low_rank is None:
@@ -305,12 +311,12 @@ class ReplayEngine:
         skip = None if batch.skip is None else batch.skip.repeat(m, 1, 1)
         flat, last = self._site.output(hidden.flatten(0, 1), skip), batch.last.repeat(m)
         arguments = [_repeat(one, pairs, m) for one in batch.layer_arguments]
-        one_token = self._replays_last_token(batch)
-        mixing = self._later[:-1] if one_token else self._later
+        one_token = self._last_layer if self._replays_last_token(batch) else None
+        mixing = self._later[:-1] if one_token is not None else self._later
         for layer, (positional, keywords) in zip(mixing, arguments, strict=False):
             flat = first(layer(flat, *positional, **keywords))
-        if one_token:
-            final = last_token_output(self._later[-1], flat, last, arguments[-1][1]["position_embeddings"])
+        if one_token is not None:
+            final = one_token.output(flat, last, arguments[-1][1]["position_embeddings"])
         else:
             final = flat[torch.arange(len(flat), device=flat.device), last]
         return self._logits(final).view(m, pairs)
@@ -323,9 +329,7 @@ class ReplayEngine:
 
     def _replays_last_token(self, batch: _Batch) -> bool:
         """Whether the last layer can be computed at the last token alone: known layout, no sliding window in force."""
-        if not self._later or not self._row.last_token_replay:
-            return False
-        return batch.layer_arguments[-1][1].get("attention_mask") is None
+        return self._last_layer is not None and batch.layer_arguments[-1][1].get("attention_mask") is None
 
     def _mean(self) -> Tensor:
         total = sum(self._real(b).double().sum(0) for b in self._batches)

@@ -1,4 +1,4 @@
-"""The last layer of a Llama-like model at the last token only, and its low-rank form under ablations right before it.
+"""The last layer of a decoder at the last token only, and its low-rank form under ablations right before it.
 
 With x_t = g * h_t / r_t the normed input (gain g, root mean square r_t), the last layer needs keys and values of all
 tokens, but the query, output projection and MLP of the last token alone. If the ablated layer is the one before, then
@@ -8,39 +8,103 @@ h_t(A) = h_t - sum_{j in A} z_jt w_j, and with K0, V0, K_j, V_j the projections 
     value(A)   = sum_t p_t / r_t(A) V0_t - sum_j [sum_t p_t / r_t(A) z_jt] V_j
     d r_t(A)^2 = |h_t|^2 - 2 sum_j z_jt w_j.h_t + sum_{i,j} z_it z_jt w_i.w_j     (+ d eps)
 
-so no array of tokens x d_model is made for a mask: the cost is tokens x |A| x heads. It pays while |A| x heads is below
+A LayerNorm is the same for h_t and w_j less their means; its shift and the biases of keys and values are the same for
+every token and mask, and are added after the division by r_t.
+
+So no array of tokens x d_model is made for a mask: the cost is tokens x |A| x heads. It pays while |A| x heads is below
 the width of the keys; for larger sets :func:`last_token_output` on the dense residual stream is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, final
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-Rotary = tuple[Tensor, Tensor]  # cosines and sines, [1 or rows, T, head size]
+Rotary = tuple[Tensor, Tensor]  # cosines and sines, [1 or rows, T, rotated part of the head size]
+Projection = tuple[Tensor, Tensor | None]  # weight [heads x head size, d_model] and bias
 
 
-def last_token_output(
-    layer: Any, hidden: Float[Tensor, "rows tokens d_model"], last: Int[Tensor, " rows"], rotary: Rotary
-) -> Float[Tensor, "rows d_model"]:
-    """The layer's output [rows, d_model] at each row's last token, from its input [rows, T, d_model]."""
-    attention, rows = layer.self_attn, torch.arange(len(hidden), device=hidden.device)
-    split = (*hidden.shape[:2], -1, attention.head_dim)
-    normed = layer.input_layernorm(hidden)
-    keys = _rotate(attention.k_proj(normed).view(split).transpose(1, 2), rotary[0][:, None], rotary[1][:, None])
-    values = attention.v_proj(normed).view(split).transpose(1, 2)
-    cos, sin = _at(rotary, last)
-    query = _rotate(attention.q_proj(normed[rows, last]).view(len(hidden), -1, attention.head_dim), cos, sin)
-    visible = torch.arange(hidden.shape[1], device=hidden.device)[None] <= last[:, None]
-    mixed = F.scaled_dot_product_attention(
-        query[:, :, None], keys, values, attn_mask=visible[:, None, None], scale=attention.scaling, enable_gqa=True
-    )
-    return _finish(layer, hidden[rows, last], mixed.flatten(1))
+@dataclass(frozen=True)
+class LastLayer:
+    """A layer as the replay at the last token sees it."""
+
+    norm: Any  # before the attention
+    query: Projection
+    key: Projection
+    value: Projection
+    size: int  # of a head
+    scaling: float
+    finish: Callable[[Tensor, Tensor], Tensor]  # from stream and mixed values at the last token to the layer's output
+
+    @property
+    def heads(self) -> int:
+        """How many heads ask."""
+        return len(self.query[0]) // self.size
+
+    @property
+    def has_low_rank_form(self) -> bool:
+        """Whether the norm is what the formulas assume: RMSNorm or LayerNorm with a gain."""
+        name = type(self.norm).__name__
+        return name.endswith(("RMSNorm", "LayerNorm")) and self.norm.weight is not None
+
+    def output(
+        self, hidden: Float[Tensor, "rows tokens d_model"], last: Int[Tensor, " rows"], rotary: Rotary
+    ) -> Float[Tensor, "rows d_model"]:
+        """The layer's output [rows, d_model] at each row's last token, from its input [rows, T, d_model]."""
+        rows = torch.arange(len(hidden), device=hidden.device)
+        split = (*hidden.shape[:2], -1, self.size)
+        normed = self.norm(hidden)
+        keys = _rotate(F.linear(normed, *self.key).view(split).transpose(1, 2), rotary[0][:, None], rotary[1][:, None])
+        values = F.linear(normed, *self.value).view(split).transpose(1, 2)
+        query = _rotate(F.linear(normed[rows, last], *self.query).view(len(hidden), -1, self.size), *_at(rotary, last))
+        visible = torch.arange(hidden.shape[1], device=hidden.device)[None] <= last[:, None]
+        mixed = F.scaled_dot_product_attention(
+            query[:, :, None], keys, values, attn_mask=visible[:, None, None], scale=self.scaling, enable_gqa=True
+        )
+        return self.finish(hidden[rows, last], mixed.flatten(1))
+
+
+def llama_layer(layer: Any) -> LastLayer | None:
+    """A layer with the submodule names of Llama; None where a projection is not a plain linear map (unmerged LoRA)."""
+    attention = layer.self_attn
+    projections = [_projection(m) for m in (attention.q_proj, attention.k_proj, attention.v_proj)]
+    query, key, value = projections
+    if query is None or key is None or value is None:
+        return None
+
+    def finish(stream: Tensor, mixed: Tensor) -> Tensor:
+        stream = stream + attention.o_proj(mixed)
+        output: Tensor = stream + layer.mlp(layer.post_attention_layernorm(stream))
+        return output
+
+    return LastLayer(layer.input_layernorm, query, key, value, attention.head_dim, attention.scaling, finish)
+
+
+def gpt_neox_layer(layer: Any) -> LastLayer | None:
+    """A layer of GPT-NeoX: queries, keys and values of a head side by side in one map; the MLP beside or after."""
+    attention = layer.attention
+    fused = _projection(attention.query_key_value)
+    if fused is None:
+        return None
+    size = attention.head_size
+    weights = fused[0].view(-1, 3, size, fused[0].shape[1]).transpose(0, 1).flatten(1, 2)
+    biases = [None] * 3 if fused[1] is None else fused[1].view(-1, 3, size).transpose(0, 1).flatten(1)
+    query, key, value = ((weight.contiguous(), bias) for weight, bias in zip(weights, biases, strict=True))
+
+    def finish(stream: Tensor, mixed: Tensor) -> Tensor:
+        attended = stream + attention.dense(mixed)
+        output: Tensor = attended + layer.mlp(
+            layer.post_attention_layernorm(stream if layer.use_parallel_residual else attended)
+        )
+        return output
+
+    return LastLayer(layer.input_layernorm, query, key, value, size, attention.scaling, finish)
 
 
 @final
@@ -51,61 +115,69 @@ class LowRankLastLayer:
     taken from it. Holds keys and values of all tokens.
     """
 
-    def __init__(self, layer: Any, residual: Tensor, last: Tensor, z: Tensor, w: Tensor, rotary: Rotary) -> None:
+    def __init__(self, layer: LastLayer, residual: Tensor, last: Tensor, z: Tensor, w: Tensor, rotary: Rotary) -> None:
         self._layer, self._last, self._w = layer, last, w
         self._pairs, self._tokens, self._width = residual.shape
         self._z = z.view(-1, self._pairs, self._tokens)
-        attention, gain = layer.self_attn, layer.input_layernorm.weight
-        self._size = attention.head_dim
-        self._cos, self._sin = (
-            rotary[0][0],
-            rotary[1][0],
-        )  # positions count from 0 in every row: padding is on the right
-        key, value = attention.k_proj.weight * gain, attention.v_proj.weight * gain
-        self._kv_heads = len(key) // self._size
-        split = (self._pairs, self._tokens, self._kv_heads, self._size)
+        self._at_last = torch.arange(self._pairs, device=last.device), last
+        self._hidden = residual[self._at_last]
+        norm = layer.norm
+        if isinstance(norm, nn.LayerNorm):
+            residual, w = residual - residual.mean(-1, keepdim=True), w - w.mean(-1, keepdim=True)
+        # positions count from 0 in every row: padding is on the right
+        self._cos, self._sin = rotary[0][0], rotary[1][0]
+        key, value = layer.key[0] * norm.weight, layer.value[0] * norm.weight
+        self._kv_heads = len(key) // layer.size
+        split = (self._pairs, self._tokens, self._kv_heads, layer.size)
         keys = _rotate((residual @ key.T).view(split), self._cos[:, None], self._sin[:, None])
         self._keys = keys.permute(0, 2, 3, 1).flatten(0, 1).contiguous()  # [B * kv heads, head size, T]
         self._values = (residual @ value.T).view(split).transpose(1, 2).flatten(0, 1).contiguous()  # [.., T, head size]
-        self._w_keys = (w @ key.T).view(-1, self._kv_heads, self._size)
-        self._w_values = (w @ value.T).view(-1, self._kv_heads, self._size)
-        self._residual, self._square = residual.flatten(0, 1), residual.square().sum(-1)
-        self._at_last = torch.arange(self._pairs, device=last.device), last
-        self._hidden = residual[self._at_last]
+        self._w_keys = (w @ key.T).view(-1, self._kv_heads, layer.size)
+        self._w_values = (w @ value.T).view(-1, self._kv_heads, layer.size)
+        self._shift_keys = self._shift(layer.key)
+        self._shift_values = self._shift(layer.value)
+        self._centred, self._residual, self._square = w, residual.flatten(0, 1), residual.square().sum(-1)
         self._future = torch.arange(self._tokens, device=last.device)[None] > last[:, None]
 
-    @staticmethod
-    def fits(layer: Any) -> bool:
-        """Whether the layer's norm and projections are what the formulas assume: RMSNorm, no biases on keys and values."""
-        attention, norm = layer.self_attn, layer.input_layernorm
-        plain = attention.k_proj.bias is None and attention.v_proj.bias is None
-        return plain and type(norm).__name__.endswith("RMSNorm") and norm.weight.ndim == 1
+    def _shift(self, projection: Projection) -> Tensor | None:
+        """What a projection adds whatever the token is [kv heads, head size]."""
+        weight, bias = projection
+        shift = getattr(self._layer.norm, "bias", None)
+        parts = [part for part in (bias, None if shift is None else weight @ shift) if part is not None]
+        return torch.stack(parts).sum(0).view(self._kv_heads, -1) if parts else None
 
     def pays(self, n_rows: int) -> bool:
         """Whether a set of this many rows is cheaper here than on the dense residual stream."""
-        return n_rows * self._layer.self_attn.config.num_attention_heads <= self._width
+        return n_rows * self._layer.heads <= self._width
 
     def outputs(self, groups: Sequence[Tensor]) -> Float[Tensor, "m pairs d_model"]:
         """The layer's output [m, B, d_model] at the last token with each group of rows taken from its input."""
-        attention = self._layer.self_attn
+        layer = self._layer
         gathered = [self._z[group] for group in groups]  # [|A|, B, T] each
         hidden = torch.stack(
             [self._hidden - z[:, *self._at_last].T @ self._w[group] for z, group in zip(gathered, groups, strict=True)]
         )
-        query = attention.q_proj(self._layer.input_layernorm(hidden)).view(len(groups), self._pairs, -1, self._size)
+        query = F.linear(layer.norm(hidden), *layer.query).view(len(groups), self._pairs, -1, layer.size)
         query = _rotate(query, self._cos[self._last][:, None], self._sin[self._last][:, None])
         logits, inverse = self._grouped(query, self._keys), []
-        along = (self._w[torch.cat(list(groups))] @ self._residual.T).split([len(group) for group in groups])
+        along = (self._centred[torch.cat(list(groups))] @ self._residual.T).split([len(group) for group in groups])
         for logit, one, z, group, cross in zip(logits, query, gathered, groups, along, strict=True):
             logit -= self._lost_logits(one, z, group)
             inverse.append(self._inverse_rms(z, group, cross))
         scale = torch.stack(inverse)[:, :, None]
-        logits = (logits * scale * attention.scaling).masked_fill_(self._future[:, None], -torch.inf)
+        logits *= scale
+        if self._shift_keys is not None:
+            turned = _rotate(self._shift_keys, self._cos[:, None], self._sin[:, None])  # [T, kv heads, size]
+            by_head = query.unflatten(2, (self._kv_heads, -1))
+            logits += torch.einsum("mbghd,tgd->mbght", by_head, turned).flatten(2, 3)
+        logits = (logits * layer.scaling).masked_fill_(self._future[:, None], -torch.inf)
         weights = torch.softmax(logits, -1) * scale  # [m, B, heads, T]
         mixed = self._grouped(weights, self._values)
         for out, weight, z, group in zip(mixed, weights, gathered, groups, strict=True):
             out -= self._lost_values(weight, z, group)
-        return _finish(self._layer, hidden, mixed.flatten(2))
+        if self._shift_values is not None:
+            mixed.unflatten(2, (self._kv_heads, -1)).add_(self._shift_values[:, None])
+        return layer.finish(hidden, mixed.flatten(2))
 
     def _grouped(
         self, left: Float[Tensor, "m pairs heads inner"], right: Float[Tensor, "pairs_heads inner outer"]
@@ -139,18 +211,16 @@ class LowRankLastLayer:
 
     def _inverse_rms(self, z: Tensor, group: Tensor, cross: Tensor) -> Tensor:
         """1 / r_t(A) [B, T], given w_j . h_t as ``cross`` [|A|, B T]."""
-        flat, w = z.flatten(1), self._w[group]
+        flat, w = z.flatten(1), self._centred[group]
         lost = ((2 * cross - w @ w.T @ flat) * flat).sum(0).view_as(self._square)
-        norm = self._layer.input_layernorm
+        norm = self._layer.norm
         epsilon = norm.eps if hasattr(norm, "eps") else norm.variance_epsilon
         return torch.rsqrt((self._square - lost).clamp_min(0) / self._width + epsilon)
 
 
-def _finish(layer: Any, stream: Tensor, mixed: Tensor) -> Tensor:
-    """From the attention's mixed values to the layer's output, at the last token only."""
-    stream = stream + layer.self_attn.o_proj(mixed)
-    output: Tensor = stream + layer.mlp(layer.post_attention_layernorm(stream))
-    return output
+def _projection(module: nn.Module) -> Projection | None:
+    """Weight and bias of a plain linear map."""
+    return (module.weight.detach(), module.bias) if type(module) is nn.Linear else None
 
 
 def _at(rotary: Rotary, positions: Tensor) -> Rotary:
@@ -161,6 +231,10 @@ def _at(rotary: Rotary, positions: Tensor) -> Rotary:
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding in the half-split layout of the Llama family."""
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
+    """Rotary position embedding in the half-split layout, of as many dimensions of a head as the tables have."""
+    turned, rest = x[..., : cos.shape[-1]], x[..., cos.shape[-1] :]
+    first, second = turned.chunk(2, dim=-1)
+    turned = turned * cos + torch.cat((-second, first), dim=-1) * sin
+    if not rest.shape[-1]:
+        return turned
+    return torch.cat((turned, rest.expand(*turned.shape[:-1], -1)), dim=-1)
