@@ -21,9 +21,9 @@ def split_of(query_id: str) -> str:
     return next(name for name, bound in SPLITS.items() if position < bound)
 
 
-def in_hash_order(query_ids: Sequence[str]) -> list[str]:
+def in_hash_order(ids: Sequence[str], salt: str = "") -> list[str]:
     """The ids in an order that is arbitrary but always the same: take the first k as a sample."""
-    return sorted(query_ids, key=lambda q: hashlib.sha256(b"order:" + q.encode()).hexdigest())
+    return sorted(ids, key=lambda one: hashlib.sha256(f"{salt}order:{one}".encode()).hexdigest())
 
 
 class BM25:
@@ -60,8 +60,11 @@ def candidates(
     relevant documents (of more than half as many, the half that BM25 ranks best) are filled up with BM25's best that are
     not, the last ``random_candidates`` of them drawn at
     random (always the same ones). Candidates come in order of document id within a query, so that their order tells
-    nothing. Raises ``DataError`` where a domain has fewer than ``depth`` documents.
+    nothing. Raises ``DataError`` where a domain has fewer than ``depth`` documents or lacks a query or its pool.
     """
+    without = [q for q in query_ids if q not in domain.queries or (domain.pools and q not in domain.pools)]
+    if without:
+        raise DataError(f"domain {domain.name!r}: query {without[0]!r} is not there or has no candidates")
     if not domain.pools and len(domain.documents) < depth:
         raise DataError(
             f"domain {domain.name!r} has {len(domain.documents)} documents, candidates ask for {depth} a query; "

@@ -16,14 +16,14 @@ Line = tuple[str, str]  # "file:line", text
 
 
 def lines(path: Path) -> Iterator[Line]:
-    """The lines of a UTF-8 file that are not empty, one at a time; a byte order mark and CRLF are taken off.
+    """The lines of a UTF-8 file, gzip or plain, that are not empty; a byte order mark and CRLF are taken off.
 
     Raises :class:`DataError` for a file that cannot be read, a truncated or broken gzip, another encoding, and a line
     longer than 16 MiB.
     """
     where = str(path)
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        with gzip.open(path, "rb") if _is_gzip(path) else path.open("rb") as file:
             number = 0
             while raw := file.readline(LONGEST_LINE + 1):
                 number += 1
@@ -45,7 +45,12 @@ def lines(path: Path) -> Iterator[Line]:
             f"{where}: expected a whole gzip file, got a broken one ({error}); fix: fetch it again"
         ) from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        raise DataError(f"{path}: cannot be read: {error.strerror}; fix: the path in the task file") from None
+
+
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return path.suffix == ".gz" or file.read(2) == b"\x1f\x8b"
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -57,6 +62,8 @@ def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             raise DataError(f"{where}: expected a JSON object, got {text[:40]!r} ({error})") from None
         if not isinstance(row, dict):
             raise DataError(f"{where}: expected a JSON object, got {type(row).__name__}")
+        if "\\ud" in text.lower() and any("\ud800" <= c <= "\udfff" for c in json.dumps(row, ensure_ascii=False)):
+            raise DataError(f"{where}: expected whole characters, got half of a surrogate pair; fix: that \\u escape")
         yield where, row
 
 

@@ -3,7 +3,7 @@
 Defined behaviour for what is wrong in a collection. *An error*, with file and line: an id that stands twice with different
 texts, a pair judged twice with different grades, a score that is not finite, a broken file. *Left out and counted* in
 ``Domain.notes``: repeated lines that say the same, empty texts, queries without a judgement, a relevant document or a
-candidate, documents that run or judgements name and the collection lacks (more than half of a run's: an error).
+candidate, documents that run or judgements name and the collection lacks (more than half of them: an error).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from coterie.tasks.collections.candidates import in_hash_order
 from coterie.tasks.collections.pydoc import load_pydoc, pydoc_key
 from coterie.tasks.collections.sources import (
     Beir,
@@ -70,13 +71,31 @@ def source_key(spec: DomainSpec) -> list[Any]:
         return pydoc_key()
     if isinstance(spec, IrDatasetsSource):
         return [spec.id]
-    key: list[Any] = [spec.revision] if isinstance(spec, HuggingFaceSource) else []
-    for place in sorted(spec.paths().values()):
-        for path in sorted(Path(place).rglob("*")) if Path(place).is_dir() else [Path(place)]:
+    key: list[Any] = _revisions(spec) if isinstance(spec, HuggingFaceSource) else []
+    for place in spec.files():
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
             if path.is_file():
                 state = path.stat()
                 key.append([str(path), state.st_size, state.st_mtime_ns])
     return key
+
+
+def _revisions(spec: HuggingFaceSource) -> list[str]:
+    """The commits that are read: those of the specification, else the hub's newest; none for a local folder."""
+    from huggingface_hub import dataset_info
+
+    found = []
+    for dataset, revision in ((spec.dataset, spec.revision), (spec.qrels_dataset, spec.qrels_revision)):
+        if dataset is None or Path(dataset).exists():
+            continue
+        try:
+            found.append(revision or str(dataset_info(dataset).sha))
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{dataset}: the hub does not tell its newest revision: {' '.join(str(error).split())[:120]}; "
+                f"fix: name a revision (a commit), or the network"
+            ) from None
+    return found
 
 
 def _source(spec: DomainSpec) -> Source:
@@ -152,7 +171,9 @@ def _pools(
     """The candidates of every query, best first; None where BM25 is to choose. Ties as trec_eval: ids descending."""
     run = source.run()
     if run is None:
-        return {q: sorted(judged) for q, judged in grades.items()} if spec.pool == "judged" else None
+        if spec.pool == "bm25":
+            return None
+        return {q: in_hash_order(list(judged), q) for q, judged in grades.items()}  # which of too many tells nothing
     scored: dict[str, dict[str, float]] = {}
     for where, query_id, document_id, score in run:
         if not math.isfinite(score):
@@ -196,6 +217,7 @@ def _complete(domain: Domain, pools: dict[str, list[str]] | None, notes: Counter
     """The domain with its pools, without the documents that the collection lacks."""
     if pools is None:
         lacking = sum(d not in domain.documents for judged in domain.qrels.values() for d in judged)
+        _not_too_many(domain, "judged documents", lacking, sum(map(len, domain.qrels.values())))
         if lacking:
             notes["judged document that the collection lacks"] += lacking
         kept = {q: {d: g for d, g in judged.items() if d in domain.documents} for q, judged in domain.qrels.items()}
@@ -206,14 +228,27 @@ def _complete(domain: Domain, pools: dict[str, list[str]] | None, notes: Counter
     named = sum(map(len, pools.values()))
     pools = {q: [d for d in pool if d in domain.documents] for q, pool in pools.items()}
     lacking = named - sum(map(len, pools.values()))
-    if lacking > named / 2:
-        raise DataError(
-            f"{domain.name}: {lacking} of the {named} candidates are not among its documents; fix: the run or the documents, "
-            f"they do not belong together"
-        )
+    _not_too_many(domain, "candidates", lacking, named)
     if lacking:
         notes["candidate that the collection lacks"] += lacking
-    return replace(domain, pools=pools, notes=dict(notes))
+    with_pool = [q for q, pool in pools.items() if pool]
+    if len(with_pool) < len(pools):
+        notes["query whose candidates the collection lacks"] += len(pools) - len(with_pool)
+    return replace(
+        domain,
+        queries={q: domain.queries[q] for q in with_pool},
+        qrels={q: domain.qrels[q] for q in with_pool},
+        pools={q: pools[q] for q in with_pool},
+        notes=dict(notes),
+    )
+
+
+def _not_too_many(domain: Domain, what: str, lacking: int, named: int) -> None:
+    if lacking > named / 2:
+        raise DataError(
+            f"{domain.name}: {lacking} of the {named} {what} are not among its documents; fix: the files, they do not "
+            f"belong together"
+        )
 
 
 __all__ = ["MOST_DOCUMENTS", "load_domain", "resolve", "source_key"]

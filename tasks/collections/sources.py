@@ -89,11 +89,7 @@ class Top1000(Source):
         self._path, self._qrels = Path(spec.path), Path(spec.qrels)
 
     def queries(self) -> Iterator[Text]:
-        seen = set()
-        for where, (query_id, _, query, _) in self._rows():
-            if query_id not in seen:
-                seen.add(query_id)
-                yield where, query_id, query
+        return self._once((where, q, text) for where, (q, _, text, _) in self._rows())
 
     def qrels(self) -> Iterator[Judgement]:
         return read_qrels(self._qrels)
@@ -102,12 +98,16 @@ class Top1000(Source):
         return ((where, q, d, -float(i)) for i, (where, (q, d, _, _)) in enumerate(self._rows()))
 
     def documents(self, needed: Needed) -> Iterator[Text]:
-        seen: dict[str, str] = {}  # a passage stands once for every query it is a candidate of
-        for where, (_, document_id, _, passage) in self._rows():
-            if (needed is None or document_id in needed) and seen.setdefault(document_id, passage) is passage:
-                yield where, document_id, passage
-            elif seen.get(document_id, passage) != passage:
-                yield where, document_id, passage  # another text under the same id: refused by whoever reads
+        rows = ((where, d, text) for where, (_, d, _, text) in self._rows())
+        return self._once(row for row in rows if needed is None or row[1] in needed)
+
+    def _once(self, rows: Iterator[Text]) -> Iterator[Text]:
+        """A query stands once for each candidate, a passage once for each query; another text is for who reads to refuse."""
+        seen: dict[str, str] = {}
+        for where, one_id, text in rows:
+            if seen.get(one_id) != text:
+                seen.setdefault(one_id, text)
+                yield where, one_id, text
 
     def _rows(self) -> Iterator[tuple[str, list[str]]]:
         return columns(self._path, 4, "\t", "query id, passage id, query, passage")
@@ -137,11 +137,12 @@ class IrDatasets(Source):
 
     def queries(self) -> Iterator[Text]:
         for i, query in enumerate(self._stream("queries")):
-            yield f"{self._id} query {i + 1}", query.query_id, query.default_text()
+            yield f"{self._id} query {i + 1}", query.query_id, query.default_text().strip()
 
     def qrels(self) -> Iterator[Judgement]:
         for i, judged in enumerate(self._stream("qrels")):
-            yield f"{self._id} qrel {i + 1}", judged.query_id, judged.doc_id, int(judged.relevance)
+            where = f"{self._id} qrel {i + 1}"
+            yield where, judged.query_id, judged.doc_id, _grade(where, judged.relevance)
 
     def run(self) -> Iterator[Scored] | None:
         if not self._dataset.has_scoreddocs():
@@ -150,19 +151,19 @@ class IrDatasets(Source):
         return ((f"{self._id} scoreddoc {i + 1}", row.query_id, row.doc_id, float(row.score)) for i, row in rows)
 
     def documents(self, needed: Needed) -> Iterator[Text]:
-        rows = self._stream("docs") if needed is None else self._looked_up(needed)
-        return ((f"{self._id} document {row.doc_id}", row.doc_id, row.default_text()) for row in rows)
+        rows = self._stream("docs", needed)
+        return ((f"{self._id} document {row.doc_id}", row.doc_id, row.default_text().strip()) for row in rows)
 
-    def _looked_up(self, needed: frozenset[str]) -> Iterator[Any]:
-        yield from self._dataset.docs_store().get_many(sorted(needed)).values()
-
-    def _stream(self, what: str) -> Iterator[Any]:
+    def _stream(self, what: str, needed: Needed = None) -> Iterator[Any]:
         if not getattr(self._dataset, f"has_{what}")():
             raise DataError(
                 f"{self._id}: expected {what}, this dataset has none; fix: an id with docs, queries and qrels"
             )
         try:
-            yield from getattr(self._dataset, f"{what}_iter")()
+            if needed is None:
+                yield from getattr(self._dataset, f"{what}_iter")()
+            else:
+                yield from self._dataset.docs_store().get_many(sorted(needed)).values()
         except OSError as error:  # a download that fails
             raise DataError(
                 f"{self._id}: {what} cannot be read: {error}; fix: the network, or IR_DATASETS_HOME"
@@ -179,16 +180,18 @@ class HuggingFace(Source):
         return self._texts("queries")
 
     def qrels(self) -> Iterator[Judgement]:
-        dataset = self._spec.qrels_dataset or self._spec.dataset
-        for where, row in _hugging_face(self._spec, dataset, self._spec.qrels, self._spec.split):
+        dataset, revision = self._spec.dataset, self._spec.revision
+        if self._spec.qrels_dataset is not None:
+            dataset, revision = self._spec.qrels_dataset, self._spec.qrels_revision
+        for where, row in _hugging_face(dataset, revision, self._spec.qrels, self._spec.split):
             yield where, *(_field(where, row, n) for n in ("query-id", "corpus-id")), _grade(where, row.get("score"))  # type: ignore[misc]
 
     def documents(self, needed: Needed) -> Iterator[Text]:
         return self._texts("corpus")
 
     def _texts(self, configuration: str) -> Iterator[Text]:
-        for where, row in _hugging_face(self._spec, self._spec.dataset, configuration, configuration):
-            yield where, _field(where, row, "_id"), _joined(row)
+        for where, row in _hugging_face(self._spec.dataset, self._spec.revision, configuration, configuration):
+            yield where, _field(where, row, "_id"), _joined(where, row)
 
 
 class HuggingFaceRows(Source):
@@ -198,11 +201,11 @@ class HuggingFaceRows(Source):
         self._spec = spec
 
     def queries(self) -> Iterator[Text]:
-        return ((where, str(i), str(row[self._spec.query])) for i, where, row in self._rows())
+        return ((where, str(i), " ".join(_listed(where, row, self._spec.query))) for i, where, row in self._rows())
 
     def qrels(self) -> Iterator[Judgement]:
         for i, where, row in self._rows():
-            yield from ((where, str(i), _id_of(text), 1) for text in _listed(row, self._spec.positive))
+            yield from ((where, str(i), _id_of(text), 1) for text in _listed(where, row, self._spec.positive))
 
     def run(self) -> Iterator[Scored] | None:
         if self._spec.negatives is None:
@@ -210,18 +213,26 @@ class HuggingFaceRows(Source):
         return self._pools()
 
     def documents(self, needed: Needed) -> Iterator[Text]:
+        seen = set()
         for _, where, row in self._rows():
-            for text in (*_listed(row, self._spec.positive), *_listed(row, self._spec.negatives)):
-                yield where, _id_of(text), text
+            for text in self._texts(where, row):
+                if (text_id := _id_of(text)) not in seen:
+                    seen.add(text_id)
+                    yield where, text_id, text
 
     def _pools(self) -> Iterator[Scored]:
         for i, where, row in self._rows():
-            texts = [*_listed(row, self._spec.positive), *_listed(row, self._spec.negatives)]
-            yield from ((where, str(i), _id_of(text), -float(place)) for place, text in enumerate(dict.fromkeys(texts)))
+            texts = dict.fromkeys(self._texts(where, row))
+            yield from ((where, str(i), _id_of(text), -float(place)) for place, text in enumerate(texts))
+
+    def _texts(self, where: str, row: dict[str, Any]) -> list[str]:
+        return [text for name in (self._spec.positive, self._spec.negatives) for text in _listed(where, row, name)]
 
     def _rows(self) -> Iterator[tuple[int, str, dict[str, Any]]]:
         wanted = [n for n in (self._spec.query, self._spec.positive, self._spec.negatives) if n]
-        for i, (where, row) in enumerate(_hugging_face(self._spec, self._spec.dataset, None, self._spec.split)):
+        for i, (where, row) in enumerate(
+            _hugging_face(self._spec.dataset, self._spec.revision, None, self._spec.split)
+        ):
             for name in wanted:
                 if row.get(name) is None:
                     raise DataError(
@@ -230,11 +241,14 @@ class HuggingFaceRows(Source):
             yield i, where, row
 
 
+_HEADERS = ("query-id", "queryid", "query", "qid", "topic")  # first column of a TSV's header
+
+
 def read_qrels(path: Path) -> Iterator[Judgement]:
     """TREC qrels (query, iteration, document, grade) or BEIR's TSV (query, document, grade, under a header)."""
     if ".tsv" in path.suffixes and _first_width(path) == 3:
         for i, (where, (query_id, document_id, grade)) in enumerate(columns(path, 3, "\t", "query, document, grade")):
-            if i or grade.lstrip("-").isdigit():
+            if i or query_id.strip().lower().replace("_", "-") not in _HEADERS:
                 yield where, query_id, document_id, _grade(where, grade)
         return
     for where, (query_id, _, document_id, grade) in columns(path, 4, None, "query, iteration, document, grade"):
@@ -256,17 +270,20 @@ def _texts(path: Path) -> Iterator[Text]:
     """(where, id, text) of JSON lines in BEIR's fields, or of a TSV of id and text."""
     if ".jsonl" in path.suffixes or ".json" in path.suffixes:
         for where, row in json_lines(path):
-            yield where, _field(where, row, "_id"), _joined(row)
+            yield where, _field(where, row, "_id"), _joined(where, row)
         return
     for where, (one_id, text) in columns(path, 2, "\t", "id, text"):
-        yield where, one_id, text
+        yield where, one_id, text.strip()
 
 
-def _joined(row: dict[str, Any]) -> str:
+def _joined(where: str, row: dict[str, Any]) -> str:
     """Title and text, joined by a space."""
-    return " ".join(
-        part.strip() for part in (row.get("title"), row.get("text")) if isinstance(part, str) and part.strip()
-    )
+    parts = []
+    for name, part in (("title", row.get("title") or ""), ("text", row.get("text"))):
+        if not isinstance(part, str):
+            raise DataError(f"{where}: {name}: expected a text, got {part!r:.60}; fields: {sorted(row)[:8]}")
+        parts.append(part.strip())
+    return " ".join(part for part in parts if part)
 
 
 def _field(where: str, row: dict[str, Any], name: str) -> str:
@@ -291,9 +308,13 @@ def _first_width(path: Path) -> int:
     return next((len(text.split("\t")) for _, text in lines(path)), 0)
 
 
-def _listed(row: dict[str, Any], column: str | None) -> list[str]:
+def _listed(where: str, row: dict[str, Any], column: str | None) -> list[str]:
+    """The text or texts of a column."""
     value = row[column] if column else []
-    return [str(text) for text in value] if isinstance(value, list | tuple) else [str(value)]
+    texts = list(value) if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(text, str) for text in texts):
+        raise DataError(f"{where}: {column}: expected a text or a list of texts, got {value!r:.60}")
+    return [text.strip() for text in texts]
 
 
 def _id_of(text: str) -> str:
@@ -301,14 +322,14 @@ def _id_of(text: str) -> str:
 
 
 def _hugging_face(
-    spec: HuggingFaceSource, dataset: str, configuration: str | None, split: str
+    dataset: str, revision: str | None, configuration: str | None, split: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     from datasets import load_dataset
     from datasets.exceptions import DatasetGenerationError
 
     name = f"{dataset}{f'/{configuration}' if configuration else ''} {split}"
     try:
-        rows = load_dataset(dataset, configuration, split=split, revision=spec.revision, streaming=True)
+        rows = load_dataset(dataset, configuration, split=split, revision=revision, streaming=True)
         for i, row in enumerate(rows):
             yield f"{name} row {i + 1}", row
     except DataError:

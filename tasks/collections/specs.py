@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -36,12 +36,24 @@ class _Source(BaseModel):
         """The fields that hold paths."""
         return {}
 
+    def files(self) -> list[Path]:
+        """The files and folders that are read."""
+        return [Path(path) for _, path in sorted(self.paths().items())]
+
 
 class PydocSource(_Source):
     """The docstrings of installed packages, by domain."""
 
     collection: Literal["pydoc"]
     domain: str
+
+    @model_validator(mode="after")
+    def _as_it_is(self) -> Self:
+        if (self.relevant_from, self.binary, self.pool) != (1, False, "bm25"):
+            raise ValueError(
+                "relevant_from, binary, pool: expected none of them for pydoc, whose judgements are binary"
+            )
+        return self
 
     @classmethod
     def default_name(cls, values: dict[str, Any]) -> str:
@@ -62,6 +74,10 @@ class BeirSource(_Source):
 
     def paths(self) -> dict[str, str]:
         return {"path": self.path}
+
+    def files(self) -> list[Path]:
+        named = [Path(self.path, f"{name}{end}") for name in (self.qrels, self.run) if name for end in ("", ".gz")]
+        return [Path(self.path), *named]  # judgements and run may stand outside the folder
 
 
 class TrecSource(_Source):
@@ -112,8 +128,8 @@ class HuggingFaceSource(_Source):
 
     With ``positive`` given, each row of ``split`` is a query with relevant texts (a string or a list) and, in the column
     ``negatives``, others; they are its candidates. Without, the configurations ``corpus``, ``queries`` and ``qrels``
-    (columns as in BEIR) are read; the last may have another name, and be of another
-    dataset (``qrels_dataset``). No code of a dataset is ever run.
+    (columns as in BEIR) are read; the last may have another name, and be of another dataset (``qrels_dataset`` at
+    ``qrels_revision``). Without a revision the hub's newest is taken and recorded. No code of a dataset is ever run.
     """
 
     collection: Literal["huggingface"]
@@ -125,6 +141,7 @@ class HuggingFaceSource(_Source):
     negatives: str | None = None
     qrels: str | None = "qrels"
     qrels_dataset: str | None = None
+    qrels_revision: str | None = None
 
     @classmethod
     def default_name(cls, values: dict[str, Any]) -> str:

@@ -62,4 +62,5 @@ def test_unmerged_lora_replays_whole_layers(tmp_path: Path) -> None:
     attention.k_proj = doubled
     engine = ReplayEngine(reranker, pairs(), 1)  # checks the replayed scores against the model's own
     engine.outputs(torch.zeros(9, engine.n_players, dtype=torch.bool))
-    assert engine._last_layer is None and engine._batches[0].low_rank is None
+    assert engine._last_layer is None
+    assert engine._batches[0].low_rank is None

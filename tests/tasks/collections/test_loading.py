@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,98 @@ def test_grades_can_be_cut_and_made_binary(tmp_path: Path) -> None:
 
 def test_judged_documents_as_candidates(tmp_path: Path) -> None:
     domain = load_domain(beir(tmp_path).model_copy(update={"pool": "judged"}))
-    assert domain.pools == {"q1": ["d1", "d3"], "q2": ["d2"]}
+    assert {q: sorted(pool) for q, pool in domain.pools.items()} == {"q1": ["d1", "d3"], "q2": ["d2"]}
+
+
+def test_which_of_many_judged_documents_are_candidates_says_nothing(tmp_path: Path) -> None:
+    """Cut at a depth, they would otherwise be those whose ids sort first."""
+    documents = {f"d{i}": "text" for i in range(100, 200)}
+    qrels = {q: {d: int(d < "d150") for d in documents} for q in QUERIES}
+    source = beir(tmp_path, documents=documents, qrels=qrels).model_copy(update={"pool": "judged"})
+    domain = load_domain(source, depth=20)
+    assert domain.pools == load_domain(source, depth=20).pools
+    assert domain.pools["q1"] != domain.pools["q2"]
+    assert all(2 <= sum(d < "d150" for d in pool) <= 18 for pool in domain.pools.values())
+
+
+@pytest.mark.parametrize("first", ["q1\td1\t1.0\n", "query-id\tcorpus-id\tscore\nq1\td1\t1\n"])
+def test_a_tsv_without_a_header_loses_no_judgement(first: str, tmp_path: Path) -> None:
+    beir(tmp_path)
+    (tmp_path / "qrels.trec").unlink()
+    write(tmp_path / "qrels.tsv", first + "q2\td2\t1\n")
+    assert load_domain(spec(collection="beir", path=str(tmp_path))).qrels == {"q1": {"d1": 1}, "q2": {"d2": 1}}
+    write(tmp_path / "qrels.tsv", "q1\td1\thigh\n")
+    with pytest.raises(DataError, match=r"qrels.tsv:1: grade: expected a whole number, got 'high'"):
+        load_domain(spec(collection="beir", path=str(tmp_path)))
+
+
+def test_gzip_is_told_by_its_first_bytes(tmp_path: Path) -> None:
+    source = beir(tmp_path)
+    path = tmp_path / "corpus.jsonl"
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    assert load_domain(source).documents == DOCUMENTS
+
+
+def test_one_id_with_two_texts_in_a_top_1000_file(tmp_path: Path) -> None:
+    source = top1000(tmp_path)
+    for again, says in (("q1\td3\tanother query\tx\n", "query 'q1'"), ("q2\td1\tblue sky\tother\n", "document 'd1'")):
+        top1000(tmp_path)
+        with (tmp_path / "top.tsv").open("a") as file:
+            file.write(again)
+        with pytest.raises(DataError, match=rf"top.tsv:5: {says}: another text stands at .*:1"):
+            load_domain(source)
+
+
+def test_white_space_around_a_text_is_taken_off_in_every_format(tmp_path: Path) -> None:
+    source = trec(tmp_path)
+    write(tmp_path / "q.tsv", "q1\t red apple \nq2\tblue sky\n")
+    assert load_domain(source).queries == QUERIES
+
+
+def test_pydoc_has_judgements_of_its_own() -> None:
+    with pytest.raises(ValueError, match="expected none of them for pydoc"):
+        spec(collection="pydoc", domain="pandas", relevant_from=2)
+
+
+def test_rows_with_something_else_than_texts(tmp_path: Path) -> None:
+    rows = [{"query": "apple", "positive": ["red"], "negatives": ["sky"]}, {"query": "sky", "positive": ["sky"]}]
+    write(tmp_path / "good" / "test.jsonl", "".join(json.dumps({"negatives": ["red"], **row}) + "\n" for row in rows))
+    fields = {"collection": "huggingface", "positive": "positive", "negatives": "negatives"}
+    domain = load_domain(spec(dataset=str(tmp_path / "good"), **fields))
+    assert sorted(domain.documents.values()) == ["red", "sky"]
+    assert domain.notes == {}, "texts that rows share are no repeated lines"
+    write(
+        tmp_path / "bad" / "test.jsonl", json.dumps({"query": "q", "positive": ["a", None], "negatives": ["b"]}) + "\n"
+    )
+    with pytest.raises(DataError, match="positive: expected a text or a list of texts"):
+        load_domain(spec(dataset=str(tmp_path / "bad"), **fields))
+
+
+def test_a_hub_dataset_is_known_by_its_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"a/b": "1" * 40, "a/c": "2" * 40}
+    monkeypatch.setattr("huggingface_hub.dataset_info", lambda name: type("Info", (), {"sha": told[name]}))
+    source = spec(collection="huggingface", dataset="a/b", qrels_dataset="a/c")
+    assert source_key(source) == ["1" * 40, "2" * 40]
+    assert source_key(source.model_copy(update={"revision": "3" * 40})) == ["3" * 40, "2" * 40]
+
+    def unreachable(name: str) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.dataset_info", unreachable)
+    with pytest.raises(DataError, match="a/b: the hub does not tell its newest revision: no network; fix: name a rev"):
+        source_key(source)
+
+
+def test_without_ir_datasets_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ir_datasets", None)
+    with pytest.raises(DataError, match=r"pip install 'coterie\[ir-datasets\]'"):
+        load_domain(spec(collection="ir_datasets", id="vaswani"))
+
+
+def test_a_query_that_is_not_there_is_named(tmp_path: Path) -> None:
+    domain = load_domain(beir(tmp_path, run=RUN))
+    with pytest.raises(DataError, match="query 'q9' is not there or has no candidates"):
+        candidates(domain, ["q1", "q9"], 2)
 
 
 def test_beir_tsv_judgements_with_a_header_and_titles(tmp_path: Path) -> None:
@@ -232,6 +324,9 @@ def test_ties_of_a_run_are_those_of_trec_eval(tmp_path: Path) -> None:
         ("corpus.jsonl", "[1]\n", r"corpus.jsonl:1: expected a JSON object, got list"),
         ("corpus.jsonl", "[" * 100_000, r"corpus.jsonl:1: expected a JSON object"),
         ("corpus.jsonl", '{"id": "d1", "text": "a"}\n', r"corpus.jsonl:1: _id: expected an id, got None"),
+        ("corpus.jsonl", '{"_id": "d1", "body": "a"}\n', r"corpus.jsonl:1: text: expected a text, got None"),
+        ("corpus.jsonl", '{"_id": "d1", "text": ["a"]}\n', r"corpus.jsonl:1: text: expected a text, got \['a'\]"),
+        ("corpus.jsonl", r'{"_id": "d1", "text": "a\ud800"}' + "\n", r"corpus.jsonl:1: expected whole characters"),
         ("queries.jsonl", '{"_id": ["x"], "text": "a"}\n', r"queries.jsonl:1: _id: expected an id"),
         ("qrels.trec", "q1 0 d1 1\nq1 0 d1 2\n", r"qrels.trec:2: .*expected grade 1 as at .*qrels.trec:1, got 2"),
         ("qrels.trec", "q1 0 d1\n", r"qrels.trec:1: expected 4 columns by white space .*, got 3"),
@@ -305,10 +400,18 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
 
 
 def test_judged_documents_that_the_collection_lacks_are_counted(tmp_path: Path) -> None:
-    domain = load_domain(beir(tmp_path, qrels={"q1": {"d1": 1, "gone": 1}, "q2": {"gone": 1}}))
-    assert domain.qrels == {"q1": {"d1": 1}}
+    domain = load_domain(beir(tmp_path, qrels={"q1": {"d1": 1, "d3": 0, "gone": 1}, "q2": {"gone": 1}}))
+    assert domain.qrels == {"q1": {"d1": 1, "d3": 0}}
     assert domain.notes["judged document that the collection lacks"] == 2
     assert domain.notes["query whose relevant documents the collection lacks"] == 1
+    with pytest.raises(DataError, match="2 of the 3 judged documents are not among its documents"):
+        load_domain(beir(tmp_path, qrels={"q1": {"d1": 1, "gone": 1}, "q2": {"gone": 1}}))
+
+
+def test_a_query_all_of_whose_candidates_are_lacking_is_counted(tmp_path: Path) -> None:
+    domain = load_domain(beir(tmp_path, run={"q1": ["d1", "d3", "d2"], "q2": ["gone"]}))
+    assert set(domain.queries) == set(domain.qrels) == set(domain.pools) == {"q1"}
+    assert domain.notes == {"candidate that the collection lacks": 1, "query whose candidates the collection lacks": 1}
 
 
 def test_bm25_over_too_many_documents_asks_for_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,6 +426,14 @@ def test_the_key_changes_with_the_files(tmp_path: Path) -> None:
     before = source_key(source)
     assert source_key(source) == before
     write(tmp_path / "qrels.trec", qrels_text({"q1": {"d1": 1}}))
+    assert source_key(source) != before
+
+
+def test_the_key_changes_with_files_outside_the_folder(tmp_path: Path) -> None:
+    source = beir(tmp_path / "folder").model_copy(update={"run": "../run.trec"})
+    write(tmp_path / "run.trec", run_text(RUN))
+    before = source_key(source)
+    write(tmp_path / "run.trec", run_text({"q1": ["d3"]}))
     assert source_key(source) != before
 
 

@@ -1,4 +1,4 @@
-"""Time and memory of loading each kind of collection: ``python -m coterie.benchmark.perf.collections FOLDER``.
+"""Time and memory of loading each kind of collection: ``python -m coterie.benchmark.perf.collection_loading FOLDER``.
 
 FOLDER holds BEIR folders (``trec-dl-2019``, ``noveleval``, ``cranfield``). Beside them, the collection pydoc, and a corpus
 of a million passages that is made here and streamed with a run. Each is loaded in a process of its own.
