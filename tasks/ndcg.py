@@ -1,32 +1,48 @@
-"""nDCG@10 by ir-measures (trec_eval's definition) for many score vectors over the same pairs."""
+"""nDCG@10 by trec_eval's definition, for many score vectors over the same pairs at once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import ir_measures
 import numpy as np
-from ir_measures import Qrel, ScoredDoc, nDCG
 
 from coterie.tasks.collections.types import Candidate
 
+_CUTOFF = 10
+_ROWS = 1024  # score vectors that are sorted at once
+
 
 class NDCG:
-    """nDCG@10 per query, the evaluator built once. Ties are broken as trec_eval does: by document id, descending.
+    """nDCG@10 per query, bit for bit what ir-measures (pytrec_eval) says: gain = grade, discount log2(rank + 1).
 
-    The ideal ranking is that of the pairs' grades, or of ``qrels`` [query][document] where these are given: judged
-    documents that are no candidates then count, as they do when a run is evaluated.
+    Ties are broken as trec_eval does: scores are compared in float32, equal ones by document id, descending. The ideal
+    ranking is that of the pairs' grades, or of ``qrels`` [query][document] where these are given: judged documents that
+    are no candidates then count, as they do when a run is evaluated. A query without a relevant document has 0.
     """
 
     def __init__(self, pairs: Sequence[Candidate], qrels: Mapping[str, Mapping[str, int]] | None = None) -> None:
         self.query_ids = list(dict.fromkeys(p.query_id for p in pairs))
-        self._ids = [(p.query_id, p.document_id) for p in pairs]
-        self._column = {q: i for i, q in enumerate(self.query_ids)}
-        if qrels is None:
-            judged = [Qrel(p.query_id, p.document_id, p.grade) for p in pairs]
-        else:
-            judged = [Qrel(q, d, grade) for q in self.query_ids for d, grade in qrels[q].items()]
-        self._evaluator = ir_measures.evaluator([nDCG @ 10], judged)
+        judged: dict[str, dict[str, int]] = {q: {} for q in self.query_ids}
+        of_query: dict[str, list[tuple[str, int]]] = {q: [] for q in self.query_ids}
+        for position, p in enumerate(pairs):
+            judged[p.query_id][p.document_id] = p.grade
+            of_query[p.query_id].append((p.document_id, position))
+        if qrels is not None:
+            judged = {q: dict(qrels[q]) for q in self.query_ids}
+        width = max(map(len, of_query.values()), default=0)
+        # [queries, candidates], document ids descending, so that a stable sort breaks ties; what is over stands last
+        self._positions = np.zeros((len(self.query_ids), width), dtype=np.int64)
+        self._filled = np.zeros(self._positions.shape, dtype=bool)
+        self._gains = np.zeros(self._positions.shape)
+        for row, query_id in enumerate(self.query_ids):
+            for column, (document_id, position) in enumerate(sorted(of_query[query_id], reverse=True)):
+                self._positions[row, column], self._filled[row, column] = position, True
+                self._gains[row, column] = max(0, judged[query_id].get(document_id, 0))
+        ideal = np.zeros((len(self.query_ids), _CUTOFF))
+        for row, query_id in enumerate(self.query_ids):
+            best = sorted((max(0, grade) for grade in judged[query_id].values()), reverse=True)[:_CUTOFF]
+            ideal[row, : len(best)] = best
+        self._ideal = _discounted(ideal)
 
     def per_query(self, scores: np.ndarray) -> np.ndarray:
         """nDCG@10 [..., queries] of scores [..., pairs]. Raises ``ValueError`` on a score that is not a number.
@@ -36,10 +52,24 @@ class NDCG:
         scores = np.asarray(scores, dtype=np.float64)
         if np.isnan(scores).any():
             raise ValueError(f"scores: expected numbers, got NaN at {np.argwhere(np.isnan(scores))[0].tolist()}")
-        rows = scores.reshape(-1, scores.shape[-1])
-        values = np.zeros((len(rows), len(self.query_ids)))
-        for row, row_scores in zip(values, rows.tolist(), strict=True):
-            run = [ScoredDoc(q, d, s) for (q, d), s in zip(self._ids, row_scores, strict=True)]
-            for metric in self._evaluator.iter_calc(run):
-                row[self._column[metric.query_id]] = metric.value
+        rows = scores.reshape(-1, scores.shape[-1]).astype(np.float32)
+        found = np.zeros((len(rows), len(self.query_ids)))
+        for start in range(0, len(rows), _ROWS):
+            found[start : start + _ROWS] = _discounted(self._ranked(rows[start : start + _ROWS]))
+        values = np.divide(found, self._ideal, out=np.zeros_like(found), where=self._ideal > 0)
         return values.reshape(*scores.shape[:-1], len(self.query_ids))
+
+    def _ranked(self, rows: np.ndarray) -> np.ndarray:
+        """The gains [m, queries, 10 at most] in the order of the scores [m, pairs]."""
+        by_query = np.where(self._filled, -rows[:, self._positions], np.float32(np.inf))
+        order = np.argsort(by_query, axis=-1, kind="stable")[..., :_CUTOFF]
+        ranked: np.ndarray = np.take_along_axis(np.broadcast_to(self._gains, by_query.shape), order, axis=-1)
+        return ranked
+
+
+def _discounted(gains: np.ndarray) -> np.ndarray:
+    """Discounted cumulative gain [...] of gains [..., ranks], added up from the first rank on as trec_eval does."""
+    total = np.zeros(gains.shape[:-1])
+    for rank in range(gains.shape[-1]):
+        total += gains[..., rank] / np.log2(rank + 2.0)
+    return total

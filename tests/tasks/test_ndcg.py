@@ -1,9 +1,10 @@
-"""nDCG@10 by the formula, for many score vectors at once."""
+"""nDCG@10 by the formula and by ir-measures, for many score vectors at once."""
 
 from __future__ import annotations
 
 import math
 
+import ir_measures
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -44,3 +45,26 @@ def test_nan_is_refused() -> None:
     scores[5] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         NDCG(PAIRS).per_query(scores)
+
+
+ids = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=3)
+grades = st.dictionaries(ids, st.integers(-1, 4), min_size=1, max_size=25)
+ties = st.sampled_from([0.0, -0.0, 1.0, 1.0 + 1e-9, 1e30, -np.inf, np.inf, 0.5, -3.0])
+
+
+@settings(max_examples=200, deadline=None)
+@given(judged=st.lists(grades, min_size=1, max_size=4), data=st.data(), with_qrels=st.booleans())
+def test_bit_for_bit_what_ir_measures_says(judged: list[dict[str, int]], data: st.DataObject, with_qrels: bool) -> None:
+    qrels = {f"q{i}": one for i, one in enumerate(judged)}
+    chosen = {q: data.draw(st.lists(st.sampled_from(sorted(one)), min_size=1, unique=True)) for q, one in qrels.items()}
+    pairs = [Candidate(q, d, "", "", qrels[q][d]) for q, names in chosen.items() for d in names]
+    scores = np.array(data.draw(st.lists(ties, min_size=3 * len(pairs), max_size=3 * len(pairs)))).reshape(3, -1)
+    if not with_qrels:
+        qrels = {q: {d: qrels[q][d] for d in names} for q, names in chosen.items()}
+    got = NDCG(pairs, qrels if with_qrels else None).per_query(scores)
+    for row, values in zip(scores, got, strict=True):
+        run: dict[str, dict[str, float]] = {q: {} for q in chosen}
+        for p, score in zip(pairs, row, strict=True):
+            run[p.query_id][p.document_id] = float(score)
+        found = {m.query_id: m.value for m in ir_measures.iter_calc([ir_measures.nDCG @ 10], qrels, run)}
+        assert values.tolist() == [found[q] for q in chosen]
