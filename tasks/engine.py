@@ -16,7 +16,7 @@ Padding is on the right and attention is causal, so padded positions never reach
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,7 +29,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from coterie.tasks.architectures import Architecture, after_layers, architecture_of, layers_of
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.game import Intervention, Pooling, Readout
-from coterie.tasks.last_layer import LastLayer, LowRankLastLayer, gpt_neox_layer, llama_layer
+from coterie.tasks.last_layer import LAST_LAYERS, LastLayer, LowRankLastLayer
 from coterie.tasks.lens import Lens, folded, has_lens
 from coterie.tasks.reranker import Reranker
 from coterie.tasks.site import Site, first
@@ -39,8 +39,6 @@ DEFAULT_TOKENS = 8192  # tokens replayed at once: two to four arrays of tokens x
 
 _WORTH_A_LOW_RANK_FORM = 8  # masks asked for at once: games that are hardly ever ablated do without its memory
 
-
-_LAST_TOKEN: dict[str, Callable[[nn.Module], LastLayer | None]] = {"llama": llama_layer, "gpt_neox": gpt_neox_layer}
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -95,8 +93,8 @@ class ReplayEngine:
         self._model, self._tokens = model, tokens_at_once
         self._later = layers[layer + 1 :] if readout == "score" else []
         self._is_last = layer == len(layers) - 1
-        view = _LAST_TOKEN.get(self._row.last_token or "")
-        self._last_layer: LastLayer | None = view(layers[-1]) if view is not None and self._later else None
+        layout = self._row.last_token if self._later else None
+        self._last_layer: LastLayer | None = None if layout is None else LAST_LAYERS[layout](layers[-1])
         self._after = after_layers(model)
         self._w, write = self._site.w, self._site.w[: self._site.own_rows]
         self._owner = self._site.owner

@@ -107,6 +107,9 @@ def gpt_neox_layer(layer: Any) -> LastLayer | None:
     return LastLayer(layer.input_layernorm, query, key, value, size, attention.scaling, finish)
 
 
+LAST_LAYERS: dict[str, Callable[[Any], LastLayer | None]] = {"llama": llama_layer, "gpt_neox": gpt_neox_layer}
+
+
 @final
 class LowRankLastLayer:
     """The last layer over fixed pairs (B of them, T tokens), for ablations of rows of (z, w) in its input.

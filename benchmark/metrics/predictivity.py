@@ -20,10 +20,9 @@ class Predictivity(Metric):
 
     A macro-feature is the mean activation of a coalition's members over the tokens of a pair. Features and target (the
     objective: the relevance grade, or the scalar one) are taken minus their mean within the query: between queries there
-    is nothing to rank. The penalty
-    is chosen by cross-validation over the source queries, no query in two folds. R2 = 1 - SSE / SST over the pairs of
-    the transfer queries, kept by query. Control: the same with as many random sets of the same sizes, R times. After
-    the macro-features of Hedonic Neurons (Chowdhury et al., arXiv 2509.23684).
+    is nothing to rank. The penalty is chosen by cross-validation over the source queries, no query in two folds. R2 =
+    1 - SSE / SST over the pairs of the transfer queries, kept by query. Control: the same with as many random sets of the
+    same sizes, R times. After the macro-features of Hedonic Neurons (Chowdhury et al., arXiv 2509.23684).
     """
 
     name = "ood_r2"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from coterie.tasks.collections.files import columns, found, json_lines
+from coterie.tasks.collections.files import columns, found, json_lines, lines
 from coterie.tasks.collections.specs import (
     BeirSource,
     HuggingFaceSource,
@@ -295,16 +296,15 @@ def _field(where: str, row: dict[str, Any], name: str) -> str:
 
 def _grade(where: str, value: Any) -> int:
     try:
-        if float(value) == int(float(value)):
-            return int(float(value))
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise DataError(f"{where}: grade: expected a whole number, got {value!r}")
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not number.is_integer():
+        raise DataError(f"{where}: grade: expected a whole number, got {value!r}")
+    return int(number)
 
 
 def _first_width(path: Path) -> int:
-    from coterie.tasks.collections.files import lines
-
     return next((len(text.split("\t")) for _, text in lines(path)), 0)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -13,22 +12,14 @@ from typer.testing import CliRunner
 from coterie.benchmark.cli import app
 from coterie.tasks.registry import list_tasks
 from coterie.tracking.store import RecordStore
-from tests.tasks.tiny import WORDS, save_reranker
+from tests.tasks.tiny import save_collection, save_reranker
 
 PAPER = {"llama-3.1-8b": "llama", "mistral-7b": "mistral", "pythia-6.9b": "gpt_neox"}
 
 
 def collection(folder: Path, seed: int, run: bool = True) -> None:
     """A BEIR folder of 60 queries, with a run of six candidates each where asked for."""
-    generator = np.random.default_rng(seed)
-    folder.mkdir(parents=True)
-    documents = {f"d{i}": " ".join(generator.choice(WORDS, 9)) for i in range(90)}
-    queries = {f"q{i}": " ".join(documents[f"d{i}"].split()[:3]) for i in range(60)}
-    for name, texts in (("corpus", documents), ("queries", queries)):
-        (folder / f"{name}.jsonl").write_text(
-            "".join(json.dumps({"_id": i, "text": t}) + "\n" for i, t in texts.items())
-        )
-    (folder / "qrels.trec").write_text("".join(f"q{i} 0 d{i} 1\n" for i in range(60)))
+    save_collection(folder, n_queries=60, n_documents=90, words=9, seed=seed)
     if run:
         rows = [(f"q{i}", f"d{(i + k) % 90}", k) for i in range(60) for k in range(6)]
         (folder / "run.trec").write_text("".join(f"{q} Q0 {d} {k + 1} {9 - k} t\n" for q, d, k in rows))

@@ -27,7 +27,7 @@ from coterie.tasks.training.card import interval
 from coterie.tasks.training.data import training_data
 from coterie.tasks.training.spec import TrainingError, TrainingSpec
 from coterie.tasks.training.train import train_task
-from tests.tasks.tiny import WORDS, save_reranker
+from tests.tasks.tiny import save_collection, save_reranker
 
 TINY = {
     "base": {"vocabulary": 600, "hidden": 16, "layers": 2, "heads": 2, "max_length": 24, "tokens_a_step": 256}
@@ -44,15 +44,7 @@ TINY = {
 
 def task_file(folder: Path, objective: str, **training: object) -> Path:
     """A task over a small collection of its own, with a run of all documents and a training section."""
-    generator = np.random.default_rng(0)
-    folder.mkdir(parents=True, exist_ok=True)
-    documents = {f"d{i}": " ".join(generator.choice(WORDS, 8)) for i in range(200)}
-    queries = {f"q{i}": " ".join(documents[f"d{i}"].split()[:3]) for i in range(200)}
-    for name, texts in (("corpus", documents), ("queries", queries)):
-        (folder / f"{name}.jsonl").write_text(
-            "".join(json.dumps({"_id": i, "text": t}) + "\n" for i, t in texts.items())
-        )
-    (folder / "qrels.trec").write_text("".join(f"q{i} 0 d{i} 1\n" for i in range(200)))
+    save_collection(folder, n_queries=200, n_documents=200, words=8, seed=0)
     spec = {
         "name": f"tiny/{objective}",
         "summary": "A tiny reranker.",

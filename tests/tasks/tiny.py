@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForSequenceClassification
@@ -118,3 +120,15 @@ def save_reranker(
         adapter=str(folder / "adapter") if adapter else None,
         template=Template(max_length=32),
     )
+
+
+def save_collection(folder: Path, n_queries: int, n_documents: int, words: int, seed: int) -> None:
+    """A BEIR folder of random documents; query i is the first three words of document i, its one relevant document."""
+    generator = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    documents = {f"d{i}": " ".join(generator.choice(WORDS, words)) for i in range(n_documents)}
+    queries = {f"q{i}": " ".join(documents[f"d{i}"].split()[:3]) for i in range(n_queries)}
+    for name, texts in (("corpus", documents), ("queries", queries)):
+        rows = (json.dumps({"_id": i, "text": t}) + "\n" for i, t in texts.items())
+        (folder / f"{name}.jsonl").write_text("".join(rows))
+    (folder / "qrels.trec").write_text("".join(f"q{i} 0 d{i} 1\n" for i in range(n_queries)))
