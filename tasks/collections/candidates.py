@@ -58,8 +58,9 @@ def candidates(
 
     A pool is re-ranked as it is: its best ``depth``, whether a relevant one is among them or not. Otherwise the
     relevant documents (of more than half as many, the half that BM25 ranks best) are filled up with BM25's best that are
-    not, the last ``random_candidates`` of them drawn at random (always the same ones). Candidates come in order of document
-    id within a query, so that their order tells nothing. Raises ``DataError`` where a domain has fewer than ``depth`` documents or lacks a query or its pool.
+    not, the last ``random_candidates`` of them drawn at random (always the same ones). Candidates come in order of
+    document id within a query, so that their order tells nothing. Raises ``DataError`` where a domain has fewer than
+    ``depth`` documents or lacks a query or its pool.
     """
     without = [q for q in query_ids if q not in domain.queries or (domain.pools and q not in domain.pools)]
     if without:

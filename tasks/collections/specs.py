@@ -129,7 +129,8 @@ class HuggingFaceSource(_Source):
     With ``positive`` given, each row of ``split`` is a query with relevant texts (a string or a list) and, in the column
     ``negatives``, others; they are its candidates. Without, the configurations ``corpus``, ``queries`` and ``qrels``
     (columns as in BEIR) are read; the last may have another name, and be of another dataset (``qrels_dataset`` at
-    ``qrels_revision``). Without a revision the hub's newest is taken; the task's fingerprint tells its texts. No code of a dataset is ever run.
+    ``qrels_revision``). Without a revision the hub's newest is taken; the task's fingerprint tells its texts. No code of
+    a dataset is ever run.
     """
 
     collection: Literal["huggingface"]
