@@ -11,8 +11,8 @@ h_t(A) = h_t - sum_{j in A} z_jt w_j, and with K0, V0, K_j, V_j the projections 
 A LayerNorm is the same for h_t and w_j less their means; its shift and the biases of keys and values are the same for
 every token and mask, and are added after the division by r_t.
 
-So no array of tokens x d_model is made for a mask: the cost is tokens x |A| x heads. It pays while |A| x heads is below
-the width of the keys; for larger sets :func:`last_token_output` on the dense residual stream is used.
+So no array of tokens x d_model is made for a mask: the cost is tokens x |A| x width of the keys. On the CPU a fused kernel
+does it (:mod:`coterie.tasks.fused`). For large sets :meth:`LastLayer.output` on the dense residual stream is cheaper.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+_FUSED_PAYS = 4  # times as large sets as in torch, measured
 Rotary = tuple[Tensor, Tensor]  # cosines and sines, [1 or rows, T, rotated part of the head size]
 Projection = tuple[Tensor, Tensor | None]  # weight [heads x head size, d_model] and bias
 
@@ -133,12 +135,17 @@ class LowRankLastLayer:
         self._kv_heads = len(key) // layer.size
         split = (self._pairs, self._tokens, self._kv_heads, layer.size)
         keys = _rotate((residual @ key.T).view(split), self._cos[:, None], self._sin[:, None])
-        self._keys = keys.permute(0, 2, 3, 1).flatten(0, 1).contiguous()  # [B * kv heads, head size, T]
-        self._values = (residual @ value.T).view(split).transpose(1, 2).flatten(0, 1).contiguous()  # [.., T, head size]
+        self._keys = keys.permute(0, 2, 3, 1).contiguous()  # [B, kv heads, head size, T]
+        self._values = (residual @ value.T).view(split).transpose(1, 2).contiguous()  # [B, kv heads, T, head size]
         self._w_keys = (w @ key.T).view(-1, self._kv_heads, layer.size)
         self._w_values = (w @ value.T).view(-1, self._kv_heads, layer.size)
-        self._shift_keys = self._shift(layer.key)
+        self._turned_shift = residual.new_empty(0, 0, 0)  # [kv heads, head size, T] where there is one
+        if (shift := self._shift(layer.key)) is not None:
+            turned = _rotate(shift, self._cos[:, None], self._sin[:, None])
+            self._turned_shift = turned.permute(1, 2, 0).contiguous()
         self._shift_values = self._shift(layer.value)
+        self._epsilon = norm.eps if hasattr(norm, "eps") else norm.variance_epsilon
+        self._is_fused = residual.device.type == "cpu" and residual.dtype in (torch.float32, torch.float64)
         self._centred, self._residual, self._square = w, residual.flatten(0, 1), residual.square().sum(-1)
         self._future = torch.arange(self._tokens, device=last.device)[None] > last[:, None]
 
@@ -151,36 +158,73 @@ class LowRankLastLayer:
 
     def pays(self, n_rows: int) -> bool:
         """Whether a set of this many rows is cheaper here than on the dense residual stream."""
-        return n_rows * self._layer.heads <= self._width
+        return n_rows * self._layer.heads <= (_FUSED_PAYS if self._is_fused else 1) * self._width
 
     def outputs(self, groups: Sequence[Tensor]) -> Float[Tensor, "m pairs d_model"]:
         """The layer's output [m, B, d_model] at the last token with each group of rows taken from its input."""
+        mixed = self._fused(groups) if self._is_fused else self._plain(groups)
+        hidden, attended = mixed
+        return self._layer.finish(hidden, attended.flatten(2))
+
+    def _query(self, hidden: Float[Tensor, "m pairs d_model"]) -> Float[Tensor, "m pairs heads size"]:
+        layer = self._layer
+        query = F.linear(layer.norm(hidden), *layer.query).view(*hidden.shape[:2], -1, layer.size)
+        return _rotate(query, self._cos[self._last][:, None], self._sin[self._last][:, None])
+
+    def _fused(self, groups: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Residual stream and mixed values at the last token, by the kernels of :mod:`coterie.tasks.fused`."""
+        from coterie.tasks.fused import attend, in_threads, strip
+
+        rows = torch.cat(list(groups))
+        used, place = rows.unique(return_inverse=True)
+        starts = np.cumsum([0, *map(len, groups)])
+        items, threads = len(groups) * self._pairs, torch.get_num_threads()
+        z, last = self._z.numpy(), self._last.numpy()
+        hidden = self._hidden.new_empty(len(groups), *self._hidden.shape)
+        in_threads(
+            strip, items, threads,
+            self._hidden.numpy(), z, self._w.numpy(), rows.numpy(), starts, last, hidden.numpy(),
+        )  # fmt: skip
+        query, w = self._query(hidden).contiguous(), self._centred[used]
+        mixed = torch.empty_like(query)
+        in_threads(
+            attend, items, threads,
+            query.numpy(), self._keys.numpy(), self._values.numpy(), self._turned_shift.numpy(), z,
+            (w @ self._residual.T).view(len(used), self._pairs, -1).numpy(), place.numpy(), (w @ w.T).numpy(),
+            self._square.numpy(), rows.numpy(), starts, self._w_keys.numpy(), self._w_values.numpy(),
+            self._cos.T.contiguous().numpy(), self._sin.T.contiguous().numpy(), last,
+            self._layer.scaling, self._width, self._epsilon, mixed.numpy(),
+        )  # fmt: skip
+        if self._shift_values is not None:
+            mixed.unflatten(2, (self._kv_heads, -1)).add_(self._shift_values[:, None])
+        return hidden, mixed
+
+    def _plain(self, groups: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """The same in torch, for every device and dtype."""
         layer = self._layer
         gathered = [self._z[group] for group in groups]  # [|A|, B, T] each
         hidden = torch.stack(
             [self._hidden - z[:, *self._at_last].T @ self._w[group] for z, group in zip(gathered, groups, strict=True)]
         )
-        query = F.linear(layer.norm(hidden), *layer.query).view(len(groups), self._pairs, -1, layer.size)
-        query = _rotate(query, self._cos[self._last][:, None], self._sin[self._last][:, None])
-        logits, inverse = self._grouped(query, self._keys), []
+        query = self._query(hidden)
+        logits, inverse = self._grouped(query, self._keys.flatten(0, 1)), []
         along = (self._centred[torch.cat(list(groups))] @ self._residual.T).split([len(group) for group in groups])
         for logit, one, z, group, cross in zip(logits, query, gathered, groups, along, strict=True):
             logit -= self._lost_logits(one, z, group)
             inverse.append(self._inverse_rms(z, group, cross))
         scale = torch.stack(inverse)[:, :, None]
         logits *= scale
-        if self._shift_keys is not None:
-            turned = _rotate(self._shift_keys, self._cos[:, None], self._sin[:, None])  # [T, kv heads, size]
+        if len(self._turned_shift):
             by_head = query.unflatten(2, (self._kv_heads, -1))
-            logits += torch.einsum("mbghd,tgd->mbght", by_head, turned).flatten(2, 3)
+            logits += torch.einsum("mbghd,gdt->mbght", by_head, self._turned_shift).flatten(2, 3)
         logits = (logits * layer.scaling).masked_fill_(self._future[:, None], -torch.inf)
         weights = torch.softmax(logits, -1) * scale  # [m, B, heads, T]
-        mixed = self._grouped(weights, self._values)
+        mixed = self._grouped(weights, self._values.flatten(0, 1))
         for out, weight, z, group in zip(mixed, weights, gathered, groups, strict=True):
             out -= self._lost_values(weight, z, group)
         if self._shift_values is not None:
             mixed.unflatten(2, (self._kv_heads, -1)).add_(self._shift_values[:, None])
-        return layer.finish(hidden, mixed.flatten(2))
+        return hidden, mixed
 
     def _grouped(
         self, left: Float[Tensor, "m pairs heads inner"], right: Float[Tensor, "pairs_heads inner outer"]
@@ -216,9 +260,7 @@ class LowRankLastLayer:
         """1 / r_t(A) [B, T], given w_j . h_t as ``cross`` [|A|, B T]."""
         flat, w = z.flatten(1), self._centred[group]
         lost = ((2 * cross - w @ w.T @ flat) * flat).sum(0).view_as(self._square)
-        norm = self._layer.norm
-        epsilon = norm.eps if hasattr(norm, "eps") else norm.variance_epsilon
-        return torch.rsqrt((self._square - lost).clamp_min(0) / self._width + epsilon)
+        return torch.rsqrt((self._square - lost).clamp_min(0) / self._width + self._epsilon)
 
 
 def _projection(module: nn.Module) -> Projection | None:
