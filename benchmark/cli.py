@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+# torch's idle threads would spin on the cores that the fused kernels use; read when torch is first imported
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 app = typer.Typer(
     name="coterie",

@@ -118,7 +118,7 @@ class ReplayEngine:
             large = [i for i, rows in enumerate(groups) if form is None or not form.pays(len(rows))]
             if form is not None:
                 small = sorted(set(range(len(groups))) - set(large))
-                for chunk in _chunks(small, 16 * at_once):
+                for chunk in _chunks(small, 64 * at_once):
                     final = form.outputs([groups[i] for i in chunk])
                     results[torch.tensor(chunk)[:, None], batch.rows] = self._logits(final).cpu()
             for chunk in _chunks(large, at_once):

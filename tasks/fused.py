@@ -2,7 +2,7 @@
 
 They compute what :class:`coterie.tasks.last_layer.LowRankLastLayer` says in torch, for float32 and float64: the tests
 hold them to each other. Compiled by numba at the first call and kept in its cache. All arrays are C-contiguous; a
-kernel works on the pairs ``first`` to ``stop`` of the flattened (mask, pair) and lets go of Python's lock.
+kernel works on the pairs ``first`` to ``stop`` of the flattened (pair, mask), so that a pair stays in the cache, and lets go of Python's lock.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 
+_LANES = 16  # the caller fills up the tokens of a pair to a multiple of this: no loop over them has a rest
 _compiled = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
 
 
@@ -30,9 +31,9 @@ def in_threads(kernel: Callable[..., None], items: int, threads: int, *arguments
 @_compiled
 def strip(first, stop, hidden, z, w, rows, starts, last, stripped):  # type: ignore[no-untyped-def]
     """``stripped[m, b] = hidden[b] - sum_{j in m} z[j, b, last[b]] w[j]``."""
-    pairs = len(hidden)
+    masks = len(stripped)
     for item in range(first, stop):
-        m, b = divmod(item, pairs)
+        b, m = divmod(item, masks)
         out = stripped[m, b]
         out[:] = hidden[b]
         for k in range(starts[m], starts[m + 1]):
@@ -47,25 +48,28 @@ def attend(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """``mixed[m, b]`` [heads, size] from the rotated ``query[m, b]``: attention of the last token under ablation.
 
-    keys [B, kv, size, T], values [B, kv, T, size], shift [kv, size, T] (or none at all), z [rows, B, T], cross
-    [used rows, B, T] = w_j . h_t and gram [used, used] = w_i . w_j with ``place``, each row's in them, square [B, T] = |h_t|^2,
-    w_keys and w_values [rows, kv, size], cos and sin [rotated, T]; the rows of mask m are rows[starts[m] : starts[m + 1]].
+    keys [B, kv, size, T'], values [B, kv, size, T'], shift [kv, size, T'] (or none at all), T' = T up to a multiple of
+    16, z [rows, B, T], cross [used rows, B, T] = w_j . h_t and gram [used, used] = w_i . w_j with ``place``, each row's in them, square [B, T'] = |h_t|^2,
+    w_keys and w_values [rows, kv, size], cos and sin [rotated / 2, T']; the rows of mask m are rows[starts[m] : starts[m + 1]].
     """
-    _, pairs, heads, size = query.shape
-    kv_heads, tokens = keys.shape[1], keys.shape[3]
-    sharing, half = heads // kv_heads, len(cos) // 2
+    masks, _, heads, size = query.shape
+    kv_heads, tokens, real = keys.shape[1], keys.shape[3], z.shape[2]
+    sharing, half, most = heads // kv_heads, len(cos), np.diff(starts).max()
     inverse, logit, moved = np.empty(tokens, z.dtype), np.empty(tokens, z.dtype), np.empty(tokens, z.dtype)
-    lost = np.empty((size, tokens), z.dtype)
+    lost, taken = np.empty((size, tokens), z.dtype), np.zeros((most, tokens), z.dtype)
     for item in range(first, stop):
-        m, b = divmod(item, pairs)
-        group, at, seen = rows[starts[m] : starts[m + 1]], place[starts[m] : starts[m + 1]], last[b] + 1
+        b, m = divmod(item, masks)
+        group, at = rows[starts[m] : starts[m + 1]], place[starts[m] : starts[m + 1]]
+        seen = (last[b] // _LANES + 1) * _LANES
         inverse[:seen] = square[b, :seen]
         for k in range(len(group)):
-            one, p = z[group[k], b], at[k]
+            one, p = taken[k], at[k]
+            one[:real] = z[group[k], b]
+            moved[:real] = 2 * cross[p, b]
             for t in range(seen):
-                moved[t] = 2 * cross[p, b, t] - gram[p, p] * one[t]
+                moved[t] -= gram[p, p] * one[t]
             for i in range(k):
-                other, twice = z[group[i], b], 2 * gram[p, at[i]]
+                other, twice = taken[i], 2 * gram[p, at[i]]
                 for t in range(seen):
                     moved[t] -= twice * other[t]
             for t in range(seen):
@@ -74,8 +78,16 @@ def attend(  # type: ignore[no-untyped-def]
             inverse[t] = 1 / np.sqrt(max(inverse[t], 0) / width + epsilon)
         for kv in range(kv_heads):
             lost[:, :seen] = 0
-            for k in range(len(group)):
-                one, key = z[group[k], b], w_keys[group[k], kv]
+            for k in range(0, len(group) - 3, 4):  # four rows at a time: a quarter of the loads and stores
+                i, j, u, v = group[k], group[k + 1], group[k + 2], group[k + 3]
+                z_i, z_j, z_u, z_v = taken[k], taken[k + 1], taken[k + 2], taken[k + 3]
+                for f in range(size):
+                    row = lost[f]
+                    k_i, k_j, k_u, k_v = w_keys[i, kv, f], w_keys[j, kv, f], w_keys[u, kv, f], w_keys[v, kv, f]
+                    for t in range(seen):
+                        row[t] += k_i * z_i[t] + k_j * z_j[t] + k_u * z_u[t] + k_v * z_v[t]
+            for k in range(len(group) // 4 * 4, len(group)):
+                one, key = taken[k], w_keys[group[k], kv]
                 for f in range(size):
                     row, amount = lost[f], key[f]
                     for t in range(seen):
@@ -83,20 +95,16 @@ def attend(  # type: ignore[no-untyped-def]
             for head in range(kv * sharing, (kv + 1) * sharing):
                 q, out = query[m, b, head], mixed[m, b, head]
                 logit[:seen] = 0
-                for f in range(size):
-                    key, amount = keys[b, kv, f], q[f]
+                for f in range(half):  # q . (keys - lost turned by t), both dimensions of a rotation at once
+                    a, c, x, y = q[f], q[f + half], lost[f], lost[f + half]
+                    key_x, key_y, cosine, sine = keys[b, kv, f], keys[b, kv, f + half], cos[f], sin[f]
                     for t in range(seen):
-                        logit[t] += amount * key[t]
-                for f in range(half):
-                    g = f + half
-                    a, c = q[f], q[g]
-                    for t in range(seen):
-                        logit[t] -= a * (lost[f, t] * cos[f, t] - lost[g, t] * sin[f, t])
-                        logit[t] -= c * (lost[g, t] * cos[g, t] + lost[f, t] * sin[g, t])
+                        turned = cosine[t] * (a * x[t] + c * y[t]) + sine[t] * (c * x[t] - a * y[t])
+                        logit[t] += a * key_x[t] + c * key_y[t] - turned
                 for f in range(2 * half, size):
-                    row, amount = lost[f], q[f]
+                    key, row, amount = keys[b, kv, f], lost[f], q[f]
                     for t in range(seen):
-                        logit[t] -= amount * row[t]
+                        logit[t] += amount * (key[t] - row[t])
                 for t in range(seen):
                     logit[t] *= inverse[t]
                 if len(shift):
@@ -104,6 +112,7 @@ def attend(  # type: ignore[no-untyped-def]
                         row, amount = shift[kv, f], q[f]
                         for t in range(seen):
                             logit[t] += amount * row[t]
+                logit[last[b] + 1 : seen] = -np.inf
                 highest = logit[0]
                 for t in range(seen):
                     highest = max(highest, logit[t])
@@ -111,14 +120,15 @@ def attend(  # type: ignore[no-untyped-def]
                 for t in range(seen):
                     logit[t] = np.exp((logit[t] - highest) * scaling)
                     total += logit[t]
-                out[:] = 0
                 for t in range(seen):
                     logit[t] *= inverse[t] / total
-                    value, amount = values[b, kv, t], logit[t]
-                    for f in range(size):
-                        out[f] += amount * value[f]
+                for f in range(size):
+                    value, amount = values[b, kv, f], z.dtype.type(0)
+                    for t in range(seen):
+                        amount += logit[t] * value[t]
+                    out[f] = amount
                 for k in range(len(group)):
-                    one, value = z[group[k], b], w_values[group[k], kv]
+                    one, value = taken[k], w_values[group[k], kv]
                     amount = z.dtype.type(0)
                     for t in range(seen):
                         amount += logit[t] * one[t]

@@ -27,7 +27,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-_FUSED_PAYS = 4  # times as large sets as in torch, measured
+_LANES = 16  # numbers of a vector of 512 bits
+_FUSED_PAYS = 2  # times as large sets as in torch: measured on the bundled rerankers
 Rotary = tuple[Tensor, Tensor]  # cosines and sines, [1 or rows, T, rotated part of the head size]
 Projection = tuple[Tensor, Tensor | None]  # weight [heads x head size, d_model] and bias
 
@@ -121,7 +122,7 @@ class LowRankLastLayer:
     """
 
     def __init__(self, layer: LastLayer, residual: Tensor, last: Tensor, z: Tensor, w: Tensor, rotary: Rotary) -> None:
-        self._layer, self._last, self._w = layer, last, w
+        self._layer, self._last, self._w, self._is_fused = layer, last, w, _fuses(residual)
         self._pairs, self._tokens, self._width = residual.shape
         self._z = z.view(-1, self._pairs, self._tokens)
         self._at_last = torch.arange(self._pairs, device=last.device), last
@@ -135,19 +136,24 @@ class LowRankLastLayer:
         self._kv_heads = len(key) // layer.size
         split = (self._pairs, self._tokens, self._kv_heads, layer.size)
         keys = _rotate((residual @ key.T).view(split), self._cos[:, None], self._sin[:, None])
-        self._keys = keys.permute(0, 2, 3, 1).contiguous()  # [B, kv heads, head size, T]
-        self._values = (residual @ value.T).view(split).transpose(1, 2).contiguous()  # [B, kv heads, T, head size]
+        self._keys = self._padded(keys.permute(0, 2, 3, 1))  # [B, kv heads, head size, T']
+        self._values = self._padded((residual @ value.T).view(split).permute(0, 2, 3, 1))  # the same
+        half = self._cos.shape[1] // 2  # a table has the angle of each pair of dimensions twice
+        self._angles = [self._padded(table[:, :half].T).numpy() for table in (self._cos, self._sin)] if self._is_fused else []
         self._w_keys = (w @ key.T).view(-1, self._kv_heads, layer.size)
         self._w_values = (w @ value.T).view(-1, self._kv_heads, layer.size)
-        self._turned_shift = residual.new_empty(0, 0, 0)  # [kv heads, head size, T] where there is one
+        self._turned_shift = residual.new_empty(0, 0, 0)  # [kv heads, head size, T'] where there is one
         if (shift := self._shift(layer.key)) is not None:
             turned = _rotate(shift, self._cos[:, None], self._sin[:, None])
-            self._turned_shift = turned.permute(1, 2, 0).contiguous()
+            self._turned_shift = self._padded(turned.permute(1, 2, 0))
         self._shift_values = self._shift(layer.value)
         self._epsilon = norm.eps if hasattr(norm, "eps") else norm.variance_epsilon
-        self._is_fused = residual.device.type == "cpu" and residual.dtype in (torch.float32, torch.float64)
-        self._centred, self._residual, self._square = w, residual.flatten(0, 1), residual.square().sum(-1)
+        self._centred, self._residual, self._square = w, residual.flatten(0, 1), self._padded(residual.square().sum(-1))
         self._future = torch.arange(self._tokens, device=last.device)[None] > last[:, None]
+
+    def _padded(self, x: Tensor) -> Tensor:
+        """Contiguous, the last dimension (T) filled up with zeros to T', as the kernels want it."""
+        return F.pad(x, (0, -x.shape[-1] % _LANES if self._is_fused else 0)).contiguous()
 
     def _shift(self, projection: Projection) -> Tensor | None:
         """What a projection adds whatever the token is [kv heads, head size]."""
@@ -173,7 +179,7 @@ class LowRankLastLayer:
 
     def _fused(self, groups: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Residual stream and mixed values at the last token, by the kernels of :mod:`coterie.tasks.fused`."""
-        from coterie.tasks.fused import attend, in_threads, strip
+        from coterie.tasks import fused
 
         rows = torch.cat(list(groups))
         used, place = rows.unique(return_inverse=True)
@@ -181,18 +187,18 @@ class LowRankLastLayer:
         items, threads = len(groups) * self._pairs, torch.get_num_threads()
         z, last = self._z.numpy(), self._last.numpy()
         hidden = self._hidden.new_empty(len(groups), *self._hidden.shape)
-        in_threads(
-            strip, items, threads,
+        fused.in_threads(
+            fused.strip, items, threads,
             self._hidden.numpy(), z, self._w.numpy(), rows.numpy(), starts, last, hidden.numpy(),
         )  # fmt: skip
         query, w = self._query(hidden).contiguous(), self._centred[used]
         mixed = torch.empty_like(query)
-        in_threads(
-            attend, items, threads,
+        fused.in_threads(
+            fused.attend, items, threads,
             query.numpy(), self._keys.numpy(), self._values.numpy(), self._turned_shift.numpy(), z,
-            (w @ self._residual.T).view(len(used), self._pairs, -1).numpy(), place.numpy(), (w @ w.T).numpy(),
+            (w @ self._residual.T).view(-1, self._pairs, self._tokens).numpy(), place.numpy(), (w @ w.T).numpy(),
             self._square.numpy(), rows.numpy(), starts, self._w_keys.numpy(), self._w_values.numpy(),
-            self._cos.T.contiguous().numpy(), self._sin.T.contiguous().numpy(), last,
+            *self._angles, last,
             self._layer.scaling, self._width, self._epsilon, mixed.numpy(),
         )  # fmt: skip
         if self._shift_values is not None:
@@ -219,7 +225,7 @@ class LowRankLastLayer:
             logits += torch.einsum("mbghd,gdt->mbght", by_head, self._turned_shift).flatten(2, 3)
         logits = (logits * layer.scaling).masked_fill_(self._future[:, None], -torch.inf)
         weights = torch.softmax(logits, -1) * scale  # [m, B, heads, T]
-        mixed = self._grouped(weights, self._values.flatten(0, 1))
+        mixed = self._grouped(weights, self._values.flatten(0, 1).transpose(1, 2))
         for out, weight, z, group in zip(mixed, weights, gathered, groups, strict=True):
             out -= self._lost_values(weight, z, group)
         if self._shift_values is not None:
@@ -261,6 +267,11 @@ class LowRankLastLayer:
         flat, w = z.flatten(1), self._centred[group]
         lost = ((2 * cross - w @ w.T @ flat) * flat).sum(0).view_as(self._square)
         return torch.rsqrt((self._square - lost).clamp_min(0) / self._width + self._epsilon)
+
+
+def _fuses(x: Tensor) -> bool:
+    """Whether the fused kernels take such arrays."""
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
 
 
 def _projection(module: nn.Module) -> Projection | None:
