@@ -21,6 +21,8 @@ from coterie.tasks.reranker_game import RerankerGame
 from coterie.tasks.task import Qrels, Task
 
 Group = tuple[int, ...]
+_AT_ONCE = 256  # ablations between two reports of progress
+
 Need = Literal["judgements", "transfer", "truth"]
 
 
@@ -80,8 +82,8 @@ class Domain:
     def prepare(self, groups: Sequence[Group]) -> None:
         """Evaluate, in one batch, the groups that are not yet in the cache."""
         missing = [g for g in dict.fromkeys(groups) if g not in self._scores]
-        for start in range(0, len(missing), 64):
-            chunk = missing[start : start + 64]
+        for start in range(0, len(missing), _AT_ONCE):
+            chunk = missing[start : start + _AT_ONCE]
             scores = self._evaluate(chunk)
             difference = (self.unablated - scores) / self.scale
             for group, row, drop in zip(chunk, scores, difference, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,9 @@ from typing import Annotated
 import typer
 
 # torch's idle threads would spin on the cores that the fused kernels use; read when torch is first imported
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "100000")
+
+STARTED = time.perf_counter()
 
 app = typer.Typer(
     name="coterie",
@@ -127,6 +130,7 @@ def run(
         retry_failed=retry_failed,
         fail_fast=fail_fast,
         quiet=quiet,
+        started=STARTED,
     )
     raise typer.Exit(run_command(options))
 

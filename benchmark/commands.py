@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,7 @@ class RunOptions:
     retry_failed: bool = False
     fail_fast: bool = False
     quiet: bool = False
+    started: float | None = None  # time.perf_counter() when the process began
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class RunResult:
     reused: int
     untracked: list[str]
     broken_includes: list[str]
+    seconds: dict[str, float]  # by phase
     tracker: Tracker
     store: RecordStore
 
@@ -59,7 +62,11 @@ def run_command(options: RunOptions) -> int:
     console = Console()
     with told_in_one_line():
         result = run_options(options, console)
+        before_board = time.perf_counter()
         _report(result.records, options.output_folder, console, options.quiet)
+    seconds = {**result.seconds, "board": time.perf_counter() - before_board}
+    if not options.quiet:
+        console.print("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()), highlight=False)
     if result.reused:
         console.print(
             f"{result.reused} of {len(result.records)} cells were finished before and reused.", highlight=False
@@ -98,14 +105,19 @@ def run_options(options: RunOptions, console: Console | None = None) -> RunResul
     records: list[Record] = []
     untracked: list[str] = []
     with RunProgress(grid.n_cells, console, options.quiet) as progress:
+        if options.started is not None:
+            progress.spent("start-up", time.perf_counter() - options.started)
         progress.step("opening the MLflow store")
+        before_store = time.perf_counter()
         with tracker:
             tracker.start_parent(options.suite, tags={"coterie.suite": options.suite}, params=_parent_parameters(grid))
+            progress.spent("logging", time.perf_counter() - before_store)
             for record, reused in run_grid(grid, store, progress):
                 records.append(record)
                 if not untracked:  # a store that went away is not asked again for every cell
-                    untracked += _track(tracker, record, again=not reused)
-    return RunResult(records, progress.reused, untracked, broken_includes, tracker, store)
+                    with progress.timed("logging"):
+                        untracked += _track(tracker, record, again=not reused)
+    return RunResult(records, progress.reused, untracked, broken_includes, progress.seconds, tracker, store)
 
 
 def _track(tracker: Tracker, record: Record, again: bool) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from coterie.tracking.record import Environment
 
-_REPORTED = ("torch", "transformers", "peft", "numpy", "scipy", "scikit-learn", "bm25s", "ir-measures", "mlflow")
+_REPORTED = ("torch", "transformers", "peft", "numpy", "scipy", "scikit-learn", "bm25s", "numba", "mlflow")
 _PROC_RESET, _PROC_STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 

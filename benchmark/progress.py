@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -25,6 +27,7 @@ class RunProgress:
 
     def __init__(self, n_cells: int, console: Console, quiet: bool = False) -> None:
         self.reused = 0
+        self.seconds: dict[str, float] = {}  # by phase
         self._console, self._quiet, self._live = console, quiet, console.is_terminal and not quiet
         self._ablations, self._cell_started, self._done, self._n_cells = 0, time.monotonic(), 0, n_cells
         self._progress = Progress(
@@ -59,6 +62,19 @@ class RunProgress:
         """So many more ablations of a judging game are done."""
         self._ablations += ablations
         self._progress.update(self._row, description=f"{self._text} ({self._ablations} ablations)")
+
+    def spent(self, phase: str, seconds: float) -> None:
+        """A phase took so many seconds more."""
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Count what is done in this context."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent(phase, time.perf_counter() - started)
 
     def cell(self, record: Record, reused: bool) -> None:
         """A cell is finished, or was before."""

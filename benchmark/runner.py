@@ -30,6 +30,7 @@ class Listener(Protocol):
 
     def step(self, text: str) -> None: ...
     def evaluated(self, ablations: int) -> None: ...
+    def spent(self, phase: str, seconds: float) -> None: ...
     def cell(self, record: Record, reused: bool) -> None: ...
 
 
@@ -60,7 +61,9 @@ def run_grid(grid: Grid, store: RecordStore, listener: Listener) -> Iterator[tup
     """
     for spec in grid.tasks:
         listener.step(f"{spec.name}: reading texts")
+        started = time.perf_counter()
         plan = plan_task(spec)
+        listener.spent("loading", time.perf_counter() - started)
         loaded: tuple[AnyTask, Bench] | None = None
         for method in grid.methods:
             for seed in grid.seeds:
@@ -100,7 +103,9 @@ def cell_identity(plan: AnyPlan, method: Method, seed: int, grid: Grid) -> Ident
 def _load(plan: AnyPlan, grid: Grid, listener: Listener) -> tuple[AnyTask, Bench]:
     from coterie.benchmark.bench import Bench
 
+    started = time.perf_counter()
     task = load_task(plan, grid.device, lambda step: listener.step(f"{plan.name}: {step}"))
+    listener.spent("loading", time.perf_counter() - started)
     return task, Bench(task, grid.settings, listener.evaluated)
 
 
@@ -136,6 +141,9 @@ def _run_cell(
         scores = score(bench, coalitions)
     except Exception as error:  # a method may raise anything: it becomes the cell's record, and the others go on
         return record(status="failed", reason=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+    scored = time.perf_counter()
+    listener.spent("discovery", discovered - started)
+    listener.spent("scoring", scored - discovered)
     return record(
         status="ok",
         coalitions=CoalitionSet(
@@ -145,7 +153,7 @@ def _run_cell(
         cost=Cost(
             evaluations=dict(game.meter.counts),
             discovery_seconds=discovered - started,
-            scoring_seconds=time.perf_counter() - discovered,
+            scoring_seconds=scored - discovered,
             peak_memory_bytes=peak_memory_bytes(),
         ),
     )

@@ -55,8 +55,8 @@ def attend(  # type: ignore[no-untyped-def]
     masks, _, heads, size = query.shape
     kv_heads, tokens, real = keys.shape[1], keys.shape[3], z.shape[2]
     sharing, half, most = heads // kv_heads, len(cos), np.diff(starts).max()
-    inverse, logit, moved = np.empty(tokens, z.dtype), np.empty(tokens, z.dtype), np.empty(tokens, z.dtype)
-    lost, taken = np.empty((size, tokens), z.dtype), np.zeros((most, tokens), z.dtype)
+    inverse, logit, moved = np.zeros(tokens, z.dtype), np.zeros(tokens, z.dtype), np.zeros(tokens, z.dtype)
+    lost, taken = np.zeros((size, tokens), z.dtype), np.zeros((most, tokens), z.dtype)
     for item in range(first, stop):
         b, m = divmod(item, masks)
         group, at = rows[starts[m] : starts[m + 1]], place[starts[m] : starts[m + 1]]
@@ -79,8 +79,8 @@ def attend(  # type: ignore[no-untyped-def]
         for kv in range(kv_heads):
             lost[:, :seen] = 0
             for k in range(0, len(group) - 3, 4):  # four rows at a time: a quarter of the loads and stores
-                i, j, u, v = group[k], group[k + 1], group[k + 2], group[k + 3]
                 z_i, z_j, z_u, z_v = taken[k], taken[k + 1], taken[k + 2], taken[k + 3]
+                i, j, u, v = group[k], group[k + 1], group[k + 2], group[k + 3]
                 for f in range(size):
                     row = lost[f]
                     k_i, k_j, k_u, k_v = w_keys[i, kv, f], w_keys[j, kv, f], w_keys[u, kv, f], w_keys[v, kv, f]
