@@ -66,7 +66,9 @@ def run_command(options: RunOptions) -> int:
         _report(result.records, options.output_folder, console, options.quiet)
     seconds = {**result.seconds, "board": time.perf_counter() - before_board}
     if not options.quiet:
-        console.print("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()), highlight=False)
+        console.print(
+            "Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()), highlight=False
+        )
     if result.reused:
         console.print(
             f"{result.reused} of {len(result.records)} cells were finished before and reused.", highlight=False

@@ -139,7 +139,9 @@ class LowRankLastLayer:
         self._keys = self._padded(keys.permute(0, 2, 3, 1))  # [B, kv heads, head size, T']
         self._values = self._padded((residual @ value.T).view(split).permute(0, 2, 3, 1))  # the same
         half = self._cos.shape[1] // 2  # a table has the angle of each pair of dimensions twice
-        self._angles = [self._padded(table[:, :half].T).numpy() for table in (self._cos, self._sin)] if self._is_fused else []
+        self._angles = (
+            [self._padded(table[:, :half].T).numpy() for table in (self._cos, self._sin)] if self._is_fused else []
+        )
         self._w_keys = (w @ key.T).view(-1, self._kv_heads, layer.size)
         self._w_values = (w @ value.T).view(-1, self._kv_heads, layer.size)
         self._turned_shift = residual.new_empty(0, 0, 0)  # [kv heads, head size, T'] where there is one

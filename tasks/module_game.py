@@ -5,7 +5,8 @@
     units = Experts("model.layers.0.mlp.experts", players=8)              # a Mixtral-style mixture
     game = ModuleGame(model, {"input_ids": ids}, units, readout=lambda out: out.logits[:, 0])
 
-A forward hook ablates the units; many masks go through the module as one batch of copies of the inputs.
+A forward hook ablates the units; many masks go through the module as one batch of copies of the inputs. Of a Sequential,
+only what comes after the units is computed again.
 """
 
 from __future__ import annotations
@@ -153,12 +154,17 @@ class ModuleGame(Game):
         self._batch = len(inputs) if isinstance(inputs, Tensor) else len(next(iter(inputs.values())))
         self.output_shape = tuple(self._outputs(1).shape)
         self._mean = units.mean(self._site, lambda: self._outputs(1)) if intervention == "mean" else None
+        self._tail = _Tail.of(model, self._inputs, units, self._mean)
         self.n_players, self.n_outputs = units.players, prod(self.output_shape)
         self.meter = Meter()
 
     def _ablate(self, masks: Bool[Tensor, "m players"]) -> Float[Tensor, "m outputs"]:
         parts = [torch.empty(0, self.n_outputs)]
         for chunk in masks.split(max(1, self._rows // self._batch)):
+            if self._tail is not None:
+                outputs = self._read(self._tail.answer(~chunk), len(chunk))
+                parts.append(outputs.reshape(len(chunk), -1).float())
+                continue
             hook = self._units.ablating(self._site, ~chunk, self._mean)
             try:
                 parts.append(self._outputs(len(chunk)).reshape(len(chunk), -1).float())
@@ -173,6 +179,10 @@ class ModuleGame(Game):
             answer = self._model(_repeated(self._inputs, copies))
         else:
             answer = self._model(**{name: _repeated(value, copies) for name, value in self._inputs.items()})
+        return self._read(answer, copies)
+
+    def _read(self, answer: Any, copies: int) -> Tensor:
+        """The readout of the model's answer to so many copies, checked."""
         outputs = self._readout(answer)
         if outputs.shape[:1] != (copies * self._batch,):
             raise ValueError(
@@ -180,6 +190,48 @@ class ModuleGame(Game):
                 f"fix: return one row an input, without mixing or averaging them"
             )
         return outputs
+
+
+@final
+@dataclass(frozen=True)
+class _Tail:
+    """What comes after single units at the output of a child of a Sequential: they are linear in what is kept.
+
+    Where the next child is a Linear map W, ``W x(A) = W x(N) - sum_{j in A} (x_j - mean_j) W_j``: one product of the
+    masks with an array [players, batch x outputs of W] for all inputs, instead of one of each masked input with W.
+    """
+
+    contributions: Float[Tensor, "players features"]  # of the batch side by side
+    nothing: Float[Tensor, " features"]  # with every unit ablated
+    batch: int
+    rest: nn.Sequential
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, model: nn.Module, inputs: Any, units: Units, mean: Tensor | None) -> _Tail | None:
+        """None where the shape of the network, or a hook that somebody else has set, asks for the whole of it."""
+        children = list(model) if isinstance(model, nn.Sequential) else []
+        if not isinstance(inputs, Tensor) or not isinstance(units, Features) or not units.path.isdecimal():
+            return None
+        following = children[int(units.path) + 1 :]
+        if units.side != "output" or not following or type(following[0]) is not nn.Linear:
+            return None
+        if any(m._forward_hooks or m._forward_pre_hooks for m in model.modules()):
+            return None
+        units_now = model[: int(units.path) + 1](inputs)
+        if units_now.ndim != 2 or units_now.shape[1] != units.players or units.dim not in (-1, 1):
+            return None
+        weight, bias = following[0].weight, following[0].bias
+        replaced = torch.zeros_like(units_now[0]) if mean is None else mean
+        contributions = torch.einsum("bj,oj->jbo", units_now - replaced, weight).flatten(1).contiguous()
+        nothing = weight @ replaced if bias is None else weight @ replaced + bias
+        return cls(contributions, nothing.repeat(len(inputs)), len(inputs), nn.Sequential(*following[1:]))
+
+    @torch.no_grad()
+    def answer(self, kept: Bool[Tensor, "m players"]) -> Tensor:
+        """The model's answer to the copies, one after the other, each with the players kept."""
+        linear = torch.addmm(self.nothing, kept.to(self.contributions), self.contributions)
+        return self.rest(linear.view(len(kept) * self.batch, -1))
 
 
 def _repeated(value: Tensor, copies: int) -> Tensor:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from coterie.methods.msa.evidence import Evidence
 
+_AT_ONCE = 4096  # coalitions of several orders asked for at once
+
 
 @dataclass
 class _Running:
@@ -70,9 +72,12 @@ def truncated_marginals(
 
 def from_orders(evidence: Evidence, orders: Sequence[Int[np.ndarray, " players"]]) -> Estimate:
     """Shapley modes from these permutations, each one sample."""
-    running = _Running()
-    for order in orders:
-        running.add(marginals(evidence, np.asarray(order)))
+    running, at_once = _Running(), max(1, _AT_ONCE // evidence.n_players)
+    for start in range(0, len(orders), at_once):
+        some = [np.asarray(order) for order in orders[start : start + at_once]]
+        evidence.evaluate(np.concatenate([prefixes(order) for order in some]))
+        for order in some:
+            running.add(marginals(evidence, order))
     return running.estimate("permutations", evidence)
 
 

@@ -155,7 +155,7 @@ def test_memory_is_bounded_by_the_setting_and_not_by_the_masks(tmp_path: Path, l
     reranker = load_reranker(save_reranker(tmp_path))
     engine = ReplayEngine(reranker, pairs(), layer, tokens_at_once=64)
     largest = []
-    for n_masks in (150, 600):
+    for n_masks in (600, 1200):
         masks = torch.zeros(n_masks, engine.n_players, dtype=torch.bool)
         masks[:, :2] = True
         with LargestResult(n_masks * engine.n_pairs) as seen:

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from coterie.tasks import last_layer
 from coterie.tasks.engine import ReplayEngine
+from coterie.tasks.last_layer import LastLayer, LowRankLastLayer
 from coterie.tasks.reranker import Reranker, load_reranker
 from tests.tasks.tiny import pairs, save_reranker
 
@@ -64,3 +68,56 @@ def test_unmerged_lora_replays_whole_layers(tmp_path: Path) -> None:
     engine.outputs(torch.zeros(9, engine.n_players, dtype=torch.bool))
     assert engine._last_layer is None
     assert engine._batches[0].low_rank is None
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    tokens=st.integers(1, 35),
+    kv_heads=st.integers(1, 3),
+    sharing=st.integers(1, 2),
+    rotated=st.sampled_from([2, 4, 8]),
+    shifted=st.booleans(),
+    sizes=st.lists(st.integers(0, 9), min_size=1, max_size=4),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+def test_the_fused_kernel_is_the_form_in_torch(
+    seed: int,
+    tokens: int,
+    kv_heads: int,
+    sharing: int,
+    rotated: int,
+    shifted: bool,
+    sizes: list[int],
+    dtype: torch.dtype,
+) -> None:
+    """Any number of tokens (vectors have rests), heads that share keys, rotation of a part, sets of any size, none too."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=dtype)
+
+    width, size, rows, batch = 12, 8, 9, 3
+    norm = torch.nn.LayerNorm(width, dtype=dtype) if shifted else torch.nn.RMSNorm(width, eps=1e-5, dtype=dtype)
+    with torch.no_grad():
+        for parameter in norm.parameters():
+            parameter += 0.3 * normal(width)
+    heads = kv_heads * sharing
+    query, key, value = ((normal(n * size, width), None) for n in (heads, kv_heads, kv_heads))
+    layer = LastLayer(norm, query, key, value, size, size**-0.5, lambda stream, mixed: torch.cat((stream, mixed), -1))
+    angles = torch.arange(tokens, dtype=dtype)[:, None] * torch.rand(rotated // 2, generator=generator, dtype=dtype)
+    rotary = (torch.cat((angles, angles), -1).cos()[None], torch.cat((angles, angles), -1).sin()[None])
+    last = torch.randint(0, tokens, (batch,), generator=generator)
+    arguments = (normal(batch, tokens, width), last, 0.2 * normal(rows, batch * tokens), normal(rows, width), rotary)
+    groups = [torch.randperm(rows, generator=generator)[:n] for n in sizes]
+    with torch.no_grad():
+        fused = LowRankLastLayer(layer, *arguments)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(last_layer, "_fuses", lambda _x: False)
+            plain = LowRankLastLayer(layer, *arguments)
+        got, expected = fused.outputs(groups), plain.outputs(groups)
+    assert fused._is_fused
+    assert not plain._is_fused
+    torch.testing.assert_close(
+        got, expected, rtol=1e-4 if dtype == torch.float32 else 1e-9, atol=1e-4 if dtype == torch.float32 else 1e-10
+    )
