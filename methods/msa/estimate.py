@@ -56,7 +56,7 @@ class Estimate:
 
 
 def contributing(estimate: Estimate, evidence: Evidence) -> Bool[np.ndarray, " players"]:
-    """Which players do anything. Not: a mode that is zero up to rounding; or one within its error of a player that changes
+    """Which players do anything. Not: a mode that is zero up to rounding; or one within twice its error of a player that changes
     no output by leaving N, nor by coming alone (both known), as estimates of idle players are small but not zero.
     """
     values = np.abs(evidence.values([0, 1])).max()
@@ -68,7 +68,7 @@ def contributing(estimate: Estimate, evidence: Evidence) -> Bool[np.ndarray, " p
     coming = evidence.values(evidence.evaluate(alone)) - evidence.values([0])
     leaving = evidence.values(evidence.evaluate(~alone)) - evidence.values([1])
     idle = np.maximum(np.abs(coming), np.abs(leaving)).max(axis=1) <= _ROUNDING * values
-    return ~zero & ~(idle & (estimate.magnitudes <= errors))
+    return ~zero & ~(idle & (estimate.magnitudes <= 2 * errors))
 
 
 def is_additive(evidence: Evidence, modes: Float[np.ndarray, "players outputs"]) -> bool:

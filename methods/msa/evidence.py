@@ -85,6 +85,10 @@ class Evidence:
         """How many evaluations :meth:`evaluate` would cost: distinct coalitions that are not here yet."""
         return len({key for key in _keys(np.packbits(kept, axis=1)) if key not in self._row})
 
+    def holds(self, kept: Bool[np.ndarray, "m players"]) -> Bool[np.ndarray, " m"]:
+        """Which of these coalitions are here."""
+        return np.array([key in self._row for key in _keys(np.packbits(kept, axis=1))], dtype=bool)
+
     def evaluate(self, kept: Bool[np.ndarray, "m players"]) -> Int[np.ndarray, " m"]:
         """Rows of these coalitions (True = kept); those that are not here yet are evaluated, each once, in this order.
 
@@ -200,4 +204,4 @@ def _signs(kept: Bool[np.ndarray, "m players"]) -> Float[np.ndarray, "m players"
 
 
 def _keys(bits: NDArray[np.uint8]) -> list[bytes]:
-    return [row.tobytes() for row in bits]
+    return np.ascontiguousarray(bits).view(f"V{bits.shape[1]}")[:, 0].tolist() if bits.size else [b""] * len(bits)

@@ -48,7 +48,7 @@ def draw_pairs(evidence: Evidence, most: int, rng: np.random.Generator) -> int:
         left = sizes[room > 0]
         cycle = rng.permutation(np.r_[left, left[2 * left < n]])
         drawn = np.resize(cycle, min((end - len(evidence)) // 2, 4096))
-        fresh = _new_pairs(evidence, np.stack([_subset(n, int(size), rng) for size in drawn]))
+        fresh = _new_pairs(evidence, _subsets(n, drawn, rng))
         evidence.evaluate(_interleaved(fresh))
         size = fresh.sum(axis=1)
         room -= np.bincount(np.minimum(size, n - size), minlength=n // 2 + 1)[1:]
@@ -57,19 +57,19 @@ def draw_pairs(evidence: Evidence, most: int, rng: np.random.Generator) -> int:
 
 def _new_pairs(evidence: Evidence, kept: Bool[np.ndarray, "m players"]) -> Bool[np.ndarray, "new players"]:
     """One coalition of each pair among these that is not in the store, in order."""
-    first = {np.packbits(row if row[0] else ~row).tobytes(): row for row in kept[::-1]}
-    rows = [row for row in reversed(first.values()) if evidence.new(np.stack([row, ~row]))]
-    return np.array(rows, dtype=bool).reshape(-1, evidence.n_players)
+    bits = np.packbits(kept ^ ~kept[:, :1], axis=1)  # of the one with player 0
+    _, first = np.unique(bits.view(f"V{bits.shape[1]}")[:, 0], return_index=True)
+    rows = kept[np.sort(first)]
+    return rows[~(evidence.holds(rows) & evidence.holds(~rows))]
 
 
 def _interleaved(kept: Bool[np.ndarray, "m players"]) -> Bool[np.ndarray, "twice players"]:
     return np.stack([kept, ~kept], axis=1).reshape(-1, kept.shape[1])
 
 
-def _subset(n: int, size: int, rng: np.random.Generator) -> Bool[np.ndarray, " players"]:
-    kept = np.zeros(n, dtype=bool)
-    kept[rng.permutation(n)[:size]] = True
-    return kept
+def _subsets(n: int, sizes: Int[np.ndarray, " m"], rng: np.random.Generator) -> Bool[np.ndarray, "m players"]:
+    """A random set of each size."""
+    return rng.permuted(np.arange(n) < sizes[:, None], axis=1)
 
 
 def size_mass(n: int, kind: Kind) -> Float[np.ndarray, " sizes"]:
