@@ -15,15 +15,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from coterie.methods.arrays import matrix, symmetric
+from coterie.methods.fused import add_pairs
+from coterie.tasks.fused import in_threads
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
     from coterie.tasks.lens import Lens
 
-_TILE = 256  # players: some tiles of 256 x 256 float32 stay in a core's cache
+_TILE = 512  # players: the outputs' vectors of a tile's side stay in a core's cache
 _BLOCK = 1024
 
 
@@ -93,27 +96,17 @@ def pas_lens(lens: Lens) -> Float[np.ndarray, "players players"]:
     single = (-(terms.score[:, None] - terms.lost) * y / (rest + np.sqrt(rest))).mean(axis=0)
     kept = (terms.score[:, None] / 2 - terms.lost).astype(np.float32)  # of i and of j, adds up to N - c_i - c_j
     y, z, floor = y.astype(np.float32), (np.sqrt(2) * terms.z).astype(np.float32), terms.floor.astype(np.float32)
-    parts = range(len(z))
+    parts, threads = range(len(z)), torch.get_num_threads()
 
     def tile(left: slice, right: slice) -> Float[np.ndarray, "left right"]:
-        overlap = [[terms.writes[p][left] @ terms.writes[q][right].T for q in parts] for p in parts]
+        overlap = np.array([[terms.writes[p][left] @ terms.writes[q][right].T for q in parts] for p in parts])
         total = np.zeros((left.stop - left.start, right.stop - right.start), dtype=np.float32)
-        square, root, product = np.empty_like(total), np.empty_like(total), np.empty_like(total)
-        for x in range(len(y)):
-            np.add.outer(y[x, left], y[x, right], out=square)
-            for p in parts:
-                for q in parts:
-                    np.multiply.outer(z[p, x, left], z[q, x, right], out=product)
-                    product *= overlap[p][q]
-                    square += product
-            np.add(square, 1, out=product)
-            np.maximum(product, floor[x], out=product)
-            np.sqrt(product, out=root)
-            root += product
-            square /= root
-            np.add.outer(kept[x, left], kept[x, right], out=product)
-            product *= square
-            total += product
+        in_threads(
+            add_pairs, len(total), threads,
+            *(np.ascontiguousarray(part) for part in (y[:, left], z[:, :, left], kept[:, left])),
+            *(np.ascontiguousarray(part) for part in (y[:, right], z[:, :, right], kept[:, right])),
+            overlap, floor, total,
+        )  # fmt: skip
         return total / len(y) + np.add.outer(single[left], single[right])
 
     return symmetric(y.shape[1], _TILE, tile)

@@ -15,7 +15,7 @@ import numba
 import numpy as np
 
 _LANES = 16  # the caller fills up the tokens of a pair to a multiple of this: no loop over them has a rest
-_compiled = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 
 
 def in_threads(kernel: Callable[..., None], items: int, threads: int, *arguments: Any) -> None:
@@ -28,7 +28,7 @@ def in_threads(kernel: Callable[..., None], items: int, threads: int, *arguments
         list(pool.map(lambda a, b: kernel(a, b, *arguments), bounds[:-1], bounds[1:]))
 
 
-@_compiled
+@compiled
 def strip(first, stop, hidden, z, w, rows, starts, last, stripped):  # type: ignore[no-untyped-def]
     """``stripped[m, b] = hidden[b] - sum_{j in m} z[j, b, last[b]] w[j]``."""
     masks = len(stripped)
@@ -41,7 +41,7 @@ def strip(first, stop, hidden, z, w, rows, starts, last, stripped):  # type: ign
             out -= z[j, b, last[b]] * w[j]
 
 
-@_compiled
+@compiled
 def attend(  # type: ignore[no-untyped-def]
     first, stop, query, keys, values, shift, z, cross, place, gram, square, rows, starts,
     w_keys, w_values, cos, sin, last, scaling, width, epsilon, mixed,
@@ -54,6 +54,8 @@ def attend(  # type: ignore[no-untyped-def]
     """
     masks, _, heads, size = query.shape
     kv_heads, tokens, real = keys.shape[1], keys.shape[3], z.shape[2]
+    number = z.dtype.type  # a bare 1 or 2 would make float64 of everything it touches
+    zero, unit, two, scaling, width, epsilon = number(0), number(1), number(2), number(scaling), number(width), number(epsilon)
     sharing, half, most = heads // kv_heads, len(cos), np.diff(starts).max()
     inverse, logit, moved = np.zeros(tokens, z.dtype), np.zeros(tokens, z.dtype), np.zeros(tokens, z.dtype)
     lost, taken = np.zeros((size, tokens), z.dtype), np.zeros((most, tokens), z.dtype)
@@ -65,17 +67,17 @@ def attend(  # type: ignore[no-untyped-def]
         for k in range(len(group)):
             one, p = taken[k], at[k]
             one[:real] = z[group[k], b]
-            moved[:real] = 2 * cross[p, b]
+            moved[:real] = two * cross[p, b]
             for t in range(seen):
                 moved[t] -= gram[p, p] * one[t]
             for i in range(k):
-                other, twice = taken[i], 2 * gram[p, at[i]]
+                other, twice = taken[i], two * gram[p, at[i]]
                 for t in range(seen):
                     moved[t] -= twice * other[t]
             for t in range(seen):
                 inverse[t] -= one[t] * moved[t]
         for t in range(seen):
-            inverse[t] = 1 / np.sqrt(max(inverse[t], 0) / width + epsilon)
+            inverse[t] = unit / np.sqrt(max(inverse[t], zero) / width + epsilon)
         for kv in range(kv_heads):
             lost[:, :seen] = 0
             for k in range(0, len(group) - 3, 4):  # four rows at a time: a quarter of the loads and stores
@@ -116,20 +118,20 @@ def attend(  # type: ignore[no-untyped-def]
                 highest = logit[0]
                 for t in range(seen):
                     highest = max(highest, logit[t])
-                total = z.dtype.type(0)
+                total = zero
                 for t in range(seen):
                     logit[t] = np.exp((logit[t] - highest) * scaling)
                     total += logit[t]
                 for t in range(seen):
                     logit[t] *= inverse[t] / total
                 for f in range(size):
-                    value, amount = values[b, kv, f], z.dtype.type(0)
+                    value, amount = values[b, kv, f], zero
                     for t in range(seen):
                         amount += logit[t] * value[t]
                     out[f] = amount
                 for k in range(len(group)):
                     one, value = taken[k], w_values[group[k], kv]
-                    amount = z.dtype.type(0)
+                    amount = zero
                     for t in range(seen):
                         amount += logit[t] * one[t]
                     for f in range(size):

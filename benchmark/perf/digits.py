@@ -12,17 +12,18 @@ from torch import Tensor, nn
 from coterie.tasks.game import Capability, Game, Meter
 from coterie.tasks.module_game import Features, ModuleGame
 
-HIDDEN, IMAGES = 100, 60
+IMAGES = 60
 
 
 class Digits:
     """The trained network, its images, and the readout: one log-probability an image, whatever the number of copies."""
 
-    def __init__(self) -> None:
+    def __init__(self, hidden: int = 100) -> None:
         torch.manual_seed(0)
+        self.hidden = hidden
         pixels, classes = load_digits(return_X_y=True)
         images, labels = torch.tensor(pixels / 16, dtype=torch.float32), torch.tensor(classes)
-        self.model = nn.Sequential(nn.Linear(64, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 10))
+        self.model = nn.Sequential(nn.Linear(64, hidden), nn.ReLU(), nn.Linear(hidden, 10))
         optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-2)
         for _ in range(200):
             optimizer.zero_grad()
@@ -37,7 +38,7 @@ class Digits:
 
     def game(self) -> ModuleGame:
         """60 outputs, one an image."""
-        return ModuleGame(self.model, self.images, Features("1", HIDDEN), self.readout)
+        return ModuleGame(self.model, self.images, Features("1", self.hidden), self.readout)
 
 
 @final

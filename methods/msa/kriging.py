@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh, solve_triangular
+from scipy.linalg.blas import dsyrk
 
 from coterie.methods.msa.estimate import Estimate
 from coterie.methods.msa.regression import least_squares
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
 
     from coterie.methods.msa.evidence import Evidence, Pairs
 
-_LENGTHS = (1e-3, 0.3, 0.7, 1.3, 2.2, 4.0)  # sum of l: the first is additive in all but name
-_NOISES = np.geomspace(1e-10, 1e2, 37)  # the least keeps a Cholesky factor of 4,000 pairs from failing
-_CHOOSE, _MOST = 400, 4000  # pairs from which the prior is chosen, and that the posterior takes at most
+LENGTHS = (1e-3, 0.3, 0.7, 1.3, 2.2, 4.0)  # sum of l: the first is additive in all but name
+NOISES = np.geomspace(1e-10, 1e2, 37)  # the least keeps a Cholesky factor of 2,560 pairs from failing
+_CHOOSE, _MOST = 320, 2560  # pairs from which the prior is chosen, and that the posterior takes at most
 _NUMBERS = 2**25  # in an array of pairs x players: fewer pairs for very many players
 _nodes, _weights = np.polynomial.legendre.leggauss(48)
 _NODES, _WEIGHTS = (_nodes + 1) / 2, _weights / 2
@@ -45,14 +46,14 @@ def kriging(evidence: Evidence, rounds: int = 3) -> Estimate:
 
     The sum of l and the noise maximise the marginal likelihood over a grid, all outputs together; then, up to ``rounds``
     times, each l_i is set to the posterior mean square of player i's modes (automatic relevance), while that helps.
-    These choices are made on up to 400 pairs, the posterior takes up to 4,000 (a Cholesky factor of pairs x pairs). What
+    These choices are made on up to 320 pairs, the posterior takes up to 2,560 (a Cholesky factor of pairs x pairs). What
     it leaves to explain of all pairs, where those are more and at least two a player, or complete, goes through
     :func:`least_squares`, so that the estimate stays consistent: exact once every coalition is known.
     """
     pairs, n = evidence.pairs(), evidence.n_players
     if not len(pairs):
         return Estimate(np.tile(evidence.total / n, (n, 1)), None, "kriging", len(evidence))
-    few = _Data.of(pairs.some(_spread(len(pairs), _CHOOSE)))
+    few = _Data.of(pairs.some(evenly(len(pairs), _CHOOSE)))
     prior = _best_prior(few, np.full(n, 1 / n))
     for _ in range(rounds):
         seen = _posterior(few, prior)
@@ -63,7 +64,7 @@ def kriging(evidence: Evidence, rounds: int = 3) -> Estimate:
         if better.likelihood <= prior.likelihood:
             break
         prior = better
-    taken = pairs.some(_spread(len(pairs), max(_CHOOSE, min(_MOST, _NUMBERS // n))))
+    taken = pairs.some(evenly(len(pairs), max(_CHOOSE, min(_MOST, _NUMBERS // n))))
     found = _posterior(_Data.of(taken), prior)
     modes = found.modes
     if evidence.complete or len(pairs) > max(len(taken), 2 * n):
@@ -103,17 +104,17 @@ class _Posterior:
 
 def _best_prior(data: _Data, share: Float[np.ndarray, " players"]) -> _Prior:
     """The best sum of l and noise on the grid, l divided among the players by ``share``."""
-    best = _Prior(-np.inf, share, _NOISES[-1])
-    for length in _LENGTHS:
+    best = _Prior(-np.inf, share, NOISES[-1])
+    for length in LENGTHS:
         scale = share / share.sum() * length
         covariance, rest = _given_the_end(data, scale)
-        values, vectors = eigh(covariance)
+        values, vectors = eigh(covariance, lower=True)
         power = np.square(vectors.T @ rest).mean(axis=1)[:, None]
-        spectra = np.maximum(values, 0)[:, None] + _NOISES  # [pairs, noises]
+        spectra = np.maximum(values, 0)[:, None] + NOISES  # [pairs, noises]
         tau = np.maximum((power / spectra).mean(axis=0), np.finfo(float).tiny)
         likelihood = -0.5 * (np.log(spectra).mean(axis=0) + np.log(tau))
         if likelihood.max() > best.likelihood:
-            best = _Prior(float(likelihood.max()), scale, float(_NOISES[likelihood.argmax()]))
+            best = _Prior(float(likelihood.max()), scale, float(NOISES[likelihood.argmax()]))
     return best
 
 
@@ -121,12 +122,13 @@ def _posterior(data: _Data, prior: _Prior) -> _Posterior:
     """Mean and standard deviation of the modes, and the mean at other coalitions."""
     scale, everyone = prior.scale, np.ones((1, data.signs.shape[1]))
     covariance, rest = _given_the_end(data, scale)
-    factor = cho_factor(covariance + prior.noise * np.eye(len(rest)), lower=True, overwrite_a=True)
+    covariance[np.diag_indices_from(covariance)] += prior.noise
+    factor = cho_factor(covariance, lower=True, overwrite_a=True, check_finite=False)
     weights = cho_solve(factor, rest)
     end = _functional(everyone, scale)  # [players, 1]
     at_end = _kernel(data.signs, everyone, scale)
     load = _functional(data.signs, scale) - end @ at_end.T  # [players, pairs]
-    reduced = solve_triangular(factor[0], load.T, lower=True)
+    reduced = solve_triangular(factor[0], load.T, lower=True, check_finite=False)
     variance = _variance(scale) - end[:, 0] ** 2 - np.square(reduced).sum(axis=0)
     tau = (rest * weights).mean(axis=0)
     spread = data.total - at_end.T @ weights  # of the kernel with N itself
@@ -141,12 +143,20 @@ def _posterior(data: _Data, prior: _Prior) -> _Posterior:
 def _given_the_end(
     data: _Data, scale: Float[np.ndarray, " players"]
 ) -> tuple[Float[np.ndarray, "pairs pairs"], Float[np.ndarray, "pairs outputs"]]:
-    """Covariance of the pairs and what is left to explain of them, given the value at N (whose variance is 1)."""
+    """Covariance of the pairs (its lower triangle) and what is left to explain of them, given the value at N.
+
+    The variance of the value at N is 1.
+    """
     at_end = _kernel(data.signs, np.ones((1, len(scale))), scale)
-    return _kernel(data.signs, data.signs, scale) - at_end @ at_end.T, data.odd - at_end * data.total
+    stretched = (data.signs * np.sqrt(scale)).T
+    covariance: NDArray[np.float64] = dsyrk(1.0, stretched, trans=1, lower=1)
+    np.sinh(covariance, out=covariance)
+    covariance /= np.sinh(scale.sum())
+    covariance -= at_end * at_end.T
+    return covariance, data.odd - at_end * data.total
 
 
-def _spread(count: int, most: int) -> NDArray[np.int64]:
+def evenly(count: int, most: int) -> NDArray[np.int64]:
     """At most ``most`` of ``range(count)``, evenly."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
 
