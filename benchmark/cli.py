@@ -194,6 +194,21 @@ def train(
     raise typer.Exit(train_command(task, folder, tuple(stage or ()), device))
 
 
+@app.command()
+def perf(
+    part: Annotated[list[str] | None, typer.Argument(help="Parts of the table; default: all.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write all numbers to this file.")] = None,
+) -> None:
+    """Measure coterie's speed on this machine: a table of ratios, targets and whether they are met, in under 10 minutes.
+
+    Parts: quick, ablation, gemm, shapley, interactions, hedonic, ndcg. Leave the machine alone meanwhile. Comparisons
+    need other packages: pip install 'coterie[perf]'.
+    """
+    from coterie.benchmark.perf_command import perf_command
+
+    raise typer.Exit(perf_command(tuple(part or ()), json_file))
+
+
 def main() -> None:
     """The console script: one line and exit code 2 for the user's mistakes, 130 for Ctrl-C."""
     try:

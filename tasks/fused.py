@@ -55,7 +55,14 @@ def attend(  # type: ignore[no-untyped-def]
     masks, _, heads, size = query.shape
     kv_heads, tokens, real = keys.shape[1], keys.shape[3], z.shape[2]
     number = z.dtype.type  # a bare 1 or 2 would make float64 of everything it touches
-    zero, unit, two, scaling, width, epsilon = number(0), number(1), number(2), number(scaling), number(width), number(epsilon)
+    zero, unit, two, scaling, width, epsilon = (
+        number(0),
+        number(1),
+        number(2),
+        number(scaling),
+        number(width),
+        number(epsilon),
+    )
     sharing, half, most = heads // kv_heads, len(cos), np.diff(starts).max()
     inverse, logit, moved = np.zeros(tokens, z.dtype), np.zeros(tokens, z.dtype), np.zeros(tokens, z.dtype)
     lost, taken = np.zeros((size, tokens), z.dtype), np.zeros((most, tokens), z.dtype)

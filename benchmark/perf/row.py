@@ -1,0 +1,19 @@
+"""A row of the performance table: a piece of work, what it is compared with, and whether the target is met."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """``met`` is None where nothing could be compared; ``against`` then says why. ``values`` are the bare numbers."""
+
+    work: str
+    ours: str
+    against: str
+    figure: str  # the ratio, or whatever the target is about
+    target: str
+    met: bool | None
+    values: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,168 @@
+"""Shapley values of 100 hidden units against msapy, their error at 20,000 evaluations, and the estimators' own time."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import resource
+import time
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from coterie.benchmark.perf.digits import Digits, MeanGame
+from coterie.benchmark.perf.row import Row
+from coterie.methods.msa import Estimate, Estimator, Evidence, estimate_modes, from_orders, permutation_sampling
+from coterie.tasks.game import Capability, Game, Meter
+
+_ORDERS, _BUDGET, _SEEDS = 200, 20_000, 3
+
+
+@final
+class NoiseGame(Game):
+    """Random outputs at once: all the time is the estimator's."""
+
+    capabilities = frozenset({Capability.ABLATIONS})
+
+    def __init__(self, n_players: int) -> None:
+        self.n_players, self.n_outputs, self.meter = n_players, 1, Meter()
+        self._generator = torch.Generator().manual_seed(0)
+
+    def _ablate(self, masks: Tensor) -> Tensor:
+        return torch.randn(len(masks), 1, generator=self._generator)
+
+
+@final
+class Timed(Game):
+    """Another game with a clock."""
+
+    capabilities = frozenset({Capability.ABLATIONS})
+
+    def __init__(self, game: Game) -> None:
+        self._game, self.n_players, self.n_outputs, self.meter = game, game.n_players, game.n_outputs, Meter()
+        self.seconds = 0.0
+
+    def _ablate(self, masks: Tensor) -> Tensor:
+        started = time.perf_counter()
+        outputs = self._game._ablate(masks)
+        self.seconds += time.perf_counter() - started
+        return outputs
+
+
+def msapy_row(scalar: bool, threads: int) -> Row:
+    """The same permutations of 100 players in both; msapy calls a forward pass with a hook for each coalition."""
+    work = f"200 permutations of 100 hidden units, {'scalar' if scalar else 'vector of 60'}, {threads} thread(s)"
+    least = 10 if threads == 1 else 15
+    target = f">= {least}, equal to 1e-6"
+    if importlib.util.find_spec("msapy") is None:
+        return Row(work, "-", "msapy is not installed; fix: pip install 'coterie[test]'", "-", target, None)
+    from msapy import msa
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    digits, rng = Digits(), np.random.default_rng(0)
+    orders = [tuple(int(i) for i in rng.permutation(digits.hidden)) for _ in range(_ORDERS)]
+    game = MeanGame(digits.game()) if scalar else digits.game()
+    backwards = [np.array(order[::-1]) for order in orders]  # msapy lesions the first players first
+    from_orders(Evidence(game, _BUDGET), backwards[:5])
+    started = time.perf_counter()
+    evidence = Evidence(game, _BUDGET)
+    modes = from_orders(evidence, backwards).modes
+    ours = time.perf_counter() - started
+
+    kept = torch.ones(digits.hidden)
+    hook = digits.model[1].register_forward_hook(lambda _module, _given, out: out * kept)
+
+    @torch.no_grad()
+    def lesioned(players: tuple[int, ...]) -> np.ndarray | float:
+        kept.fill_(1)
+        kept[list(players)] = 0
+        values = digits.readout(digits.model(digits.images)).numpy().astype(float)
+        return float(values.mean()) if scalar else values
+
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        started = time.perf_counter()
+        table = msa.get_shapley_table(
+            permutation_space=orders,
+            objective_function=lesioned,
+            objective_function_params={},
+            lazy=True,
+            dual_progress_bars=False,
+        )
+        theirs = time.perf_counter() - started
+    hook.remove()
+    torch.set_num_threads(before)
+    # a column a player: the mean over the permutations, or already it, one row an output
+    values = np.asarray(table, dtype=float)
+    reference = values.mean(axis=0)[:, None] if scalar else values.T
+    difference = float(np.abs(modes - reference).max())
+    return Row(
+        work=work,
+        ours=f"{ours:.2f} s, {len(evidence)} evaluations",
+        against=f"msapy 1.7.3: {theirs:.2f} s",
+        figure=f"{theirs / ours:.1f}, differs by {difference:.0e}",
+        target=target,
+        met=theirs / ours >= least and difference <= 1e-6,
+        values={"ours_s": ours, "msapy_s": theirs, "ratio": theirs / ours, "difference": difference},
+    )
+
+
+def error_rows() -> list[Row]:
+    """nMSE at 20,000 evaluations against 1.2 M antithetic ones, three seeds, with the estimator's time over the game's."""
+    game = MeanGame(Digits().game())
+    parts = [permutation_sampling(Evidence(game, 200_000), np.random.default_rng(1000 + s)) for s in range(6)]
+    truth = np.mean([part.modes for part in parts], axis=0)
+    variance = truth.var()
+    found = []
+    names: tuple[Estimator, ...] = ("regression", "kriging", "antithetic", "permutation")
+    for name in names:
+        errors, overheads, seconds = [], [], []
+        for seed in range(_SEEDS):
+            timed = Timed(game)
+            started = time.perf_counter()
+            estimate: Estimate = estimate_modes(Evidence(timed, _BUDGET), name, np.random.default_rng(seed))
+            taken = time.perf_counter() - started
+            errors.append(float(np.square(estimate.modes - truth).mean() / variance))
+            overheads.append((taken - timed.seconds) / timed.seconds)
+            seconds.append(taken)
+        error, overhead = float(np.mean(errors)), float(np.mean(overheads))
+        aimed = name == "regression"
+        found.append(
+            Row(
+                work=f"the scalar one at {_BUDGET} evaluations: {name}",
+                ours=f"nMSE {error:.4f} [{min(errors):.4f}, {max(errors):.4f}], {np.mean(seconds):.2f} s",
+                against="1.2 M antithetic evaluations",
+                figure=f"overhead {overhead:.2f} of the game's time",
+                target="nMSE <= 0.027, overhead <= 0.5" if aimed else "-",
+                met=(error <= 0.027 and overhead <= 0.5) if aimed else None,
+                values={"nmse": errors, "overhead": overheads, "seconds": seconds},
+            )
+        )
+    return found
+
+
+def overhead_row(name: Estimator, n: int, target_seconds: float | None) -> Row:
+    """An estimator on a game that costs nothing."""
+    started = time.perf_counter()
+    estimate_modes(Evidence(NoiseGame(n), 4 * n), name, np.random.default_rng(0))
+    seconds, peak = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return Row(
+        work=f"{name} alone, n = {n}, {4 * n} evaluations",
+        ours=f"{seconds:.1f} s, peak {peak:.2f} GiB",
+        against="itself",
+        figure=f"{seconds:.1f} s",
+        target=f"<= {target_seconds:.0f} s, <= 1 GB" if target_seconds else "runs",
+        met=seconds <= target_seconds and peak <= 1e9 / 2**30 if target_seconds else True,
+        values={"seconds": seconds, "peak_gib": peak},
+    )
+
+
+def rows() -> list[Row]:
+    """All of them; overheads first, as the peak of memory is the process's."""
+    overheads = [overhead_row(name, 2048, 2) for name in ("regression", "kriging")]
+    overheads.append(overhead_row("kriging", 14_336, None))
+    against = [msapy_row(scalar, threads) for scalar in (True, False) for threads in (1, 2)]
+    return [*against, *error_rows(), *overheads]
