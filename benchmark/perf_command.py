@@ -36,6 +36,7 @@ def perf_command(parts: tuple[str, ...], path: Path | None) -> int:
             if part not in PARTS:
                 raise UsageError(f"unknown part {part!r}{did_you_mean(part, PARTS)}")
     console, started, failed = Console(), time.perf_counter(), []
+    wide = console if console.is_terminal else Console(width=240)  # a file has room for a row on one line
     table = Table("Work", "coterie", "Against", "Ratio or figure", "Target", "Met", box=None, pad_edge=False)
     rows: list[dict[str, Any]] = []
     for part in parts or tuple(PARTS):
@@ -48,7 +49,7 @@ def perf_command(parts: tuple[str, ...], path: Path | None) -> int:
             met = {True: "yes", False: "[red]no[/]", None: "-"}[row["met"]]
             table.add_row(row["work"], row["ours"], row["against"], row["figure"], row["target"], met)
         rows += [{"part": part, **row} for row in found]
-    console.print(table)
+    wide.print(table)
     seconds = time.perf_counter() - started
     console.print(
         f"{seconds:.0f} s, {os.cpu_count()} cores, {platform.processor() or platform.machine()}", highlight=False

@@ -2,7 +2,8 @@
 
 They compute what :class:`coterie.tasks.last_layer.LowRankLastLayer` says in torch, for float32 and float64: the tests
 hold them to each other. Compiled by numba at the first call and kept in its cache. All arrays are C-contiguous; a
-kernel works on the pairs ``first`` to ``stop`` of the flattened (pair, mask), so that a pair stays in the cache, and lets go of Python's lock.
+kernel works on the items ``first`` to ``stop`` of the flattened (pair, mask), so that a pair stays in the cache, and
+lets go of Python's lock.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ def attend(  # type: ignore[no-untyped-def]
     """``mixed[m, b]`` [heads, size] from the rotated ``query[m, b]``: attention of the last token under ablation.
 
     keys [B, kv, size, T'], values [B, kv, size, T'], shift [kv, size, T'] (or none at all), T' = T up to a multiple of
-    16, z [rows, B, T], cross [used rows, B, T] = w_j . h_t and gram [used, used] = w_i . w_j with ``place``, each row's in them, square [B, T'] = |h_t|^2,
-    w_keys and w_values [rows, kv, size], cos and sin [rotated / 2, T']; the rows of mask m are rows[starts[m] : starts[m + 1]].
+    16, z [rows, B, T], cross [used rows, B, T] = w_j . h_t and gram [used, used] = w_i . w_j with ``place``, each row's
+    in them, square [B, T'] = |h_t|^2, w_keys and w_values [rows, kv, size], cos and sin [rotated / 2, T']; the rows of
+    mask m are rows[starts[m] : starts[m + 1]].
     """
     masks, _, heads, size = query.shape
     kv_heads, tokens, real = keys.shape[1], keys.shape[3], z.shape[2]

@@ -218,7 +218,7 @@ class _Tail:
             return None
         if any(m._forward_hooks or m._forward_pre_hooks for m in model.modules()):
             return None
-        units_now = model[: int(units.path) + 1](inputs)
+        units_now = nn.Sequential(*children[: int(units.path) + 1])(inputs)
         if units_now.ndim != 2 or units_now.shape[1] != units.players or units.dim not in (-1, 1):
             return None
         weight, bias = following[0].weight, following[0].bias

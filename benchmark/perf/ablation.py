@@ -18,13 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coterie.benchmark.perf.row import Row
+from coterie.benchmark.perf.row import Row, reranker_task
 from coterie.tasks.architectures import architecture_of, layers_of
 from coterie.tasks.collections.types import Candidate
-from coterie.tasks.registry import get_task_spec
 from coterie.tasks.reranker import Reranker, load_reranker
 from coterie.tasks.reranker_game import RerankerGame
-from coterie.tasks.task import TaskSpec, plan_task
+from coterie.tasks.task import plan_task
 
 TASKS = ("pydoc-llama/relevance", "pydoc-mistral/cqtr", "pydoc-pythia/mean-tf-l")
 
@@ -58,9 +57,7 @@ def plain_scores(reranker: Reranker, pairs: list[Candidate], layer: int, masks: 
 
 def measured(name: str, coalitions: int, plain: int) -> dict[str, Any]:
     """One row of the table."""
-    spec = get_task_spec(name)
-    if not isinstance(spec, TaskSpec):
-        raise SystemExit(f"{name}: expected the task of a reranker; fix: one of {', '.join(TASKS)}")
+    spec = reranker_task(name)
     reranker, pairs = load_reranker(spec.reranker), plan_task(spec).pairs["heldout"]
     game = RerankerGame(reranker, pairs, spec.layer)
     masks = random_coalitions(game.n_players, coalitions)

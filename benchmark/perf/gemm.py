@@ -10,11 +10,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForSequenceClassification, LlamaConfig
 
-from coterie.benchmark.perf.row import Row
-from coterie.tasks.registry import get_task_spec
+from coterie.benchmark.perf.row import Row, reranker_task
 from coterie.tasks.reranker import Reranker, load_reranker
 from coterie.tasks.reranker_game import RerankerGame
-from coterie.tasks.task import TaskSpec, plan_task
+from coterie.tasks.task import plan_task
 
 _PAIRS, _MASKS = 8, 4
 
@@ -48,8 +47,7 @@ def best_seconds(work: Callable[[], object], times: int = 3) -> float:
 @torch.no_grad()
 def rows() -> list[Row]:
     """A layer of 4,096 x 14,336 is replayed whole, another at the last token; masks of about 100 neurons."""
-    spec = get_task_spec("pydoc-llama/relevance")
-    assert isinstance(spec, TaskSpec)
+    spec = reranker_task("pydoc-llama/relevance")
     reranker = shaped(load_reranker(spec.reranker), 3, 4096, 14_336, 32, 8)
     game = RerankerGame(reranker, plan_task(spec).pairs["heldout"][:_PAIRS], 0)
     masks = torch.rand(_MASKS, game.n_players, generator=torch.Generator().manual_seed(0)) < 0.007

@@ -10,18 +10,16 @@ import time
 
 import numpy as np
 
-from coterie.benchmark.perf.row import Row
+from coterie.benchmark.perf.row import Row, reranker_task
 from coterie.tasks.ndcg import NDCG
-from coterie.tasks.registry import get_task_spec
-from coterie.tasks.task import TaskSpec, plan_task
+from coterie.tasks.task import plan_task
 
 _RANKINGS, _PLAIN = 512, 32
 
 
 def rows() -> list[Row]:
     """One row; identical in every bit, ties as trec_eval."""
-    spec = get_task_spec("pydoc-llama/relevance")
-    assert isinstance(spec, TaskSpec)
+    spec = reranker_task("pydoc-llama/relevance")
     pairs = plan_task(spec).pairs["heldout"]
     scores = np.random.default_rng(0).normal(size=(_RANKINGS, len(pairs))).round(1)
     judge = NDCG(pairs)

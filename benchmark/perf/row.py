@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from coterie.tasks.registry import get_task_spec
+from coterie.tasks.task import TaskSpec
+
 
 @dataclass(frozen=True)
 class Row:
@@ -17,3 +20,11 @@ class Row:
     target: str
     met: bool | None
     values: dict[str, Any] = field(default_factory=dict)
+
+
+def reranker_task(name: str) -> TaskSpec:
+    """The task of a reranker by its name."""
+    spec = get_task_spec(name)
+    if not isinstance(spec, TaskSpec):
+        raise SystemExit(f"{name}: expected the task of a reranker; fix: coterie ls tasks shows them")
+    return spec

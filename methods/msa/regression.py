@@ -60,7 +60,8 @@ def regression_adjusted(evidence: Evidence, rng: np.random.Generator, folds: int
 
     For each fold of pairs a regression f is fitted on the others; ``phi = phi(f) + sum over sizes of the mean over pairs of
     a_i(S) (y_S - f_S)``, ``a_i(S) = 1/|S|`` for i in S, ``-1/(n - |S|)`` otherwise. Unbiased where every size was sampled,
-    but for draws without replacement in a game so small that they are a large share of all; sizes without a pair count as the mean of the others. Errors are the standard errors of the second term.
+    but for draws without replacement in a game so small that they are a large share of all; sizes without a pair count
+    as the mean of the others. Errors are the standard errors of the second term.
     """
     pairs, n = evidence.pairs(), evidence.n_players
     odd, total = pairs.odd, evidence.total
