@@ -26,6 +26,7 @@ from coterie.methods.msa import (
     permutation_sampling,
     regression_adjusted,
 )
+from coterie.methods.msa.interactions import pair_interactions
 from coterie.methods.msa.blocks import BlockGame, block_values, settle_top
 from coterie.tasks.game import BudgetExceededError, Capability, Game, Meter
 from tests.games import SyntheticGame
@@ -294,6 +295,31 @@ def test_equal_to_msapy_on_identical_permutations() -> None:
     # msapy's lazy mode lesions the order's first players first: it runs every order backwards.
     ours = from_orders(Evidence(game), [np.array(order[::-1]) for order in orders]).modes
     np.testing.assert_allclose(ours, theirs.T, atol=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(n=st.integers(2, 7), seed=st.integers(0, 10**6))
+def test_interactions_are_exact_where_every_coalition_is_known(n: int, seed: int) -> None:
+    """Any game, however rough: the posterior mean goes through all that is known."""
+    evidence = full(Table(random_table(n, 1, seed)))
+    truth = exact_interactions(evidence)[..., 0]
+    np.testing.assert_allclose(pair_interactions(evidence), truth, atol=2e-3 * np.abs(truth).max() + 1e-6)
+
+
+def test_interactions_of_a_smooth_game_need_few_of_its_coalitions() -> None:
+    game, pairs = SyntheticGame(n_players=12), np.triu_indices(12, 1)
+    truth = exact_interactions(full(game)).mean(axis=2)[pairs]
+    evidence = Evidence(game, 300)
+    draw_pairs(evidence, evidence.left, np.random.default_rng(0))
+    found = pair_interactions(evidence)
+    assert np.square(found[pairs] - truth).mean() < 0.05 * truth.var()
+    np.testing.assert_array_equal(found, found.T)
+    assert not found.diagonal().any()
+
+
+def test_an_additive_game_has_no_interactions() -> None:
+    table = kept_in(6) @ np.arange(1.0, 7.0)[:, None]
+    assert np.abs(pair_interactions(full(Table(table)))).max() < 1e-6
 
 
 # Stopping, truncation, small budgets, large games

@@ -7,10 +7,13 @@ import importlib.util
 import itertools
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from transformers import LlamaConfig, LlamaForSequenceClassification, MixtralConfig, MixtralForSequenceClassification
 
@@ -136,3 +139,36 @@ def example(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    units=st.integers(1, 9),
+    batch=st.integers(1, 5),
+    outputs=st.integers(1, 4),
+    bias=st.booleans(),
+    intervention=st.sampled_from(["zero", "mean"]),
+    rows_at_once=st.integers(1, 20),
+)
+def test_the_tail_of_a_sequential_is_the_whole_of_it(
+    seed: int, units: int, batch: int, outputs: int, bias: bool, intervention: Literal["zero", "mean"], rows_at_once: int
+) -> None:
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.Linear(3, units), nn.Tanh(), nn.Linear(units, outputs, bias=bias), nn.LogSoftmax(-1)).eval()
+    inputs, masks = torch.randn(batch, 3), torch.rand(6, units) < 0.5
+    games = [ModuleGame(network, inputs, Features("1", units), intervention=intervention, rows_at_once=rows_at_once) for _ in "ab"]
+    assert games[0]._tail is not None
+    games[1]._tail = None
+    torch.testing.assert_close(games[0].ablate(masks), games[1].ablate(masks), rtol=1e-5, atol=1e-5)
+
+
+def test_what_the_tail_cannot_know_goes_through_the_whole_network(mlp: nn.Sequential) -> None:
+    inputs = torch.randn(2, 5)
+    assert ModuleGame(mlp, inputs, Features("1", 4))._tail is not None
+    assert ModuleGame(mlp, inputs, Features("1", 2))._tail is None  # groups of units
+    assert ModuleGame(mlp, inputs, Features("2", 4, side="input"))._tail is None
+    assert ModuleGame(mlp, inputs, Features("0", 4))._tail is None  # no linear map comes next
+    hook = mlp[2].register_forward_hook(lambda _module, _given, out: 2 * out)
+    assert ModuleGame(mlp, inputs, Features("1", 4))._tail is None
+    hook.remove()
