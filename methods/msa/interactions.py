@@ -24,6 +24,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh
 
 from coterie.methods.arrays import symmetric
+from coterie.methods.msa.exact import exact_interactions
 from coterie.methods.msa.kriging import LENGTHS, NOISES, evenly
 
 if TYPE_CHECKING:
@@ -43,13 +44,16 @@ def pair_interactions(evidence: Evidence, rounds: int = 3) -> Float[np.ndarray, 
 
     Positive = the two add more together than apart. Costs no evaluation: all pairs of complements in the store count, up
     to 2,560. The sum of l and the noise maximise the marginal likelihood; up to ``rounds`` times each l_i is set in
-    proportion to the square of player i's interactions, while that helps. Zero where the store has no pair.
+    proportion to the square of player i's interactions, while that helps. Exact where the store holds every coalition,
+    zero where it has no pair.
 
     Reference: the index is Grabisch & Roubens (1999); the estimator is coterie's.
     """
     pairs, n = evidence.pairs(), evidence.n_players
     if not len(pairs) or n < 2:
         return np.zeros((n, n), dtype=np.float32)
+    if evidence.complete:
+        return exact_interactions(evidence).mean(axis=2).astype(np.float32)
     taken = pairs.some(evenly(len(pairs), max(_CHOOSE, min(_MOST, _NUMBERS // n))))
     signs = np.concatenate(list(taken.blocks()))
     even = (evidence.values(taken.one) + evidence.values(taken.other)).mean(axis=1) / 2 - evidence.values([0, 1]).mean()

@@ -21,13 +21,14 @@ from coterie.methods.msa import (
     exact,
     exact_interactions,
     from_orders,
+    interactions,
     kriging,
     odd_regression,
     permutation_sampling,
     regression_adjusted,
 )
-from coterie.methods.msa.interactions import pair_interactions
 from coterie.methods.msa.blocks import BlockGame, block_values, settle_top
+from coterie.methods.msa.interactions import pair_interactions
 from coterie.tasks.game import BudgetExceededError, Capability, Game, Meter
 from tests.games import SyntheticGame
 
@@ -299,11 +300,17 @@ def test_equal_to_msapy_on_identical_permutations() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(n=st.integers(2, 7), seed=st.integers(0, 10**6))
-def test_interactions_are_exact_where_every_coalition_is_known(n: int, seed: int) -> None:
-    """Any game, however rough: the posterior mean goes through all that is known."""
+def test_the_closed_form_of_interactions_is_exact_without_noise(n: int, seed: int) -> None:
+    """A posterior mean that goes through every coalition of any game, however rough, has that game's interactions."""
     evidence = full(Table(random_table(n, 1, seed)))
-    truth = exact_interactions(evidence)[..., 0]
-    np.testing.assert_allclose(pair_interactions(evidence), truth, atol=2e-3 * np.abs(truth).max() + 1e-6)
+    truth, pairs = exact_interactions(evidence)[..., 0], evidence.pairs()
+    signs = np.concatenate([np.empty((0, n)), *pairs.blocks()])
+    even = (evidence.values(pairs.one) + evidence.values(pairs.other))[:, 0] / 2 - evidence.values([0, 1]).mean()
+    scale = np.random.default_rng(seed).uniform(0.5, 1.5, n)
+    np.testing.assert_allclose(
+        interactions._posterior(signs, even, interactions._Prior(0, scale, 1e-12)), truth, atol=1e-5
+    )
+    np.testing.assert_allclose(pair_interactions(evidence), truth, atol=1e-6)
 
 
 def test_interactions_of_a_smooth_game_need_few_of_its_coalitions() -> None:

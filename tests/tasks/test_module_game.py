@@ -152,12 +152,23 @@ def example(name: str) -> ModuleType:
     rows_at_once=st.integers(1, 20),
 )
 def test_the_tail_of_a_sequential_is_the_whole_of_it(
-    seed: int, units: int, batch: int, outputs: int, bias: bool, intervention: Literal["zero", "mean"], rows_at_once: int
+    seed: int,
+    units: int,
+    batch: int,
+    outputs: int,
+    bias: bool,
+    intervention: Literal["zero", "mean"],
+    rows_at_once: int,
 ) -> None:
     torch.manual_seed(seed)
-    network = nn.Sequential(nn.Linear(3, units), nn.Tanh(), nn.Linear(units, outputs, bias=bias), nn.LogSoftmax(-1)).eval()
+    network = nn.Sequential(
+        nn.Linear(3, units), nn.Tanh(), nn.Linear(units, outputs, bias=bias), nn.LogSoftmax(-1)
+    ).eval()
     inputs, masks = torch.randn(batch, 3), torch.rand(6, units) < 0.5
-    games = [ModuleGame(network, inputs, Features("1", units), intervention=intervention, rows_at_once=rows_at_once) for _ in "ab"]
+    games = [
+        ModuleGame(network, inputs, Features("1", units), intervention=intervention, rows_at_once=rows_at_once)
+        for _ in "ab"
+    ]
     assert games[0]._tail is not None
     games[1]._tail = None
     torch.testing.assert_close(games[0].ablate(masks), games[1].ablate(masks), rtol=1e-5, atol=1e-5)
