@@ -7,117 +7,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from coterie.benchmark.domain import Domain, Group, View
 from coterie.benchmark.settings import Settings
 from coterie.methods.coalitions import Coalitions
-from coterie.tasks.collections.types import Candidate
-from coterie.tasks.ndcg import NDCG
-from coterie.tasks.planted import PlantedGame
+from coterie.tasks.game import Capability
 from coterie.tasks.planted_task import PlantedTask
-from coterie.tasks.reranker_game import RerankerGame
-from coterie.tasks.task import Qrels, Task
+from coterie.tasks.task import Task
 
-Group = tuple[int, ...]
-_AT_ONCE = 256  # ablations between two reports of progress
+if TYPE_CHECKING:
+    from coterie.methods.hedonic import Preferences
 
-Need = Literal["judgements", "transfer", "truth"]
+_FLOOR_SETS = 4  # random sets whose statistics are computed twice for the noise floor
+_FLOOR_SIZE = 8  # their size
 
-
-class Domain:
-    """One judging game behind a cache keyed by the ablated set. Arrays are per query [.., Q], float64."""
-
-    def __init__(
-        self, game: RerankerGame | PlantedGame, progress: Callable[[int], None], qrels: Qrels | None = None
-    ) -> None:
-        self._game, self._progress, self._qrels = game, progress, qrels
-        self._effects: dict[Group, np.ndarray] = {}
-        self._drops: dict[Group, np.ndarray] = {}
-        self._scores: dict[Group, np.ndarray] = {}
-        self.n_queries = len(game.query_ids)
-        self.evaluations = 0
-
-    @cached_property
-    def unablated(self) -> np.ndarray:
-        """Scores [pairs] with nothing ablated."""
-        return self._evaluate([()])[0]
-
-    @cached_property
-    def scale(self) -> float:
-        """Standard deviation of the unablated scores over the pairs: the unit of every effect."""
-        return float(self.unablated.std())
-
-    @cached_property
-    def _ndcg(self) -> NDCG:
-        return NDCG(self._pairs, self._qrels)
-
-    @property
-    def _pairs(self) -> tuple[Candidate, ...]:
-        if isinstance(self._game, PlantedGame):
-            raise TypeError(
-                "expected a game of query-document pairs, got a planted one; fix: a metric that says what it needs"
-            )
-        return self._game.pairs
-
-    @cached_property
-    def _unablated_ndcg(self) -> np.ndarray:
-        return self._ndcg.per_query(self.unablated)
-
-    def effects(self, groups: Sequence[Group]) -> np.ndarray:
-        """f(A) by query [m, Q]: mean over the query's candidates of s(x; {}) - s(x; A), in standard deviations."""
-        self.prepare(groups)
-        return np.stack([self._effects[g] for g in groups]) if groups else np.empty((0, self.n_queries))
-
-    def ndcg_drops(self, groups: Sequence[Group]) -> np.ndarray:
-        """nDCG@10 lost by query [m, Q] when each group is ablated (positive = the group was needed)."""
-        self.prepare(groups)
-        missing = [g for g in dict.fromkeys(groups) if g not in self._drops]
-        if missing:
-            ablated = self._ndcg.per_query(np.stack([self._scores[g] for g in missing]))
-            self._drops.update(zip(missing, self._unablated_ndcg - ablated, strict=True))
-        return np.stack([self._drops[g] for g in groups]) if groups else np.empty((0, self.n_queries))
-
-    def prepare(self, groups: Sequence[Group]) -> None:
-        """Evaluate, in one batch, the groups that are not yet in the cache."""
-        missing = [g for g in dict.fromkeys(groups) if g not in self._scores]
-        for start in range(0, len(missing), _AT_ONCE):
-            chunk = missing[start : start + _AT_ONCE]
-            scores = self._evaluate(chunk)
-            difference = (self.unablated - scores) / self.scale
-            for group, row, drop in zip(chunk, scores, difference, strict=True):
-                self._scores[group] = row
-                self._effects[group] = self.by_query(drop)
-
-    def by_query(self, values: np.ndarray) -> np.ndarray:
-        """Means [Q] of values [pairs] over each query's candidates."""
-        query = self._game.query_of_pair
-        return np.bincount(query, values, self.n_queries) / np.bincount(query, minlength=self.n_queries)
-
-    def macro_features(self, groups: Sequence[Group]) -> np.ndarray:
-        """Mean activation of each group's members, averaged over a pair's tokens [pairs, groups]."""
-        return np.stack([self._activations[:, list(g)].mean(1) for g in groups], axis=1)
-
-    @cached_property
-    def labels(self) -> np.ndarray:
-        """The objective [pairs]: the relevance grade, or the scalar objective."""
-        return np.array([p.objective for p in self._pairs])
-
-    @property
-    def query_of_pair(self) -> np.ndarray:
-        """Index of each pair's query [pairs]."""
-        return self._game.query_of_pair
-
-    @cached_property
-    def _activations(self) -> np.ndarray:
-        return self._game.activations("mean").double().numpy()
-
-    def _evaluate(self, groups: Sequence[Group]) -> np.ndarray:
-        scores: np.ndarray = self._game.ablate(self._game.masks(list(groups))).double().numpy()
-        self.evaluations += len(groups)
-        self._progress(len(groups))
-        return scores
+Need = Literal["judgements", "transfer", "truth", "curvature"]
 
 
 @dataclass(frozen=True)
@@ -143,16 +50,22 @@ class Bench:
         self.n_players = task.heldout.n_players
         qrels = {} if isinstance(task, PlantedTask) else task.plan.qrels
         self.domains = {name: Domain(game, progress, qrels.get(name)) for name, game in task.domains.items()}
+        self.discovery = Domain(task.discovery, progress, qrels.get("discovery")) if settings.optimism else None
+        self._again = Domain(task.heldout, progress, one_by_one=True)
         generator = np.random.default_rng([settings.seed, self.n_players])
         self.orders = [generator.permutation(self.n_players) for _ in range(settings.controls)]
         draws = [generator.choice(self.n_players, 2, replace=False) for _ in range(settings.control_pairs)]
         self.control_pairs: list[Group] = [_group(draw) for draw in draws]
         self._controls: dict[int, list[Evaluated]] = {}
+        self._floors: dict[tuple[object, View], float] = {}
 
     @property
     def gives(self) -> frozenset[Need]:
         """What metrics may ask for beyond ablations of the held-out queries."""
-        return frozenset({"truth"}) if isinstance(self.task, PlantedTask) else frozenset({"judgements", "transfer"})
+        found: set[Need] = {"truth"} if isinstance(self.task, PlantedTask) else {"judgements", "transfer"}
+        if self.settings.reference_evaluations and Capability.GRADIENTS in self.task.heldout.capabilities:
+            found.add("curvature")
+        return frozenset(found)
 
     @property
     def truth(self) -> tuple[Group, ...]:
@@ -191,6 +104,53 @@ class Bench:
             tuple(pairs[i] for i in sorted(picked)),
             tuple(members[:i] + members[i + 1 :] for i in sorted(left_out)),
         )
+
+    def noise_floor(
+        self,
+        statistic: Callable[[Domain, Evaluated, View], np.ndarray],
+        view: View,
+        needs: Callable[[Callable[[Domain, Evaluated, View], np.ndarray], Evaluated], list[Group]],
+    ) -> float:
+        """What a statistic of synergy says where the truth is exactly zero, in its own unit.
+
+        The statistic of a set minus the same statistic from a second evaluation of everything behind it, each ablation
+        in a batch of its own: the largest absolute mean over the queries, of 4 random sets of 8 players (fewer where
+        there are fewer). Arithmetic would give 0; floating point gives what this returns.
+        """
+        key = statistic, view
+        if key not in self._floors:
+            sets = self.controls(min(_FLOOR_SIZE, self.n_players))[:_FLOOR_SETS]
+            self.heldout.prepare([group for c in sets for group in needs(statistic, c)])
+            differences = [statistic(self._again, c, view) - statistic(self.heldout, c, view) for c in sets]
+            self._floors[key] = max(float(abs(self.heldout.total(row, view))) for row in differences)
+        return self._floors[key]
+
+    @cached_property
+    def reference(self) -> tuple[Preferences, str]:
+        """Every player's preferences under the task's reference utility, and a line on where they come from.
+
+        Second-order synergy on the held-out queries (:func:`coterie.methods.affinity_pas.pas_hessian`), which no method
+        has seen, from ``reference_evaluations`` evaluations.
+        """
+        from coterie.methods.affinity_pas import pas_hessian
+        from coterie.methods.hedonic import Preferences
+
+        phi, notes = pas_hessian(self.task.heldout, self.settings.reference_evaluations)
+        about = f"pas-hessian on held-out queries, rank {notes['rank']}, relative error {notes['relative_error']:.2f}"
+        return Preferences.of(phi), about
+
+    @cached_property
+    def signals(self) -> dict[str, np.ndarray]:
+        """Classical IR signals of the held-out pairs [pairs], by name; statistics from the documents of the source's pairs."""
+        from coterie.tasks.signals import SIGNALS, signal_values, statistics_of
+
+        if isinstance(self.task, PlantedTask):
+            raise TypeError("expected a task with texts, got a planted one; fix: a metric that says what it needs")
+        pairs = self.task.plan.pairs
+        documents = {p.document_id: p.document for split in ("discovery", "heldout") for p in pairs[split]}
+        statistics = statistics_of(documents.values())
+        texts = [(p.query, p.document) for p in pairs["heldout"]]
+        return {name: signal_values(name, texts, statistics) for name in SIGNALS}
 
 
 def _group(indices: np.ndarray) -> Group:

@@ -78,13 +78,14 @@ def _suites() -> tuple[list[str], list[list[str]]]:
 def _metrics() -> tuple[list[str], list[list[str]]]:
     from coterie.benchmark.metrics.registry import list_metrics
 
-    return ["metric", "unit", "better", "needs", "ranked on", "summary"], [
+    return ["metric", "unit", "better", "needs", "on", "ranked", "summary"], [
         [
             name,
             m.unit,
             "higher" if m.higher_is_better else "lower",
             ", ".join(sorted(m.needs)) or "ablations",
-            ", ".join(m.ranked_domains),
+            ", ".join(m.domains),
+            "yes" if m.primary else "shown",
             m.summary,
         ]
         for name, m in list_metrics().items()
@@ -115,8 +116,9 @@ def _metric(console: Console, name: str) -> None:
 
     metric = list_metrics()[name]
     direction = "higher" if metric.higher_is_better else "lower"
+    ranked = "ranked" if metric.primary else "shown, not ranked,"
     console.print(
-        f"{name}  [{metric.unit}], {direction} is better, ranked on {', '.join(metric.ranked_domains)}", markup=False
+        f"{name}  [{metric.unit}], {direction} is better, {ranked} on {', '.join(metric.domains)}", markup=False
     )
     console.print(cleandoc(metric.__doc__ or ""), markup=False)
 

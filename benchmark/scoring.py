@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from coterie.benchmark.bench import Bench
-from coterie.benchmark.metrics.base import Contribution, Metric
+from coterie.benchmark.metrics.base import Answer, Contribution, Figure, Metric
 from coterie.benchmark.metrics.registry import list_metrics
 from coterie.leaderboard.statistics import bootstrap_weights, ratio_interval
 from coterie.methods.coalitions import Coalitions
@@ -15,20 +17,22 @@ from coterie.tracking.record import Measure
 def score(bench: Bench, coalitions: Coalitions) -> list[Measure]:
     """All metrics of the protocol that apply to the task, for one method's coalitions.
 
-    A method with no eligible coalition gets measures without a value, with the sizes that it answered as the reason.
+    A method with no eligible coalition gets measures without a value, with the sizes that it answered as the reason; what
+    judges coalitions of any size is measured all the same.
     """
-    evaluated = bench.eligible(coalitions)
+    answer = Answer(coalitions, bench.eligible(coalitions))
     measures: list[Measure] = []
     for metric in (kind() for kind in list_metrics().values() if kind.needs <= bench.gives):
-        if not evaluated:
-            measures += [_missing(metric, domain, _why_none(bench, coalitions)) for domain in metric.ranked_domains]
-            continue
-        for part in metric.measure(bench, evaluated):
-            measures.append(_measure(metric, part, bench))
+        if answer.evaluated or metric.whole:
+            measures += [_measure(metric, part, bench) for part in metric.measure(bench, answer)]
+        else:
+            measures += [_missing(metric, domain, _why_none(bench, coalitions)) for domain in metric.domains]
     return measures
 
 
-def _measure(metric: Metric, part: Contribution, bench: Bench) -> Measure:
+def _measure(metric: Metric, part: Contribution | Figure, bench: Bench) -> Measure:
+    if isinstance(part, Figure):
+        return _figure(metric, part)
     difference = part.numerator - part.control
     total = float(part.denominator.sum())
     if total == 0 or not np.isfinite(difference).all():
@@ -36,12 +40,7 @@ def _measure(metric: Metric, part: Contribution, bench: Bench) -> Measure:
     weights = bootstrap_weights(len(difference), bench.settings.resamples, bench.settings.seed)
     interval = ratio_interval(difference, part.denominator, weights)
     return Measure(
-        metric=metric.name,
-        domain=part.domain,
-        unit=metric.unit,
-        meaning=metric.summary,
-        higher_is_better=metric.higher_is_better,
-        primary=part.domain in metric.ranked_domains,
+        **_described(metric, part.domain),
         value=float(difference.sum()) / total,
         low=interval.low,
         high=interval.high,
@@ -49,24 +48,38 @@ def _measure(metric: Metric, part: Contribution, bench: Bench) -> Measure:
         control_value=float(part.control.sum()) / total,
         numerator=difference.tolist(),
         denominator=part.denominator.tolist(),
+        noise_floor=part.noise_floor,
+        discovery_value=part.discovery,
+        curve=list(part.curve),
+    )
+
+
+def _figure(metric: Metric, part: Figure) -> Measure:
+    return Measure(
+        **{**_described(metric, part.domain), "primary": False},
+        value=part.value,
+        low=part.low,
+        high=part.high,
+        method_value=part.value,
+        control_value=part.control,
+        note=part.note,
     )
 
 
 def _missing(metric: Metric, domain: str, reason: str) -> Measure:
-    return Measure(
-        metric=metric.name,
-        domain=domain,
-        unit=metric.unit,
-        meaning=metric.summary,
-        higher_is_better=metric.higher_is_better,
-        primary=domain in metric.ranked_domains,
-        value=None,
-        low=None,
-        high=None,
-        method_value=None,
-        control_value=None,
-        reason=reason,
-    )
+    nothing = dict.fromkeys(("value", "low", "high", "method_value", "control_value"))
+    return Measure(**_described(metric, domain), **nothing, reason=reason)
+
+
+def _described(metric: Metric, domain: str) -> dict[str, Any]:
+    return {
+        "metric": metric.name,
+        "domain": domain,
+        "unit": metric.unit,
+        "meaning": metric.summary,
+        "higher_is_better": metric.higher_is_better,
+        "primary": metric.primary and domain in metric.domains,
+    }
 
 
 def _why_none(bench: Bench, coalitions: Coalitions) -> str:

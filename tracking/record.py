@@ -16,6 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 SCHEMA_VERSION: Final = 1
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})?$")]
+# A task's name may say what was changed: pydoc-llama/relevance[layer=1]
+TaskName = Annotated[
+    str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})?(\[[a-z0-9=,._-]{1,120}\])?$")
+]
 Status = Literal["ok", "skipped", "failed", "timeout"]
 
 
@@ -30,7 +34,7 @@ class Identity(Strict):
 
     protocol: str
     settings: dict[str, JsonValue]
-    task_name: Name
+    task_name: TaskName
     task_fingerprint: str
     method_name: Name
     parameters: dict[str, JsonValue]
@@ -51,6 +55,8 @@ class Measure(Strict):
     size-matched random controls where the metric has them. With a denominator of ones this is a plain mean over
     queries; R2 needs the ratio. The arrays are kept for paired tests between methods on the same queries.
     Where nothing could be computed the numbers are null and ``reason`` says why. ``meaning`` is one line for legends.
+    ``noise_floor``: what the computation gives where the truth is zero. ``discovery_value``: ``method_value`` on the
+    queries that the method has seen. ``curve``: rows (x, method, control). ``note``: how the number came about.
     """
 
     metric: Name
@@ -67,6 +73,10 @@ class Measure(Strict):
     denominator: list[float] = []
     reason: str | None = None
     meaning: str = ""
+    noise_floor: float | None = None
+    discovery_value: float | None = None
+    curve: list[tuple[float, float, float]] = []
+    note: str = ""
 
     @model_validator(mode="after")
     def _consistent(self) -> Measure:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
-from coterie.benchmark.bench import Bench, Evaluated
-from coterie.benchmark.metrics.base import Contribution, Metric
+from coterie.benchmark.bench import Bench
+from coterie.benchmark.metrics.base import Answer, Contribution, Figure, Metric
 from coterie.benchmark.recovery import Groups, adjusted_mutual_information, omega_index
 
 
@@ -21,11 +21,10 @@ class Omega(Metric):
     name = "recovery_omega"
     unit = "omega index"
     needs = frozenset({"truth"})
-    ranked_domains = ("heldout",)
     summary = "agreement with the planted groups, overlaps counted: 1 is the truth, 0 is chance (omega index)"
 
-    def measure(self, bench: Bench, coalitions: Sequence[Evaluated]) -> list[Contribution]:
-        return [_against_renamed(bench, coalitions, omega_index)]
+    def measure(self, bench: Bench, answer: Answer) -> list[Contribution | Figure]:
+        return [_against_renamed(bench, answer, omega_index)]
 
 
 class MutualInformation(Metric):
@@ -37,17 +36,14 @@ class MutualInformation(Metric):
     name = "recovery_ami"
     unit = "AMI"
     needs = frozenset({"truth"})
-    ranked_domains = ("heldout",)
     summary = "agreement with the planted groups over their members: 1 is the truth, 0 is chance (adjusted mutual information)"
 
-    def measure(self, bench: Bench, coalitions: Sequence[Evaluated]) -> list[Contribution]:
-        return [_against_renamed(bench, coalitions, adjusted_mutual_information)]
+    def measure(self, bench: Bench, answer: Answer) -> list[Contribution | Figure]:
+        return [_against_renamed(bench, answer, adjusted_mutual_information)]
 
 
-def _against_renamed(
-    bench: Bench, coalitions: Sequence[Evaluated], score: Callable[[int, Groups, Groups], float]
-) -> Contribution:
-    found = [c.members for c in coalitions]
+def _against_renamed(bench: Bench, answer: Answer, score: Callable[[int, Groups, Groups], float]) -> Contribution:
+    found = [c.members for c in answer.evaluated]
     renamed = [[order[list(members)].tolist() for members in found] for order in bench.orders]
     control = np.mean([score(bench.n_players, bench.truth, groups) for groups in renamed])
     value = score(bench.n_players, bench.truth, found)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import pkgutil
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from coterie.benchmark.metrics.base import Metric
 
@@ -16,10 +19,17 @@ def list_metrics() -> dict[str, type[Metric]]:
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         import_module(f"coterie.benchmark.metrics.{module.name}")
     found: dict[str, type[Metric]] = {}
-    for metric in Metric.__subclasses__():
+    for metric in _concrete(Metric):
         if metric.name in found:
             raise ValueError(
                 f"metric {metric.name!r} stands twice: {found[metric.name].__module__} and {metric.__module__}"
             )
         found[metric.name] = metric
     return dict(sorted(found.items()))
+
+
+def _concrete(base: type[Any]) -> Iterator[type[Metric]]:
+    for metric in base.__subclasses__():
+        if not inspect.isabstract(metric):
+            yield metric
+        yield from _concrete(metric)
