@@ -47,7 +47,8 @@ class Row(_Strict):
     """One entry under one metric. ``value`` is the excess over the control where the metric has one.
 
     ``rank`` is 1 + the number of entries that are significantly better; ``tied_with`` names the entries from which this
-    one could not be told apart.
+    one could not be told apart. ``noise_floor`` is what the computation gives where the truth is exactly zero,
+    ``discovery_value`` the method's own value on the queries that it has seen, ``note`` how the number came about.
     """
 
     entry: str
@@ -61,6 +62,25 @@ class Row(_Strict):
     cost: MeanCost | None = None
     tied_with: list[str] = []
     reason: str | None = None
+    noise_floor: float | None = None
+    discovery_value: float | None = None
+    note: str = ""
+
+    @property
+    def below_noise(self) -> bool:
+        """Whether the method's own value is no larger than what the computation gives where the truth is zero."""
+        return (
+            self.noise_floor is not None
+            and self.method_value is not None
+            and abs(self.method_value) <= self.noise_floor
+        )
+
+    @property
+    def optimism(self) -> float | None:
+        """The method's value on the queries that it has seen minus that on held-out ones."""
+        if self.discovery_value is None or self.method_value is None:
+            return None
+        return self.discovery_value - self.method_value
 
 
 class Comparison(_Strict):
@@ -75,8 +95,22 @@ class Comparison(_Strict):
     p_holm: float
 
 
+class Agreement(_Strict):
+    """How well the coalitions of an entry's seeds agree on one task: adjusted mutual information, mean over pairs.
+
+    1: the same coalitions whatever the seed; 0: no more than by chance. ``reason`` says why there is no number.
+    """
+
+    entry: str
+    n_seeds: int
+    ami: float | None
+    lowest: float | None
+    highest: float | None
+    reason: str | None = None
+
+
 class MetricBoard(_Strict):
-    """One primary metric on one domain of one task: rows best first, then those without a rank.
+    """One metric on one domain of one task: rows best first, then those without a rank. Only ``primary`` ones are ranked.
 
     ``note`` says why nothing is ranked, if so. ``detectable_difference`` is the smallest true difference between two
     typical entries that this many queries show with probability 0.8 (uncorrected two-sided test at 0.05).
@@ -87,6 +121,7 @@ class MetricBoard(_Strict):
     unit: str
     meaning: str
     higher_is_better: bool
+    primary: bool = True
     n_queries: int
     detectable_difference: float | None
     note: str | None
@@ -111,6 +146,17 @@ class TaskBoard(_Strict):
     warnings: list[str]
     notes: list[str]
     metrics: list[MetricBoard]
+    agreement: list[Agreement] = []
+
+    @property
+    def ranked(self) -> list[MetricBoard]:
+        """The tables that are ranked."""
+        return [metric for metric in self.metrics if metric.primary]
+
+    @property
+    def shown(self) -> list[MetricBoard]:
+        """The tables that are shown beside them."""
+        return [metric for metric in self.metrics if not metric.primary]
 
 
 class Column(_Strict):

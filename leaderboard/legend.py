@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coterie.leaderboard.board import Board, MetricBoard
+from coterie.leaderboard.board import Board, MetricBoard, Row
 from coterie.leaderboard.statistics import LEVEL
 
 HEADLINE = "Which neurons of a reranker work together?"
@@ -13,21 +13,32 @@ LEDE = (
 
 PERCENT = f"{LEVEL:.0%}".replace("%", " %")
 
+BELOW_NOISE = "below the noise floor"
+AGREEMENT = (
+    "Adjusted mutual information of the coalitions of two seeds, over the players that either puts into a coalition of two "
+    "or more, mean over pairs of seeds: 1 is the same coalitions whatever the seed, 0 no more than chance."
+)
+
 COLUMNS = (
     (
         "Rank",
-        "1 + the number of methods that are significantly better (paired bootstrap over queries; all pairs of a table "
-        "corrected by Holm's method at 5 %). Rank 1: no method is demonstrably better.",
+        "1 + the number of methods that are significantly better (paired bootstrap over queries and seeds; all pairs of a "
+        "table corrected by Holm's method at 5 %). Rank 1: no method is demonstrably better.",
     ),
     (
         "Excess",
         "the method's value minus that of random coalitions of the same sizes, mean over seeds; 0 is chance. "
-        f"In brackets: {PERCENT} bootstrap interval over queries.",
+        f"In brackets: {PERCENT} bootstrap interval over queries and seeds (one seed: over queries only).",
     ),
     (
         "Value",
         "the method's value, where a metric has no random control, mean over seeds. "
-        f"In brackets: {PERCENT} bootstrap interval over queries.",
+        f"In brackets: {PERCENT} bootstrap interval over queries and seeds (one seed: over queries only).",
+    ),
+    (
+        "On seen",
+        "the method's own value on the discovery queries, which it has seen. What is above its held-out value (Method's) is "
+        "optimism: a method that selects by ablation is not to be judged by ablation of what it has seen.",
     ),
     ("Mean rank", f"over all ranked tables. In brackets: {PERCENT} bootstrap interval over tasks."),
     (
@@ -52,3 +63,10 @@ def columns_of(board: Board) -> list[tuple[str, str]]:
     """The explanations of the columns that this board has."""
     headings = {value_heading(metric) for task in board.tasks for metric in task.metrics}
     return [(name, text) for name, text in COLUMNS if name not in {"Excess", "Value"} - headings]
+
+
+def note_of(row: Row, metric: MetricBoard) -> str:
+    """What is to be said of a number: why it has no rank, that it is noise, how it came about."""
+    parts = [row.reason] if row.reason and row.rank is None and (metric.primary or row.value is None) else []
+    parts += [f"{BELOW_NOISE} ({row.noise_floor:.1e})"] if row.below_noise else []
+    return "; ".join([*parts, *([row.note] if row.note else [])])

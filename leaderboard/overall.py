@@ -21,7 +21,7 @@ def compile_overall(labels: Sequence[str], tasks: Sequence[TaskBoard]) -> Overal
     The interval is a bootstrap over tasks, not over columns: the metrics of one task are not independent. With fewer
     than 3 tasks there is none.
     """
-    ranked = [(task, metric) for task in tasks for metric in task.metrics if metric.note is None]
+    ranked = [(task, metric) for task in tasks for metric in task.ranked if metric.note is None]
     rows = [_row(label, tasks, ranked) for label in labels]
     infinity = float("inf")
     return Overall(
@@ -49,7 +49,7 @@ def _row(label: str, tasks: Sequence[TaskBoard], ranked: Sequence[Ranked]) -> Ov
     ranks = [row.rank for row in found]
     complete = [rank for rank in ranks if rank is not None]
     reason = _reason(label, tasks)
-    costs = [cost for task in tasks if task.metrics and (cost := _row_of(task.metrics[0], label).cost)]
+    costs = [cost for task in tasks if task.ranked and (cost := _row_of(task.ranked[0], label).cost)]
     mean_rank = low = high = None
     if ranked and reason is None and len(complete) == len(ranks):
         mean_rank, low, high = _mean_rank(complete, [task.task_name for task, _ in ranked])
@@ -62,9 +62,9 @@ def _reason(label: str, tasks: Sequence[TaskBoard]) -> str | None:
     """The first thing that keeps the entry from being ranked, and how many more there are."""
     problems = []
     for task in tasks:
-        if not task.metrics:
+        if not task.ranked:
             problems.append(f"{task.task_name}: no result")
-        for metric in task.metrics:
+        for metric in task.ranked:
             row = _row_of(metric, label)
             if metric.note is None and row.rank is None:
                 problem = f"{task.task_name}: {row.reason}"

@@ -39,6 +39,11 @@ class MetricView:
     places: int
     axis: Axis
 
+    @property
+    def has_seen(self) -> bool:
+        """Whether there are values on the discovery queries to show."""
+        return any(row.discovery_value is not None for row in self.board.rows)
+
     def dot(self, row: Row) -> Dot | None:
         """Where the row stands on the axis."""
         return _dot(self.axis, row.value, row.low, row.high, self.places, row.rank == 1)

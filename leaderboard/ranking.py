@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +15,9 @@ import numpy as np
 
 from coterie.leaderboard.board import Comparison, MetricBoard, Row
 from coterie.leaderboard.statistics import (
-    MINIMUM_QUERIES,
     Array,
     Resampled,
     bootstrap_weights,
-    difference_sd,
     holm,
     minimum_detectable_difference,
     ranks,
@@ -31,39 +30,47 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Contestant:
-    """A row and, if it can be tested, its per-query arrays: numerator and denominator, each of shape ``(queries,)``."""
+    """A row and, if it can be tested, its arrays: numerator and denominator, each of shape ``(seeds, queries)``."""
 
     row: Row
     arrays: tuple[Array, Array] | None = None
 
     @classmethod
-    def averaged(cls, row: Row, measures: Sequence[Measure]) -> Self:
-        """The mean of the seeds, query by query; ``row`` holds the mean values. Without arrays: a value, no test."""
+    def of_seeds(cls, row: Row, measures: Sequence[Measure]) -> Self:
+        """An entry's measures, one a seed; ``row`` holds the mean values. Without arrays: a value, no test.
+
+        An interval that a measure brings itself (an exact one, say) is kept as the hull of those of the seeds.
+        """
         lengths = {len(measure.numerator) for measure in measures}
         if len(lengths) > 1:
             found = ", ".join(str(n) for n in sorted(lengths))
             return cls(_unranked(row, f"seeds were measured on different numbers of queries ({found})"))
         if lengths == {0}:
-            return cls(row.model_copy(update={"reason": "no values per query, so it cannot be compared"}))
-        numerator = np.mean([measure.numerator for measure in measures], axis=0)
-        denominator = np.mean([measure.denominator for measure in measures], axis=0)
-        if denominator.sum() == 0:
+            lows, highs = (
+                [m.low for m in measures if m.low is not None],
+                [m.high for m in measures if m.high is not None],
+            )
+            hull = {"low": min(lows), "high": max(highs)} if lows and highs else {}
+            return cls(row.model_copy(update={"reason": "no values per query, so it cannot be compared", **hull}))
+        numerator = np.array([measure.numerator for measure in measures])
+        denominator = np.array([measure.denominator for measure in measures])
+        if np.any(denominator.sum(axis=1) == 0):
             return cls(_unranked(row, "the denominator is zero"))
-        value = float(numerator.sum() / denominator.sum())
+        value = float((numerator.sum(axis=1) / denominator.sum(axis=1)).mean())
         return cls(row.model_copy(update={"value": value}), (numerator, denominator))
 
 
 def rank_metric(template: Measure, contestants: Sequence[Contestant]) -> MetricBoard:
-    """Intervals for all contestants, ranks for those that were measured on the same queries.
+    """Intervals for all contestants and, where the metric is primary, ranks for those measured on the same queries.
 
     All pairs of a table form one family for Holm's correction at 0.05.
     """
-    sizes = Counter(len(c.arrays[0]) for c in contestants if c.arrays)
+    sizes = Counter(c.arrays[0].shape[1] for c in contestants if c.arrays)
     n_queries = max(sizes, key=lambda n: (sizes[n], n), default=0)
     contestants = [_only_on(contestant, n_queries) for contestant in contestants]
     sign = 1.0 if template.higher_is_better else -1.0
-    testable = [contestant for contestant in contestants if contestant.arrays]
-    rows, comparisons = _compare(testable, n_queries, sign)
+    testable = [(c.row, _resampled(c, n_queries)) for c in contestants if c.arrays]
+    rows, comparisons = _compare(testable, sign, template.primary)
     rows += [contestant.row for contestant in contestants if not contestant.arrays]
     return MetricBoard(
         metric=template.metric,
@@ -71,31 +78,39 @@ def rank_metric(template: Measure, contestants: Sequence[Contestant]) -> MetricB
         unit=template.unit,
         meaning=template.meaning,
         higher_is_better=template.higher_is_better,
+        primary=template.primary,
         n_queries=n_queries,
-        detectable_difference=_detectable(testable, n_queries),
-        note=None if any(row.rank for row in rows) else _why_unranked(rows),
+        detectable_difference=_detectable([resampled for _, resampled in testable]),
+        note=_why_unranked(rows) if template.primary and not any(row.rank for row in rows) else None,
         rows=sorted(rows, key=lambda row: _order(row, sign)),
         comparisons=comparisons,
     )
 
 
-def _compare(contestants: Sequence[Contestant], n_queries: int, sign: float) -> tuple[list[Row], list[Comparison]]:
+def _resampled(contestant: Contestant, n_queries: int) -> Resampled:
+    """The seeds of each entry are resampled by random numbers of its own, whoever else is on the board."""
+    assert contestant.arrays is not None  # noqa: S101 - the caller's filter, for the type checker
+    stream = zlib.crc32(contestant.row.entry.encode())
+    return resample(*contestant.arrays, _weights(n_queries), stream=stream)
+
+
+def _compare(
+    measured: Sequence[tuple[Row, Resampled]], sign: float, ranked: bool
+) -> tuple[list[Row], list[Comparison]]:
     """Every contestant's row with its interval, and with its rank if it has one; and all pairs of ranked ones."""
-    if not contestants:
-        return [], []
-    weights = _weights(n_queries)
-    measured = [(c.row, resample(*c.arrays, weights)) for c in contestants if c.arrays]
     rows = [(_with_interval(row, resampled), resampled) for row, resampled in measured]
-    ranked = [(row, resampled) for row, resampled in rows if resampled.draws is not None]
-    unranked = [row for row, resampled in rows if resampled.draws is None]
-    comparisons = _comparisons([row.entry for row, _ in ranked], [resampled for _, resampled in ranked])
-    separated = np.zeros((len(ranked), len(ranked)), dtype=bool)
-    for (i, j), comparison in zip(combinations(range(len(ranked)), 2), comparisons, strict=True):
+    if not ranked:
+        return [row for row, _ in rows], []
+    able = [(row, resampled) for row, resampled in rows if resampled.draws is not None]
+    unable = [row for row, resampled in rows if resampled.draws is None]
+    comparisons = _comparisons([row.entry for row, _ in able], [resampled for _, resampled in able])
+    separated = np.zeros((len(able), len(able)), dtype=bool)
+    for (i, j), comparison in zip(combinations(range(len(able)), 2), comparisons, strict=True):
         separated[i, j] = separated[j, i] = comparison.p_holm < ALPHA
-    found = ranks([sign * resampled.value for _, resampled in ranked], separated)
-    ties = [[o.entry for j, (o, _) in enumerate(ranked) if j != i and not separated[i, j]] for i in range(len(ranked))]
+    found = ranks([sign * resampled.value for _, resampled in able], separated)
+    ties = [[o.entry for j, (o, _) in enumerate(able) if j != i and not separated[i, j]] for i in range(len(able))]
     changes = [{"rank": rank, "tied_with": names} for rank, names in zip(found, ties, strict=True)]
-    return [r.model_copy(update=c) for (r, _), c in zip(ranked, changes, strict=True)] + unranked, comparisons
+    return [r.model_copy(update=c) for (r, _), c in zip(able, changes, strict=True)] + unable, comparisons
 
 
 def _comparisons(names: Sequence[str], resampled: Sequence[Resampled]) -> list[Comparison]:
@@ -117,20 +132,18 @@ def _with_interval(row: Row, resampled: Resampled) -> Row:
 
 def _only_on(contestant: Contestant, n_queries: int) -> Contestant:
     """A contestant that was measured on other queries than most keeps its value but cannot be compared."""
-    if contestant.arrays is None or len(contestant.arrays[0]) == n_queries:
+    if contestant.arrays is None or contestant.arrays[0].shape[1] == n_queries:
         return contestant
-    found = len(contestant.arrays[0])
+    found = contestant.arrays[0].shape[1]
     reason = f"measured on {found} queries, the others on {n_queries}: cannot be compared"
     return Contestant(contestant.row.model_copy(update={"reason": reason}))
 
 
-def _detectable(contestants: Sequence[Contestant], n_queries: int) -> float | None:
-    """For the median pair. Entries that are equal query by query (sd 0) say nothing about the queries."""
-    arrays = [contestant.arrays for contestant in contestants if contestant.arrays]
-    deviations = [sd for one, two in combinations(arrays, 2) if n_queries > 1 and (sd := difference_sd(one, two)) > 0]
-    if not deviations or n_queries < MINIMUM_QUERIES:
-        return None
-    return minimum_detectable_difference(median(deviations), n_queries)
+def _detectable(resampled: Sequence[Resampled]) -> float | None:
+    """For the median pair. Entries that are equal on all resamples say nothing about the queries."""
+    draws = [r.draws for r in resampled if r.draws is not None]
+    errors = [error for one, two in combinations(draws, 2) if (error := float(np.std(one - two))) > 0]
+    return minimum_detectable_difference(median(errors)) if errors else None
 
 
 def _why_unranked(rows: Sequence[Row]) -> str:

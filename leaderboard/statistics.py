@@ -1,8 +1,18 @@
-"""The statistics of the leaderboard: bootstrap over queries, paired comparisons, Holm's correction, shared ranks.
+"""The statistics of the leaderboard: hierarchical bootstrap, paired comparisons, Holm's correction, shared ranks.
 
 Every number that is ranked is a ratio of sums over the same queries, ``sum_q a[q] / sum_q b[q]`` (a mean where b is all
-ones). A resample of the queries is a row of counts; the same rows are used for every method of a table, which is what
-makes the comparisons paired: what makes a query hard for all methods cancels.
+ones), averaged over the seeds of a method. Queries are resampled first: a resample is a row of counts, and the same rows
+are used for every method of a table, which is what makes the comparisons paired: what makes a query hard for all methods
+cancels. Then, within each resample, the seeds of each method are resampled, independently of other methods, whose seeds
+have nothing in common with them: what another seed would have proposed is part of what is not known.
+
+Seeds are few, and a bootstrap of few things is too narrow in two ways, both mended here. The spread over S resampled
+seeds is ``sqrt((S - 1) / S)`` of what it should be: deviations are scaled up by ``sqrt(S / (S - 1))`` (Davison & Hinkley
+1997, Bootstrap Methods, section 2.6). And a variance estimated from S values has S - 1 degrees of freedom: with V_s the
+seeds' part of the variance V of a value or a difference, the degrees of freedom are Welch and Satterthwaite's,
+``V^2 / sum over methods of V_s^2 / (S - 1)``, intervals are stretched by Student's quantile over the normal one, and a
+tail probability is read as the same number of standard errors in Student's distribution. Where seeds make no difference,
+or there is only one, all of this is the plain percentile bootstrap over queries.
 """
 
 from __future__ import annotations
@@ -13,6 +23,7 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri, stdtr, stdtrit
 
 Array = NDArray[np.float64]
 
@@ -57,50 +68,87 @@ def bootstrap_weights(n_queries: int, n_resamples: int = N_RESAMPLES, seed: int 
 
 @dataclass(frozen=True)
 class Resampled:
-    """A ratio and its value on every resample; ``draws`` is None, with the reason, where there can be no interval."""
+    """A value and what it is on every resample; ``draws`` is None, with the reason, where there can be no interval.
+
+    ``by_seed``: the variance of the mean over seeds, and its degrees of freedom, of every method that it is made of.
+    """
 
     value: float
     draws: Array | None
+    by_seed: tuple[tuple[float, int], ...] = ()
     reason: str | None = None
 
+    @property
+    def degrees_of_freedom(self) -> float:
+        """Welch and Satterthwaite's, with the queries' part counted as known; infinite where seeds make no difference."""
+        if self.draws is None or not any(variance for variance, _ in self.by_seed):
+            return float("inf")
+        total = max(float(self.draws.var()), sum(variance for variance, _ in self.by_seed))
+        return total**2 / sum(variance**2 / freedom for variance, freedom in self.by_seed if variance)
+
     def interval(self, level: float = LEVEL) -> Interval:
-        """The percentile interval: the ``(1 - level) / 2`` and ``(1 + level) / 2`` quantiles of the draws."""
+        """The ``(1 - level) / 2`` and ``(1 + level) / 2`` quantiles of the draws, stretched about the value for few seeds."""
         if self.draws is None:
             return Interval(self.value, None, None, self.reason)
         low, high = np.quantile(self.draws, [(1 - level) / 2, (1 + level) / 2])
-        return Interval(self.value, float(low), float(high))
+        stretch, freedom = 1.0, self.degrees_of_freedom
+        if np.isfinite(freedom):
+            stretch = float(stdtrit(freedom, (1 + level) / 2) / ndtri((1 + level) / 2))
+        return Interval(
+            self.value, self.value + stretch * float(low - self.value), self.value + stretch * float(high - self.value)
+        )
 
     def minus(self, other: Resampled, level: float = LEVEL) -> Difference:
         """See ``paired_difference``. Both must come from the same weights."""
         value = self.value - other.value
         if self.draws is None or other.draws is None:
             return Difference(value, None, None, None, self.reason or other.reason)
-        draws = self.draws - other.draws
-        low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-        tail = 1 + min(int(np.sum(draws <= 0)), int(np.sum(draws >= 0)))
-        return Difference(value, float(low), float(high), min(1.0, 2 * tail / (1 + len(draws))))
+        both = Resampled(value, self.draws - other.draws, (*self.by_seed, *other.by_seed))
+        interval = both.interval(level)
+        return Difference(value, interval.low, interval.high, both.p_value())
+
+    def p_value(self) -> float:
+        """Two-sided p of the value being 0, never 0 itself; 1 where there are no draws."""
+        if self.draws is None:
+            return 1.0
+        tail = 1 + min(int(np.sum(self.draws <= 0)), int(np.sum(self.draws >= 0)))
+        p, freedom = min(1.0, 2 * tail / (1 + len(self.draws))), self.degrees_of_freedom
+        return p if np.isinf(freedom) or p == 1 else 2 * float(stdtr(freedom, ndtri(p / 2)))
 
 
-def resample(numerator: Array, denominator: Array, weights: Array, minimum: int = MINIMUM_QUERIES) -> Resampled:
-    """``sum(a) / sum(b)`` and ``(w @ a) / (w @ b)`` for each row ``w`` of ``weights``.
+def resample(
+    numerator: Array, denominator: Array, weights: Array, minimum: int = MINIMUM_QUERIES, stream: int = 0
+) -> Resampled:
+    """``sum(a) / sum(b)`` and ``(w @ a) / (w @ b)`` for each row ``w`` of ``weights``, averaged over seeds.
 
     Below ``minimum`` queries there are no draws: the resamples of so few say little about the next query.
-    Shapes: ``(q,)``, ``(q,)``, ``(resamples, q)``. Raises ``ValueError`` for a denominator that sums to zero.
+    Shapes: ``(q,)`` or ``(seeds, q)`` twice, ``(resamples, q)``. ``stream`` tells the random numbers that resample the
+    seeds from those of other methods. Raises ``ValueError`` for a denominator that sums to zero.
     """
-    if (total := float(denominator.sum())) == 0:
+    numerators, denominators = np.atleast_2d(numerator), np.atleast_2d(denominator)
+    if np.any((totals := denominators.sum(axis=1)) == 0):
         raise ValueError("expected a denominator that does not sum to zero")
-    value = float(numerator.sum()) / total
-    if len(numerator) < minimum:
-        return Resampled(value, None, f"{len(numerator)} queries are too few for an interval, {minimum} are needed")
+    values = numerators.sum(axis=1) / totals
+    value, n_queries = float(values.mean()), numerators.shape[1]
+    if n_queries < minimum:
+        return Resampled(value, None, reason=f"{n_queries} queries are too few for an interval, {minimum} are needed")
     # Not ``weights @ a``: for shapes like these BLAS's threads wait for each other 20 times longer than one computes.
-    below = np.vecdot(weights, denominator)
-    if np.any(below == 0):
-        return Resampled(value, None, "the denominator is zero in some resamples, so there is no interval")
-    return Resampled(value, np.vecdot(weights, numerator) / below)
+    below = [np.vecdot(weights, row) for row in denominators]
+    if any(np.any(row == 0) for row in below):
+        return Resampled(value, None, reason="the denominator is zero in some resamples, so there is no interval")
+    draws = np.stack([np.vecdot(weights, row) / under for row, under in zip(numerators, below, strict=True)])
+    n_seeds = len(values)
+    if n_seeds == 1 or np.ptp(draws, axis=0).max() == 0:
+        return Resampled(value, draws[0])
+    mean = draws.mean(axis=0)
+    picked = np.random.default_rng([SEED, stream]).integers(n_seeds, size=draws.shape)
+    deviation = np.take_along_axis(draws, picked, axis=0).mean(axis=0) - mean
+    variance = float(values.var(ddof=1)) / n_seeds
+    return Resampled(value, mean + deviation * (n_seeds / (n_seeds - 1)) ** 0.5, ((variance, n_seeds - 1),))
 
 
 def ratio_interval(numerator: Array, denominator: Array, weights: Array, level: float = LEVEL) -> Interval:
-    """``sum(a) / sum(b)`` with its percentile bootstrap interval; shapes and errors as in ``resample``."""
+    """``sum(a) / sum(b)`` with its bootstrap interval; shapes and errors as in ``resample``."""
     return resample(numerator, denominator, weights).interval(level)
 
 
@@ -109,14 +157,16 @@ def paired_difference(
 ) -> Difference:
     """The difference of two ratios over the same queries: first minus second, as (numerator, denominator) pairs.
 
-    ``d = sum(a1) / sum(b1) - sum(a2) / sum(b2)``; ``d*`` is the same on each resample, with one resample for both.
-    Interval: percentiles of ``d*``. Two-sided p-value: ``min(1, 2 min(P(d* <= 0), P(d* >= 0)))`` with
-    ``P = (1 + count) / (1 + resamples)``, so that it is never 0 and, for equal methods, 1.
+    ``d = sum(a1) / sum(b1) - sum(a2) / sum(b2)``, each averaged over its seeds; ``d*`` is the same on each resample, with
+    one resample of the queries for both and one of the seeds for each. Interval: percentiles of ``d*``. Two-sided
+    p-value: ``min(1, 2 min(P(d* <= 0), P(d* >= 0)))`` with ``P = (1 + count) / (1 + resamples)``, so that it is never 0
+    and, for equal methods, 1. Both allow for few seeds as the module says. Arrays are ``(q,)`` or ``(seeds, q)``.
     Raises ``ValueError`` if the two are not over the same number of queries.
     """
-    if len(first[0]) != len(second[0]):
-        raise ValueError(f"expected the same queries for both, got {len(first[0])} and {len(second[0])}")
-    return resample(*first, weights).minus(resample(*second, weights), level)
+    if first[0].shape[-1] != second[0].shape[-1]:
+        raise ValueError(f"expected the same queries for both, got {first[0].shape[-1]} and {second[0].shape[-1]}")
+    one, other = resample(*first, weights, stream=1), resample(*second, weights, stream=2)
+    return one.minus(other, level)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -146,27 +196,13 @@ def ranks(goodness: Sequence[float], separated: NDArray[np.bool_]) -> list[int]:
     return [1 + int(n) for n in beaten_by.sum(axis=1)]
 
 
-def minimum_detectable_difference(per_query_sd: float, n: int, alpha: float = 0.05, power: float = 0.8) -> float:
+def minimum_detectable_difference(standard_error: float, alpha: float = 0.05, power: float = 0.8) -> float:
     """The smallest true difference that a two-sided test at ``alpha`` finds with probability ``power``.
 
-    ``(z(1 - alpha / 2) + z(power)) * sd / sqrt(n)``, with ``sd`` that of the paired per-query differences and z the
-    normal quantile. In the unit of ``per_query_sd``. Raises ``ValueError`` for ``n < 1`` or a negative ``sd``.
+    ``(z(1 - alpha / 2) + z(power)) * standard_error``, with the standard error that of the paired difference (the
+    deviation of its resamples, or ``sd / sqrt(n)``) and z the normal quantile. Raises ``ValueError`` for a negative one.
     """
-    if n < 1 or per_query_sd < 0:
-        raise ValueError(f"expected n >= 1 and a standard deviation >= 0, got {n} and {per_query_sd}")
+    if standard_error < 0:
+        raise ValueError(f"expected a standard error >= 0, got {standard_error}")
     normal = NormalDist()
-    return (normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(power)) * per_query_sd / float(np.sqrt(n))
-
-
-def difference_sd(first: tuple[Array, Array], second: tuple[Array, Array]) -> float:
-    """The standard deviation over queries of the paired difference, for ``minimum_detectable_difference``.
-
-    A query's part in a ratio r is ``(a[q] - r b[q]) / mean(b)`` (for a mean: its deviation from the mean).
-    """
-    return float(np.std(_influence(*first) - _influence(*second), ddof=1))
-
-
-def _influence(numerator: Array, denominator: Array) -> Array:
-    ratio = float(numerator.sum()) / float(denominator.sum())
-    parts: Array = (numerator - ratio * denominator) / denominator.mean()
-    return parts
+    return (normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(power)) * standard_error

@@ -10,6 +10,7 @@ from datetime import datetime
 from itertools import chain, count
 from statistics import fmean
 
+from coterie.leaderboard.agreement import agreement_of_seeds
 from coterie.leaderboard.board import (
     Board,
     Entry,
@@ -75,7 +76,7 @@ def compile_board(records: Iterable[Record]) -> Board:
     - A cell that occurs twice (same identity) counts once: the newest.
     - Per task only one edition is shown, that of the newest record: numbers of different data, models, protocols or
       settings are never mixed. What is left out is counted and named in the task's notes.
-    - Seeds of an entry are averaged query by query, then one paired bootstrap over queries compares the entries.
+    - One bootstrap over queries, paired, and over the seeds of each entry compares the entries.
     - An entry with a missing, skipped or failed cell is listed without a rank, with the reason.
 
     Raises ``ValueError`` if there are no records.
@@ -169,9 +170,10 @@ def _task_board(records: Sequence[Record], notes: list[str], labels: dict[_Key, 
     cells: dict[str, list[Record]] = {label: [] for label in sorted(labels.values())}
     for record in sorted(records, key=lambda r: r.seed):
         cells[labels[_Key.of(record)]].append(record)
-    templates = _primary_measures(records)
+    templates = _templates(records)
     if not templates:
         notes = [*notes, *(f"{label}: {_unfinished(found)}" for label, found in cells.items() if found)]
+    done = {label: [r for r in found if r.status == "ok"] for label, found in cells.items() if found}
     return TaskBoard(
         task_name=newest.task_name,
         task_fingerprint=newest.identity.task_fingerprint,
@@ -186,17 +188,21 @@ def _task_board(records: Sequence[Record], notes: list[str], labels: dict[_Key, 
             rank_metric(template, [_contestant(label, template, found) for label, found in cells.items()])
             for template in templates
         ],
+        agreement=[agreement_of_seeds(label, found) for label, found in done.items()],
     )
 
 
-def _primary_measures(records: Sequence[Record]) -> list[Measure]:
-    """One measure of each kind that is ranked, in the protocol's order. Same name, unit and direction: same kind."""
+def _templates(records: Sequence[Record]) -> list[Measure]:
+    """One measure of each kind, the ranked ones first, else in the protocol's order. Same name, unit, direction: same kind.
+
+    The records of a finished cell and of one without a number may differ in what is ranked: it is ranked if any says so.
+    """
     found: dict[tuple[str, str, bool], Measure] = {}
-    for record in records:
-        for measure in record.scores:
-            if measure.primary:
-                found.setdefault((measure.key, measure.unit, measure.higher_is_better), measure)
-    return list(found.values())
+    for measure in (measure for record in records for measure in record.scores):
+        kind = (measure.key, measure.unit, measure.higher_is_better)
+        if kind not in found or measure.primary > found[kind].primary:
+            found[kind] = measure
+    return sorted(found.values(), key=lambda measure: not measure.primary)
 
 
 def _contestant(label: str, template: Measure, records: Sequence[Record]) -> Contestant:
@@ -211,11 +217,13 @@ def _contestant(label: str, template: Measure, records: Sequence[Record]) -> Con
             reason = f"seed {record.seed}: {measure.reason if measure else 'not measured'}"
             return Contestant(row.model_copy(update={"reason": _short(reason)}))
         measures.append(measure)
-    means = {
+    means: dict[str, object] = {
         name: _mean([getattr(measure, name) for measure in measures])
-        for name in ("value", "method_value", "control_value")
+        for name in ("value", "method_value", "control_value", "discovery_value")
     }
-    return Contestant.averaged(row.model_copy(update=means), measures)
+    means["noise_floor"] = max((m.noise_floor for m in measures if m.noise_floor is not None), default=None)
+    means["note"] = measures[0].note
+    return Contestant.of_seeds(row.model_copy(update=means), measures)
 
 
 def _same_kind(record: Record, template: Measure) -> Measure | None:

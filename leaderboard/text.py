@@ -37,24 +37,29 @@ def _print_task(console: Console, task: TaskBoard) -> None:
     _say(console, f"\n{task.task_name}", "bold")
     for note in task.notes:
         _say(console, note, "yellow")
-    if not task.metrics:
+    if not task.ranked:
         return
-    headings = sorted({legend.value_heading(metric) for metric in task.metrics})
+    headings = sorted({legend.value_heading(metric) for metric in task.ranked})
     header = ("Rank", "Method", f"{' / '.join(headings)} [{legend.PERCENT}]", *_COST)
-    tables = [[_cells(row, fmt.decimals(metric)) for row in metric.rows] for metric in task.metrics]
+    tables = [[_cells(row, fmt.decimals(metric)) for row in metric.rows] for metric in task.ranked]
     widths = _widths([header, *(cells for table in tables for cells in table)], console.width)
     console.print(_table(header, "rlrrr", widths))
     indent = " " * (widths[0] + _GAP)
-    for metric, table in zip(task.metrics, tables, strict=True):
+    for metric, table in zip(task.ranked, tables, strict=True):
         _say(console, f"{indent}{metric.key} ({metric.unit})", "bold")
         if metric.note:
             _say(console, f"{indent}{metric.note}", "yellow")
         console.print(_table(header, "rlrrr", widths, table, show_header=False))
+    if agreed := [f"{a.entry} {a.ami:.2f}" for a in task.agreement if a.ami is not None]:
+        _say(console, f"{indent}Agreement of seeds (AMI): {', '.join(agreed)}")
+    if task.shown:
+        names = ", ".join(dict.fromkeys(metric.metric for metric in task.shown))
+        _say(console, f"{indent}Measured, not ranked (in the files below): {names}")
 
 
 def _cells(row: Row, places: int) -> tuple[str, ...]:
     name = row.entry if row.rank is not None else f"{row.entry}: {row.reason}"
-    return (_rank(row), name, _value(row, places), *_cost(row))
+    return (_rank(row), f"{name} ({legend.BELOW_NOISE})" if row.below_noise else name, _value(row, places), *_cost(row))
 
 
 def _widths(rows: Sequence[tuple[str, ...]], available: int) -> list[int]:
@@ -143,6 +148,7 @@ def render_markdown(board: Board) -> str:
         lines += [f"\n{_md(note)}" for note in task.notes]
         for metric in task.metrics:
             lines += _md_metric(metric)
+        lines += _md_agreement(task)
     lines += ["", "## How to read this", ""]
     lines += [f"- **{name}**: {_md(text)}" for name, text in legend.columns_of(board)]
     return "\n".join(lines) + "\n"
@@ -151,7 +157,8 @@ def render_markdown(board: Board) -> str:
 def _md_metric(metric: MetricBoard) -> list[str]:
     places = fmt.decimals(metric)
     about = f"{fmt.sentence(metric.meaning) + '. ' if metric.meaning else ''}Unit: {metric.unit}; {legend.direction(metric)}; "
-    about += f"{metric.n_queries} queries. {metric.note or ''}"
+    about += f"{metric.n_queries} queries. " if metric.n_queries else ""
+    about += metric.note or ("" if metric.primary else "Shown, not ranked.")
     rows = [
         (
             _rank(row),
@@ -159,15 +166,33 @@ def _md_metric(metric: MetricBoard) -> list[str]:
             _value(row, places),
             fmt.signed(row.method_value, places),
             fmt.signed(row.control_value, places),
+            fmt.signed(row.discovery_value, places),
             *_cost(row),
             str(row.n_seeds),
-            _md((row.reason or "") if row.rank is None else ""),
+            _md(legend.note_of(row, metric)),
         )
         for row in metric.rows
     ]
     value = f"{legend.value_heading(metric)} [{legend.PERCENT}]"
-    headings = ("Rank", "Method", value, "Method's", "Random's", "Evaluations", "Seconds", "Seeds", "Note")
-    return ["", f"### {_md(metric.key)}", "", _md(about.strip()), "", *_md_table(headings, "rlrrrrrrl", rows)]
+    headings = ("Rank", "Method", value, "Method's", "Random's", "On seen", "Evaluations", "Seconds", "Seeds", "Note")
+    return ["", f"### {_md(metric.key)}", "", _md(about.strip()), "", *_md_table(headings, "rlrrrrrrrl", rows)]
+
+
+def _md_agreement(task: TaskBoard) -> list[str]:
+    if not task.agreement:
+        return []
+    rows = [
+        (
+            f"`{_code(a.entry)}`",
+            fmt.MISSING if a.ami is None else fmt.number(a.ami, 2),
+            fmt.interval(a.lowest, a.highest, 2),
+            str(a.n_seeds),
+            _md(a.reason or ""),
+        )
+        for a in task.agreement
+    ]
+    table = _md_table(("Method", "AMI", "Lowest, highest", "Seeds", "Note"), "lrrrl", rows)
+    return ["", "### Agreement of seeds", "", _md(legend.AGREEMENT), "", *table]
 
 
 def _md_table(headings: Iterable[str], sides: str, rows: Iterable[tuple[str, ...]]) -> list[str]:

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.stats import norm, t
 
 from coterie.leaderboard.statistics import (
+    SEED,
     Array,
     bootstrap_weights,
-    difference_sd,
     holm,
     minimum_detectable_difference,
     paired_difference,
@@ -195,24 +196,52 @@ def test_a_tie_that_is_not_transitive_keeps_the_middle_with_the_best() -> None:
 
 
 def test_the_detectable_difference_is_detected_with_its_power() -> None:
-    smallest = minimum_detectable_difference(2.0, 50)
-    assert smallest == pytest.approx((1.959964 + 0.841621) * 2.0 / np.sqrt(50), rel=1e-5)
+    error = 2.0 / np.sqrt(50)
+    smallest = minimum_detectable_difference(error)
+    assert smallest == pytest.approx((1.959964 + 0.841621) * error, rel=1e-5)
     means = np.random.default_rng(0).normal(smallest, 2.0, (20_000, 50)).mean(axis=1)
-    assert np.mean(np.abs(means) > 1.959964 * 2.0 / np.sqrt(50)) == pytest.approx(0.8, abs=0.01)
+    assert np.mean(np.abs(means) > 1.959964 * error) == pytest.approx(0.8, abs=0.01)
+    with pytest.raises(ValueError, match="expected a standard error >= 0"):
+        minimum_detectable_difference(-1.0)
 
 
-@pytest.mark.parametrize(("sd", "n"), [(-1.0, 10), (1.0, 0)])
-def test_the_detectable_difference_needs_queries(sd: float, n: int) -> None:
-    with pytest.raises(ValueError, match="expected n >= 1"):
-        minimum_detectable_difference(sd, n)
+def seeds_of(n_seeds: int, n_queries: int, seed: int = 0) -> tuple[Array, Array]:
+    """Ratios of several seeds over the same queries."""
+    rng = np.random.default_rng(seed)
+    level = rng.normal(0, 1, (n_seeds, 1))
+    return rng.normal(0.3, 1.0, (n_seeds, n_queries)) + level, rng.uniform(0.5, 2.0, (n_seeds, n_queries))
 
 
-def test_the_sd_of_a_difference_is_that_of_means_and_approximates_that_of_ratios() -> None:
-    one, two = drawn(200, seed=1), drawn(200, seed=2)
-    ones = np.ones(200)
-    assert difference_sd((one[0], ones), (two[0], ones)) == pytest.approx(np.std(one[0] - two[0], ddof=1))
-    weights = bootstrap_weights(200, 4000)
-    draws_one, draws_two = resample(*one, weights).draws, resample(*two, weights).draws
-    assert draws_one is not None
-    assert draws_two is not None
-    assert difference_sd(one, two) / np.sqrt(200) == pytest.approx(np.std(draws_one - draws_two), rel=0.05)
+def test_the_hierarchical_bootstrap_equals_resampling_written_out() -> None:
+    """Queries first, the same for all seeds; then seeds; deviations scaled up; stretched by Student's quantile."""
+    numerator, denominator = seeds_of(3, 14)
+    weights = bootstrap_weights(14, 250, seed=4)
+    found = resample(numerator, denominator, weights, stream=7)
+    by_seed = np.array([naive_draws(a, b, weights) for a, b in zip(numerator, denominator, strict=True)])
+    picked = np.random.default_rng([SEED, 7]).integers(3, size=(3, 250))
+    expected = []
+    for column in range(250):
+        mean = sum(by_seed[:, column]) / 3
+        drawn_mean = sum(by_seed[picked[row, column], column] for row in range(3)) / 3
+        expected.append(mean + (drawn_mean - mean) * (3 / 2) ** 0.5)
+    assert found.draws == pytest.approx(np.array(expected))
+    values = numerator.sum(1) / denominator.sum(1)
+    assert found.value == pytest.approx(values.mean())
+    [(variance, freedom)] = found.by_seed
+    assert (variance, freedom) == (pytest.approx(values.var(ddof=1) / 3), 2)
+    df = found.draws.var() ** 2 / (variance**2 / 2)
+    assert found.degrees_of_freedom == pytest.approx(df)
+    stretch = t.ppf(0.975, df) / norm.ppf(0.975)
+    interval = found.interval()
+    assert interval.low == pytest.approx(found.value + stretch * (naive_quantile(expected, 0.025) - found.value))
+    assert interval.high == pytest.approx(found.value + stretch * (naive_quantile(expected, 0.975) - found.value))
+
+
+@pytest.mark.parametrize("n_seeds", [1, 2, 5])
+def test_seeds_that_make_no_difference_leave_the_bootstrap_over_queries(n_seeds: int) -> None:
+    numerator, denominator = drawn(20)
+    weights = bootstrap_weights(20, 300)
+    repeated = np.tile(numerator, (n_seeds, 1)), np.tile(denominator, (n_seeds, 1))
+    assert resample(*repeated, weights, stream=3).interval() == ratio_interval(numerator, denominator, weights)
+    other = drawn(20, seed=1)
+    assert paired_difference(repeated, other, weights) == paired_difference((numerator, denominator), other, weights)
