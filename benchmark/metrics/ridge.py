@@ -18,8 +18,8 @@ FOLDS = 5
 def fitted(features: np.ndarray, targets: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """Ridge weights [K, targets] for targets [pairs, targets], a penalty chosen for each target by grouped folds.
 
-    ``features`` [pairs, K] need not be scaled: they are divided by their standard deviation here, and the weights are for
-    them as given. A constant feature gets the weight 0.
+    Features [pairs, K] and targets are centred already: no intercept is fitted. Features need not be scaled: they are
+    divided by their standard deviation here, and the weights are for them as given. One that is 0 gets the weight 0.
     """
     scale = features.std(0)
     scale[scale == 0] = 1.0  # a dead coalition stays a column of zeros

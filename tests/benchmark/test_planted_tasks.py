@@ -44,7 +44,7 @@ class Silent:
 def test_every_planted_task_loads_and_scores_its_truth_as_1(name: str) -> None:
     task = load(name)
     measures = {m.metric: m for m in score(Bench(task, SETTINGS), Coalitions(task.discovery.n_players, task.truth))}
-    assert set(measures) == {m for m, kind in list_metrics().items() if kind.needs <= {"truth"}}
+    assert set(measures) == {m for m, kind in list_metrics().items() if kind.needs <= {"truth", "curvature"}}
     assert "ndcg_drop" not in measures
     assert measures["recovery_omega"].method_value == pytest.approx(1)
     assert abs(measures["recovery_omega"].control_value or 0) < 0.1
