@@ -98,7 +98,7 @@ class Faulty(Method):
             raise AssertionError("orders must not reach a method")
 
     def slow(self):
-        time.sleep(0.3)
+        time.sleep(0.2)
 
     def fill_the_disk(self):
         with open(self.path, "wb") as file:
