@@ -16,7 +16,7 @@ def run(output_folder: str | Path = "coterie-out", quiet: bool = True, **options
     """
     from coterie.benchmark.commands import RunOptions, run_options
 
-    repeatable = {k: tuple(v) for k, v in options.items() if k in ("tasks", "methods", "include")}
+    repeatable = {k: tuple(v) for k, v in options.items() if k in ("tasks", "methods", "budgets", "include")}
     return run_options(RunOptions(output_folder=Path(output_folder), quiet=quiet, **{**options, **repeatable})).records
 
 

@@ -27,12 +27,26 @@ app = typer.Typer(
 )
 
 INTERRUPTED = 130  # what a shell expects of a program ended by Ctrl-C
+TERMINATED = 143  # and by SIGTERM
 
 
 class Overwrite(StrEnum):
     only_missing = "only-missing"
     always = "always"
     never = "never"
+
+
+class ExecutorName(StrEnum):
+    local = "local"
+    ray = "ray"
+    inline = "inline"
+
+
+class LogLevel(StrEnum):
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
 
 
 class Listed(StrEnum):
@@ -85,6 +99,9 @@ def run(
     budget: Annotated[
         int | None, typer.Option("--budget", min=1, help="Evaluations a method may spend on the discovery game.")
     ] = None,
+    budgets: Annotated[
+        str | None, typer.Option("--budgets", help="Several budgets, e.g. 1e3,1e4: quality against budget.")
+    ] = None,
     _config: Annotated[
         Path | None,
         typer.Option(
@@ -107,21 +124,56 @@ def run(
     ] = Overwrite.only_missing,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failed cell.")] = False,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", help="Kill a cell after so long: 90s, 30m, 2h. Default: no limit.")
+    ] = None,
+    memory_limit: Annotated[
+        str | None, typer.Option("--memory-limit", help="Kill a cell whose process uses more: 8GB. Default: no limit.")
+    ] = None,
+    n_jobs: Annotated[
+        int | None,
+        typer.Option("-j", "--n-jobs", min=1, help="Cells at once. Default: 1; on Ray, what the cluster holds."),
+    ] = None,
+    executor: Annotated[
+        ExecutorName,
+        typer.Option("--executor", help="Worker processes here, a Ray cluster, or this process (for a debugger)."),
+    ] = ExecutorName.local,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Of the Ray cluster; default: RAY_ADDRESS, or one on this machine.")
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say why each cell would be run or reused; run nothing.")
+    ] = False,
+    log_level: Annotated[
+        LogLevel,
+        typer.Option("--log-level", envvar="COTERIE_LOG_LEVEL", help="From which level on to log, on stderr."),
+    ] = LogLevel.warning,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress; only errors and where the results are.")] = False,
 ) -> None:
     """Run methods on tasks, score them, track them in MLflow and print the leaderboard.
 
-    Finished cells (task x method x seed) are reused; interrupt at any time and run again to go on. Exit codes: 0 fine,
-    1 a cell failed, 2 wrong input, 130 interrupted.
+    Finished cells (task x method x budget x seed) are reused; interrupt at any time and run again to go on. A cell that
+    fails, crashes or runs out of time is recorded and the others go on (docs/running.md). Exit codes: 0 fine, 1 a cell
+    failed, 2 wrong input, 130 interrupted, 143 ended by SIGTERM.
     """
-    from coterie.benchmark.commands import RunOptions, run_command
+    from coterie.benchmark.commands import RunOptions, explain_command, run_command
+    from coterie.benchmark.errors import UsageError, told_in_one_line
+    from coterie.benchmark.logs import log_from
+    from coterie.benchmark.units import parse_budgets, parse_bytes, parse_duration
 
+    log_from(log_level.value)
+    with told_in_one_line():
+        if budget is not None and budgets is not None:
+            raise UsageError("expected --budget or --budgets, got both; fix: leave one out")
+        several = parse_budgets(budgets) if budgets is not None else () if budget is None else (budget,)
+        seconds = None if timeout is None else parse_duration(timeout)
+        most = None if memory_limit is None else parse_bytes(memory_limit)
     options = RunOptions(
         tasks=tuple(task or ()),
         methods=tuple(method or ()),
         suite=suite,
         seeds=seeds,
-        budget=budget,
+        budgets=several,
         include=tuple(include or ()),
         device=device,
         output_folder=output_folder,
@@ -129,10 +181,15 @@ def run(
         overwrite=overwrite_strategy.value,
         retry_failed=retry_failed,
         fail_fast=fail_fast,
+        n_jobs=n_jobs,
+        executor=executor.value,
+        address=address,
+        timeout=seconds,
+        memory_limit=most,
         quiet=quiet,
         started=STARTED,
     )
-    raise typer.Exit(run_command(options))
+    raise typer.Exit(explain_command(options) if explain else run_command(options))
 
 
 @app.command("ls")
@@ -209,10 +266,24 @@ def perf(
     raise typer.Exit(perf_command(tuple(part or ()), json_file))
 
 
+class _Terminated(BaseException):
+    """SIGTERM: as cluster schedulers announce that they will kill."""
+
+
+def _on_sigterm(*_: object) -> None:
+    raise _Terminated
+
+
 def main() -> None:
-    """The console script: one line and exit code 2 for the user's mistakes, 130 for Ctrl-C."""
+    """The console script: one line and exit code 2 for the user's mistakes, 130 for Ctrl-C, 143 for SIGTERM."""
+    import signal
+
+    signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         app()
     except KeyboardInterrupt:
         typer.echo("interrupted; finished cells are kept, run again to go on", err=True)
         sys.exit(INTERRUPTED)
+    except _Terminated:
+        typer.echo("ended by SIGTERM; finished cells are kept, run again to go on", err=True)
+        sys.exit(TERMINATED)

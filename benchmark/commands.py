@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,8 @@ from coterie.benchmark.errors import UsageError, told_in_one_line
 
 if TYPE_CHECKING:
     from coterie.benchmark.loading import AnySpec
-    from coterie.benchmark.runner import Grid, Overwrite
+    from coterie.benchmark.orders import NotRun
+    from coterie.benchmark.runner import ExecutorName, Grid, Overwrite
     from coterie.tracking.mlflow_log import Tracker
     from coterie.tracking.record import Record
     from coterie.tracking.store import RecordStore
@@ -32,7 +33,7 @@ class RunOptions:
     methods: tuple[str, ...] = ()
     suite: str = "quick"
     seeds: int | None = None
-    budget: int | None = None
+    budgets: tuple[int, ...] = ()
     include: tuple[Path, ...] = ()
     device: str = "auto"
     output_folder: Path = Path("coterie-out")
@@ -40,6 +41,11 @@ class RunOptions:
     overwrite: Overwrite = "only-missing"
     retry_failed: bool = False
     fail_fast: bool = False
+    n_jobs: int | None = None
+    executor: ExecutorName = "local"
+    address: str | None = None  # of a Ray cluster
+    timeout: float | None = None  # seconds a cell
+    memory_limit: int | None = None  # bytes a cell
     quiet: bool = False
     started: float | None = None  # time.perf_counter() when the process began
 
@@ -49,6 +55,7 @@ class RunResult:
     """What a run left: every cell's record, and what went wrong on the way."""
 
     records: list[Record]
+    not_run: list[NotRun]
     reused: int
     untracked: list[str]
     broken_includes: list[str]
@@ -63,7 +70,10 @@ def run_command(options: RunOptions) -> int:
     with told_in_one_line():
         result = run_options(options, console)
         before_board = time.perf_counter()
-        _report(result.records, options.output_folder, console, options.quiet)
+        if result.records:
+            _report(result.records, options.output_folder, console, options.quiet)
+        elif result.not_run and result.not_run[0].usage:
+            raise UsageError(result.not_run[0].reason)
     seconds = {**result.seconds, "board": time.perf_counter() - before_board}
     if not options.quiet:
         console.print(
@@ -82,44 +92,88 @@ def run_command(options: RunOptions) -> int:
             f"warning: not everything is in MLflow; all records are in {result.store.folder}: {problem}",
             file=sys.stderr,
         )
-    failed = [r for r in result.records if r.status in ("failed", "timeout")]
-    for record in failed:
-        place = result.store.path_for(record)
-        console.print(f"[red]failed[/]: {escape(f'{place}: {record.reason}')}", highlight=False, soft_wrap=True)
-    return FAILED if failed or result.broken_includes else 0
+    return _summary(result, console) or (FAILED if result.broken_includes else 0)
+
+
+def _summary(result: RunResult, console: Console) -> int:
+    """Print what went wrong, cell by cell; the exit code."""
+    broken = [r for r in result.records if r.status in ("failed", "timeout")]
+    for record in broken:
+        text = escape(f"{result.store.path_for(record)}: {record.reason}")
+        console.print(f"[red]{record.status}[/]: {text}", highlight=False, soft_wrap=True)
+    reasons: dict[str, list[NotRun]] = {}
+    for cell in result.not_run:
+        reasons.setdefault(cell.reason, []).append(cell)
+    for reason, cells in reasons.items():
+        text = escape(f"{len(cells)} x {cells[0].cell}{' and others' if len(cells) > 1 else ''}: {reason}")
+        console.print(f"[red]not run[/]: {text}", highlight=False, soft_wrap=True)
+    if not broken and not result.not_run:
+        return 0
+    counts = f"{len(broken)} failed, {len(result.not_run)} not run, {len(result.records) - len(broken)} fine"
+    console.print(f"{counts}; to run the failed ones again: --retry-failed", highlight=False)
+    return FAILED
 
 
 def run_options(options: RunOptions, console: Console | None = None) -> RunResult:
     """Everything of ``coterie run`` but the board: check, run, store, track."""
     from coterie.benchmark.progress import RunProgress
-    from coterie.benchmark.runner import run_grid
+    from coterie.benchmark.runner import Run, make_executor
     from coterie.tracking.mlflow_log import Tracker
     from coterie.tracking.store import RecordStore
 
     console = console or Console()
-    broken_includes = _include(options)
-    grid = build_grid(options)
+    loaded, broken_includes = _include(options)
+    grid = build_grid(replace(options, include=loaded))
     store = RecordStore(options.output_folder)
     store.check_writable()
     tracker = Tracker(options.tracking_uri, options.output_folder)
     if not options.quiet:
         console.print(_header(options, grid), highlight=False, markup=False)
-    records: list[Record] = []
+    records: dict[str, Record] = {}
     untracked: list[str] = []
-    with RunProgress(grid.n_cells, console, options.quiet) as progress:
+    with RunProgress(console, options.quiet) as progress:
         if options.started is not None:
             progress.spent("start-up", time.perf_counter() - options.started)
+        run = Run(grid, store, progress)
         progress.step("opening the MLflow store")
         before_store = time.perf_counter()
-        with tracker:
+        with make_executor(run) as executor, tracker:
             tracker.start_parent(options.suite, tags={"coterie.suite": options.suite}, params=_parent_parameters(grid))
             progress.spent("logging", time.perf_counter() - before_store)
-            for record, reused in run_grid(grid, store, progress):
-                records.append(record)
+            for record, reused in run.cells(executor):
+                records[record.identity_digest] = record
                 if not untracked:  # a store that went away is not asked again for every cell
                     with progress.timed("logging"):
                         untracked += _track(tracker, record, again=not reused)
-    return RunResult(records, progress.reused, untracked, broken_includes, progress.seconds, tracker, store)
+    in_order = [records[d] for d in (cell.identity.digest() for cell in run.planned) if d in records]
+    return RunResult(
+        in_order, run.not_run, progress.reused, untracked, broken_includes, progress.seconds, tracker, store
+    )
+
+
+def explain_command(options: RunOptions) -> int:
+    """``coterie run --explain``: what would be run and why, cell by cell; nothing is run or written."""
+    from coterie.benchmark.explain import explain
+    from coterie.benchmark.orders import Listener
+    from coterie.benchmark.runner import Run
+    from coterie.tracking.store import RecordStore
+
+    console = Console()
+    with told_in_one_line():
+        loaded, broken = _include(options)
+        store = RecordStore(options.output_folder)
+        run = Run(build_grid(replace(options, include=loaded)), store, Listener())
+        scan = store.scan()
+    for unreadable in scan.unreadable:
+        print(f"left out: {unreadable}", file=sys.stderr)
+    for explanation in explain(run.planned, scan.records):
+        identity = explanation.cell.identity
+        where = f"{explanation.cell.order.cell}, budget {identity.budget}"
+        console.print(f"{where} ({identity.digest()[:12]}) {explanation.verdict}", highlight=False, markup=False)
+        for name, stored, wanted in explanation.changes:
+            console.print(f"    {name}: {stored} -> {wanted}", highlight=False, markup=False)
+    console.print(f"{len(run.missing)} of {len(run.planned)} cells would be run.", highlight=False)
+    return FAILED if broken else 0
 
 
 def _track(tracker: Tracker, record: Record, again: bool) -> list[str]:
@@ -135,6 +189,7 @@ def _track(tracker: Tracker, record: Record, again: bool) -> list[str]:
 
 def build_grid(options: RunOptions) -> Grid:
     """Everything that is to be run, checked. Raises an error of one line for an unknown name or parameter."""
+    from coterie.benchmark.executors import Limits
     from coterie.benchmark.runner import Grid
     from coterie.benchmark.suites import SUITES
     from coterie.methods.base import did_you_mean
@@ -153,12 +208,17 @@ def build_grid(options: RunOptions) -> Grid:
         tasks=specs,
         methods=[get_method(selector) for selector in dict.fromkeys((*(options.methods or suite.methods), *included))],
         seeds=range(options.seeds or suite.seeds),
-        budget=options.budget or suite.budget,
+        budgets=options.budgets or (suite.budget,),
         settings=suite.settings,
         overwrite=options.overwrite,
         retry_failed=options.retry_failed,
         fail_fast=options.fail_fast,
         device=device,
+        include=options.include,
+        n_jobs=options.n_jobs,
+        executor=options.executor,
+        address=options.address,
+        limits=Limits(options.timeout, options.memory_limit),
     )
 
 
@@ -192,20 +252,24 @@ def resolve_device(wanted: str) -> str:
     return wanted
 
 
-def _include(options: RunOptions) -> list[str]:
-    """Load the include files. One that does not load ends the run, unless methods were named: then they still run."""
+def _include(options: RunOptions) -> tuple[tuple[Path, ...], list[str]]:
+    """Load the include files: those that are, and what is wrong with the others.
+
+    One that does not load ends the run, unless methods were named: then they still run.
+    """
     from coterie.methods.registry import IncludeError, include
 
-    broken = []
+    loaded, broken = [], []
     for path in options.include:
         try:
             include(path)
+            loaded.append(path)
         except IncludeError as error:
             if not options.methods:
                 raise
             broken.append(str(error))
             print(f"error: {error}", file=sys.stderr)
-    return broken
+    return tuple(loaded), broken
 
 
 def _included(options: RunOptions) -> list[Any]:
@@ -218,7 +282,8 @@ def _header(options: RunOptions, grid: Grid) -> str:
     tasks, methods = ", ".join(s.name for s in grid.tasks), ", ".join(m.selector for m in grid.methods)
     return (
         f"coterie run: suite {options.suite}, {grid.n_cells} cells on {grid.device}\n"
-        f"  tasks    {tasks}\n  methods  {methods}\n  seeds    {len(grid.seeds)}\n  output   {options.output_folder}"
+        f"  tasks    {tasks}\n  methods  {methods}\n  budgets  {', '.join(map(str, grid.budgets))}\n"
+        f"  seeds    {len(grid.seeds)}\n  output   {options.output_folder}"
     )
 
 
@@ -227,7 +292,7 @@ def _parent_parameters(grid: Grid) -> dict[str, Any]:
         "tasks": ", ".join(s.name for s in grid.tasks),
         "methods": ", ".join(m.selector for m in grid.methods),
         "seeds": len(grid.seeds),
-        "budget": grid.budget,
+        "budgets": ", ".join(map(str, grid.budgets)),
         **{f"settings.{name}": value for name, value in grid.settings.model_dump().items()},
     }
 

@@ -11,9 +11,8 @@ class UsageError(ValueError):
     """Wrong input; the text says what was expected, what was got and how to fix it."""
 
 
-@contextmanager
-def told_in_one_line() -> Iterator[None]:
-    """Turn errors that speak to the user into one line on stderr and exit code 2. Others keep their traceback."""
+def user_errors() -> tuple[type[Exception], ...]:
+    """The errors that speak to the user: their text is one line that says what to change."""
     from coterie.methods.base import MethodError
     from coterie.tasks.architectures import UnknownArchitectureError
     from coterie.tasks.checkpoint import RerankerError
@@ -24,7 +23,7 @@ def told_in_one_line() -> Iterator[None]:
     from coterie.tracking.database import TrackingError
     from coterie.tracking.store import StoreError
 
-    known = (
+    return (
         UsageError,
         MethodError,
         UnknownTaskError,
@@ -37,6 +36,12 @@ def told_in_one_line() -> Iterator[None]:
         StoreError,
         TrackingError,
     )
+
+
+@contextmanager
+def told_in_one_line() -> Iterator[None]:
+    """Turn errors that speak to the user into one line on stderr and exit code 2. Others keep their traceback."""
+    known = user_errors()
     try:
         yield
     except known as error:

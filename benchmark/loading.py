@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+from pydantic import JsonValue
 
 from coterie.tasks.planted_task import PlantedPlan, PlantedSpec, PlantedTask, load_planted
 from coterie.tasks.task import Task, TaskPlan, TaskSpec
@@ -18,6 +20,11 @@ AnyTask = Task | PlantedTask
 def plan_task(spec: AnySpec) -> AnyPlan:
     """Everything that determines the task; no model is loaded."""
     return PlantedPlan(spec) if isinstance(spec, PlantedSpec) else plan_reranker_task(spec)
+
+
+def read_spec(values: Mapping[str, JsonValue], planted: bool) -> AnySpec:
+    """The inverse of ``spec.model_dump(mode="json")``."""
+    return PlantedSpec.model_validate(values) if planted else TaskSpec.model_validate(values)
 
 
 def load_task(plan: AnyPlan, device: str, progress: Callable[[str], None]) -> AnyTask:

@@ -1,161 +1,261 @@
-"""The grid: task x method x seed. Finished cells are reused, the others run one after the other, each one record."""
+"""The grid: task x method x budget x seed. Finished cells are reused, the others go to an executor, each one record.
+
+::
+
+    run = Run(grid, store, listener)              # plans: the identity of every cell, and what is stored
+    with make_executor(grid) as executor:
+        for record, reused in run.cells(executor):
+            ...
+
+The one process that does so writes all records; workers hand theirs over.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-import traceback
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, Protocol
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
-import numpy as np
-
-from coterie.benchmark.environment import environment, peak_memory_bytes, reset_peak_memory
-from coterie.benchmark.loading import AnyPlan, AnySpec, AnyTask, load_task, plan_task, task_info
+from coterie.benchmark.claims import Claims
+from coterie.benchmark.executors import Executor, Found, Limits
+from coterie.benchmark.loading import AnyPlan, AnySpec, plan_task
+from coterie.benchmark.orders import Listener, NotRun, Order
 from coterie.benchmark.settings import PROTOCOL, Settings
 from coterie.methods.base import Method
 from coterie.methods.identity import code_hash
-from coterie.tracking.record import CoalitionSet, Cost, Identity, MethodInfo, Record
+from coterie.tasks.planted_task import PlantedSpec
+from coterie.tracking.record import Identity, MethodInfo, Record
 from coterie.tracking.store import RecordStore
 
-if TYPE_CHECKING:
-    from coterie.benchmark.bench import Bench
-
 Overwrite = Literal["only-missing", "always", "never"]
+ExecutorName = Literal["local", "ray", "inline"]
 
-
-class Listener(Protocol):
-    """What a run tells while it works. All of it is for people; nothing depends on it."""
-
-    def step(self, text: str) -> None: ...
-    def evaluated(self, ablations: int) -> None: ...
-    def spent(self, phase: str, seconds: float) -> None: ...
-    def cell(self, record: Record, reused: bool) -> None: ...
+BROKEN = ("failed", "timeout")
+_BUSY_SECONDS = 0.5  # between two looks at cells that another run has
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What is to be run."""
+    """What is to be run, and how."""
 
     tasks: Sequence[AnySpec]
     methods: Sequence[Method]
     seeds: Sequence[int]
-    budget: int
+    budgets: Sequence[int]
     settings: Settings
     overwrite: Overwrite = "only-missing"
     retry_failed: bool = False
     fail_fast: bool = False
     device: str = "cpu"
+    include: Sequence[Path] = ()
+    n_jobs: int | None = None  # None: 1, or on Ray what the cluster holds
+    executor: ExecutorName = "local"
+    address: str | None = None  # of the Ray cluster
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def n_cells(self) -> int:
-        return len(self.tasks) * len(self.methods) * len(self.seeds)
+        return len(self.tasks) * len(self.methods) * len(self.budgets) * len(self.seeds)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell as it is planned: what there is of it in the store, and whether it has to be run."""
+
+    order: Order
+    stored: Record | None
+    missing: bool
+
+    @property
+    def identity(self) -> Identity:
+        return self.order.identity
+
+
+class Run:
+    """One pass over a grid. ``planned`` are its cells in order; ``not_run`` those that could not be, with the reasons."""
+
+    def __init__(self, grid: Grid, store: RecordStore, listener: Listener) -> None:
+        self.grid, self.not_run = grid, list[NotRun]()
+        self._store, self._listener = store, listener
+        self.planned = [self._planned(order) for order in orders_of(grid, listener)]
+        missing = sum(cell.missing for cell in self.planned)
+        listener.planned({"finished": len(self.planned) - missing, "missing": missing})
+
+    @property
+    def missing(self) -> list[Cell]:
+        """The cells that have to be run."""
+        return [cell for cell in self.planned if cell.missing]
+
+    def cells(self, executor: Executor) -> Iterator[tuple[Record, bool]]:
+        """Yield every cell's record and whether it was finished before; new ones are on disk before they are yielded.
+
+        A cell that fails, crashes or runs out of time becomes a record that says so; the others go on (unless
+        ``fail_fast``). Until the next one is asked for, other runs wait for the cell: what is done with it is done once.
+        """
+        agenda = RunAgenda(self.missing, self._store, Claims(self._store.root))
+        try:
+            for cell in self.planned:
+                if not cell.missing and cell.stored is not None:
+                    agenda.await_others(cell.identity)
+                    self._listener.cell(cell.stored, reused=True)
+                    yield cell.stored, True
+            if not agenda.empty:
+                yield from self._run(executor, agenda)
+        finally:
+            agenda.close()
+
+    def _run(self, executor: Executor, agenda: RunAgenda) -> Iterator[tuple[Record, bool]]:
+        for outcome in executor.run(agenda, self._listener):
+            if isinstance(outcome, NotRun):
+                self.not_run.append(outcome)
+                self._listener.not_run(outcome)
+                agenda.release(outcome.identity)
+                broken = True
+            else:
+                found = isinstance(outcome, Found)
+                record = outcome.record if isinstance(outcome, Found) else outcome
+                if not found:
+                    self._store.write(record)
+                self._listener.cell(record, reused=found)
+                yield record, found
+                agenda.release(record.identity)
+                broken = record.status in BROKEN
+            if broken and self.grid.fail_fast:
+                return
+
+    def _planned(self, order: Order) -> Cell:
+        stored, grid = self._store.find(order.identity), self.grid
+        again = grid.overwrite == "always" or (
+            stored is not None and grid.retry_failed and stored.status in BROKEN and grid.overwrite != "never"
+        )
+        return Cell(order, stored, missing=again or (stored is None and grid.overwrite != "never"))
+
+
+class RunAgenda:
+    """The cells that are still to be run, handed out to whoever asks, from any thread."""
+
+    def __init__(self, cells: Sequence[Cell], store: RecordStore, claims: Claims) -> None:
+        self._cells, self._store, self._claims = list(cells), store, claims
+        self._workers: Counter[str] = Counter()  # by task: how often it was taken by a worker that had another one
+        self._lock, self._closed = threading.Lock(), threading.Event()
+
+    @property
+    def empty(self) -> bool:
+        return not self._cells
+
+    def take(self, task: str | None, wait: bool = True) -> Order | Found | None:
+        """A cell of the worker's own task where there is one, else of the task with the fewest workers."""
+        while not self._closed.is_set():
+            with self._lock:
+                taken = self._next(task)
+                if taken is not None or not self._cells or not wait:
+                    return taken
+            self._closed.wait(_BUSY_SECONDS)
+        return None
+
+    def _next(self, task: str | None) -> Order | Found | None:
+        def rank(cell: Cell) -> tuple[bool, int]:
+            fingerprint = cell.identity.task_fingerprint
+            return fingerprint != task, self._workers[fingerprint]
+
+        for cell in sorted(self._cells, key=rank):
+            if not self._claims.take(cell.identity):
+                continue
+            self._cells.remove(cell)
+            now = self._store.find(cell.identity)
+            if now is not None and now != cell.stored:
+                return Found(now)
+            if cell.identity.task_fingerprint != task:
+                self._workers[cell.identity.task_fingerprint] += 1
+            return cell.order
+        return None
+
+    def await_others(self, identity: Identity) -> None:
+        """Wait while another run is at this cell, which it has stored, but perhaps not yet logged."""
+        while self._claims.busy(identity) and not self._closed.wait(_BUSY_SECONDS / 10):
+            pass
+
+    def release(self, identity: Identity) -> None:
+        """All is done with the cell."""
+        self._claims.release(identity)
+
+    def close(self) -> None:
+        """Hand out nothing any more."""
+        self._closed.set()
+        self._claims.close()
 
 
 def run_grid(grid: Grid, store: RecordStore, listener: Listener) -> Iterator[tuple[Record, bool]]:
-    """Yield every cell's record and whether it was finished before; new ones are on disk before they are yielded.
+    """Yield the record of every cell and whether it was finished before. See :meth:`Run.cells`."""
+    run = Run(grid, store, listener)
+    with make_executor(run) as executor:
+        yield from run.cells(executor)
 
-    A method that raises becomes a record with status ``failed``; the others go on (unless ``fail_fast``). A task is
-    loaded once, and only where one of its cells has to run.
-    """
+
+@contextlib.contextmanager
+def make_executor(run: Run) -> Iterator[Executor]:
+    """The executor that the grid names, with workers for what has to be run; on leaving they are killed."""
+    grid, missing = run.grid, run.missing
+    made: Executor
+    if grid.executor == "ray" and missing:
+        from coterie.benchmark.executors.ray import RayExecutor
+
+        made = RayExecutor(grid.n_jobs, grid.limits, grid.device, grid.address)
+    elif grid.executor == "inline" or not missing:
+        from coterie.benchmark.executors.inline import InlineExecutor
+
+        made = InlineExecutor()
+    else:
+        from coterie.benchmark.executors.local import LocalExecutor
+
+        made = LocalExecutor(min(grid.n_jobs or 1, len(missing)), grid.limits)
+    with made as executor:
+        yield executor
+
+
+def orders_of(grid: Grid, listener: Listener) -> Iterator[Order]:
+    """All cells of the grid, task by task. The texts of a task are read, no model is loaded."""
+    hashes = {type(method): code_hash(type(method)) for method in grid.methods}
     for spec in grid.tasks:
         listener.step(f"{spec.name}: reading texts")
         started = time.perf_counter()
         plan = plan_task(spec)
+        fingerprint, values = plan.fingerprint, spec.model_dump(mode="json")
         listener.spent("loading", time.perf_counter() - started)
-        loaded: tuple[AnyTask, Bench] | None = None
         for method in grid.methods:
-            for seed in grid.seeds:
-                identity = cell_identity(plan, method, seed, grid)
-                stored = None if grid.overwrite == "always" else store.find(identity)
-                if stored is not None and not (grid.retry_failed and stored.status in ("failed", "timeout")):
-                    listener.cell(stored, reused=True)
-                    yield stored, True
-                    continue
-                if grid.overwrite == "never":
-                    continue
-                if loaded is None:
-                    loaded = _load(plan, grid, listener)
-                record = _run_cell(identity, method, *loaded, grid, listener)
-                store.write(record)
-                listener.cell(record, reused=False)
-                yield record, False
-                if grid.fail_fast and record.status not in ("ok", "skipped"):
-                    return
+            for budget in grid.budgets:
+                for seed in grid.seeds:
+                    yield Order(
+                        identity=_identity(
+                            plan, fingerprint, method, hashes[type(method)], budget, seed, grid.settings
+                        ),
+                        method=_method_info(method),
+                        task=values,
+                        planted=isinstance(spec, PlantedSpec),
+                        device=grid.device,
+                        include=tuple(str(path.resolve()) for path in grid.include),
+                    )
 
 
-def cell_identity(plan: AnyPlan, method: Method, seed: int, grid: Grid) -> Identity:
+def _identity(
+    plan: AnyPlan, fingerprint: str, method: Method, code: str, budget: int, seed: int, settings: Settings
+) -> Identity:
     """Everything that determines the cell's result."""
     return Identity(
         protocol=PROTOCOL,
-        settings=grid.settings.model_dump(mode="json"),
+        settings=settings.model_dump(mode="json"),
         task_name=plan.name,
-        task_fingerprint=plan.fingerprint,
+        task_fingerprint=fingerprint,
         method_name=method.name,
         parameters=method.parameters,
-        code_hash=code_hash(type(method)),
-        budget=grid.budget,
+        code_hash=code,
+        budget=budget,
         seed=seed,
-    )
-
-
-def _load(plan: AnyPlan, grid: Grid, listener: Listener) -> tuple[AnyTask, Bench]:
-    from coterie.benchmark.bench import Bench
-
-    started = time.perf_counter()
-    task = load_task(plan, grid.device, lambda step: listener.step(f"{plan.name}: {step}"))
-    listener.spent("loading", time.perf_counter() - started)
-    return task, Bench(task, grid.settings, listener.evaluated)
-
-
-def _run_cell(
-    identity: Identity, method: Method, task: AnyTask, bench: Bench, grid: Grid, listener: Listener
-) -> Record:
-    from coterie.benchmark.scoring import score
-
-    def record(**fields: object) -> Record:
-        return Record.model_validate(
-            {
-                "identity": identity,
-                "identity_digest": identity.digest(),
-                "date": datetime.now(UTC).isoformat(timespec="seconds"),
-                "task": task_info(task),
-                "method": _method_info(method),
-                "environment": environment(grid.device),
-                **fields,
-            }
-        )
-
-    reason = method.skip_reason(task.discovery)
-    if reason is not None:
-        return record(status="skipped", reason=reason)
-    reset_peak_memory()
-    game = task.discovery.restricted_to(method.sees, grid.budget)
-    started = time.perf_counter()
-    try:
-        listener.step(f"{task.name}: {method.selector}, seed {identity.seed}: proposing coalitions")
-        coalitions = method.discover(game, grid.budget, np.random.default_rng(identity.seed))
-        discovered = time.perf_counter()
-        listener.step(f"{task.name}: {method.selector}, seed {identity.seed}: scoring")
-        scores = score(bench, coalitions)
-    except Exception as error:  # a method may raise anything: it becomes the cell's record, and the others go on
-        return record(status="failed", reason=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
-    scored = time.perf_counter()
-    listener.spent("discovery", discovered - started)
-    listener.spent("scoring", scored - discovered)
-    return record(
-        status="ok",
-        coalitions=CoalitionSet(
-            n_players=coalitions.n_players, groups=[list(g) for g in coalitions.groups], notes=dict(coalitions.notes)
-        ),
-        scores=scores,
-        cost=Cost(
-            evaluations=dict(game.meter.counts),
-            discovery_seconds=discovered - started,
-            scoring_seconds=scored - discovered,
-            peak_memory_bytes=peak_memory_bytes(),
-        ),
     )
 
 

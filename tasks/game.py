@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, final
+from typing import Literal, TypeVar, final
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from coterie.tasks.lens import Lens
+from coterie.tasks.memo import Memo
 
 Intervention = Literal["zero", "mean", "base"]
 Readout = Literal["score", "lens"]
 Pooling = Literal["tokens", "mean", "last"]
+Answer = TypeVar("Answer")
 
 
 class Capability(StrEnum):
@@ -43,10 +45,16 @@ class AdditiveReadoutError(ValueError):
 
 @dataclass
 class Meter:
-    """Counts evaluations by kind. One evaluation = one pass over all pairs of the game, whatever is ablated in it."""
+    """Counts evaluations by kind. One evaluation = one pass over all pairs of the game, whatever is ablated in it.
+
+    ``seconds_saved`` is what the evaluations would have taken that another method of the task had asked for already.
+    ``told`` gets the total after each charge: for people who watch.
+    """
 
     limit: int | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    seconds_saved: float = 0.0
+    told: Callable[[int], None] | None = None
 
     @property
     def total(self) -> int:
@@ -60,6 +68,8 @@ class Meter:
                 f"fix: a larger --budget, or a method that stops in time"
             )
         self.counts[kind.value] = self.counts.get(kind.value, 0) + evaluations
+        if self.told is not None:
+            self.told(self.total)
 
 
 class Game(ABC):
@@ -146,9 +156,12 @@ class Game(ABC):
             masks[row, list(group)] = True
         return masks
 
-    def restricted_to(self, sees: Set[Capability], budget: int | None) -> RestrictedGame:
-        """This game as a method gets it: only the declared information, only the budgeted evaluations, a meter of its own."""
-        return RestrictedGame(self, frozenset(sees), budget)
+    def restricted_to(self, sees: Set[Capability], budget: int | None, memo: Memo | None = None) -> RestrictedGame:
+        """This game as a method gets it: only the declared information, only the budgeted evaluations, a meter of its own.
+
+        With a ``memo``, what was asked with it before is not computed again; it is charged all the same.
+        """
+        return RestrictedGame(self, frozenset(sees), budget, memo)
 
     def _need(self, capability: Capability) -> None:
         if capability not in self.capabilities:
@@ -180,30 +193,37 @@ class Game(ABC):
 class RestrictedGame(Game):
     """A view on a game with fewer capabilities and a budget; the only thing a method is ever handed."""
 
-    def __init__(self, game: Game, sees: frozenset[Capability], budget: int | None) -> None:
-        self._game = game
+    def __init__(self, game: Game, sees: frozenset[Capability], budget: int | None, memo: Memo | None = None) -> None:
+        self._game, self._memo = game, memo
         self.n_players = game.n_players
         self.n_outputs = game.n_outputs
         self.capabilities = game.capabilities & sees
         self.meter = Meter(limit=budget)
 
     def _ablate(self, masks: Bool[Tensor, "m players"]) -> Float[Tensor, "m outputs"]:
-        return self._game._ablate(masks)
+        return self._asked("ablations", masks, lambda: self._game._ablate(masks))
 
     def _activations(self, pooling: Pooling) -> Float[Tensor, "rows players"]:
-        return self._game._activations(pooling)
+        return self._asked("activations", pooling, lambda: self._game._activations(pooling))
 
     def _gradients(self, amounts: Float[Tensor, " players"] | None) -> Float[Tensor, "outputs players"]:
-        return self._game._gradients(amounts)
+        return self._asked("gradients", amounts, lambda: self._game._gradients(amounts))
 
     def _hessian_products(self, directions: Float[Tensor, "m players"]) -> Float[Tensor, "m players"]:
-        return self._game._hessian_products(directions)
+        return self._asked("hessian products", directions, lambda: self._game._hessian_products(directions))
 
     def _lens(self) -> Lens:
-        return self._game._lens()
+        return self._asked("lens", None, self._game._lens)
 
     def _write_vectors(self) -> Float[Tensor, "players d_model"]:
         return self._game._write_vectors()
+
+    def _asked(self, kind: str, argument: Tensor | Pooling | None, compute: Callable[[], Answer]) -> Answer:
+        if self._memo is None:
+            return compute()
+        answer, saved = self._memo.answer(kind, argument, compute)
+        self.meter.seconds_saved += saved
+        return answer
 
 
 def refuse_additive(game: Game, tolerance: float = 1e-4) -> None:

@@ -101,6 +101,19 @@ class Cost(Strict):
     peak_memory_bytes: int
 
 
+class Failure(Strict):
+    """What is known of a cell that failed or ran out of time: where it was, and what it had cost by then.
+
+    ``exit_code`` is there where its process ended: negative for the number of the signal that ended it.
+    """
+
+    phase: str
+    seconds: float
+    peak_memory_bytes: int | None = None
+    evaluations: dict[str, int] = {}
+    exit_code: int | None = None
+
+
 class CoalitionSet(Strict):
     """The coalitions of the method, strongest first, as plain numbers."""
 
@@ -162,6 +175,7 @@ class Record(Strict):
     status: Status
     reason: str | None = None
     trace: str | None = None
+    failure: Failure | None = None
     task: TaskInfo
     method: MethodInfo
     environment: Environment

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from coterie.benchmark import cli, commands, runner, suites
+from coterie.benchmark import cli, commands, runner, suites, worker
 from coterie.benchmark.settings import Settings
 from coterie.tasks.task import Task
 from coterie.tracking.store import RecordStore
@@ -23,12 +23,14 @@ def small_suite(task: Task, settings: Settings, monkeypatch: pytest.MonkeyPatch)
     suite = suites.Suite("small", ("pydoc-llama/relevance",), ("random", "kmeans-weights"), 1, 50, settings)
     monkeypatch.setitem(suites.SUITES, "quick", suite)
     monkeypatch.setattr(runner, "plan_task", lambda _spec: task.plan)
-    monkeypatch.setattr(runner, "load_task", lambda *_: task)
+    monkeypatch.setattr(worker, "plan_task", lambda _spec: task.plan)
+    monkeypatch.setattr(worker, "load_task", lambda *_: task)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 def invoke(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(cli.app, [str(a) for a in arguments])
+    where = ["--executor", "inline"] if arguments[0] == "run" else []
+    result = CliRunner().invoke(cli.app, [*(str(a) for a in arguments), *where])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.output

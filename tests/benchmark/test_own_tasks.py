@@ -36,6 +36,8 @@ def run(task: Path, output: Path, *more: str) -> tuple[int, str]:
         "1",
         "--output-folder",
         str(output),
+        "--executor",
+        "inline",
         *more,
     ]
     result = CliRunner().invoke(app, arguments)

@@ -9,6 +9,7 @@ import pytest
 from coterie.benchmark.bench import Bench
 from coterie.benchmark.loading import load_task, plan_task
 from coterie.benchmark.metrics.registry import list_metrics
+from coterie.benchmark.orders import Listener
 from coterie.benchmark.runner import Grid, run_grid
 from coterie.benchmark.scoring import score
 from coterie.benchmark.settings import Settings
@@ -17,7 +18,6 @@ from coterie.leaderboard import compile_board
 from coterie.methods import Coalitions, get_method
 from coterie.tasks.planted_task import PlantedSpec, PlantedTask
 from coterie.tasks.registry import get_task_spec, list_tasks
-from coterie.tracking.record import Record
 from coterie.tracking.store import RecordStore
 
 SETTINGS = Settings(largest_share=1, pairs=2, leave_one_outs=2, control_pairs=20, resamples=200)
@@ -30,14 +30,6 @@ def load(name: str) -> PlantedTask:
     task = load_task(plan_task(spec), "cpu", lambda _step: None)
     assert isinstance(task, PlantedTask)
     return task
-
-
-class Silent:
-    def step(self, text: str) -> None: ...
-    def evaluated(self, ablations: int) -> None: ...
-
-    def spent(self, phase: str, seconds: float) -> None: ...
-    def cell(self, record: Record, reused: bool) -> None: ...
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -64,16 +56,17 @@ def test_planted_cells_become_records_that_the_leaderboard_ranks(tmp_path: Path)
         tasks=[get_task_spec("planted/coactive")],
         methods=[get_method("random"), get_method("hedonic-oca[k=3]"), get_method("leiden[affinity=pas-lens]")],
         seeds=range(2),
-        budget=100,
+        budgets=[100],
         settings=SETTINGS,
+        executor="inline",
     )
     store = RecordStore(tmp_path)
-    records = [record for record, _reused in run_grid(grid, store, Silent())]
+    records = [record for record, _reused in run_grid(grid, store, Listener())]
     assert [record.status for record in records] == ["ok"] * 4 + ["skipped"] * 2
     omega = [m.value for r in records[:4] for m in r.scores if m.metric == "recovery_omega"]
     assert omega[2:] == [pytest.approx(1, abs=0.1)] * 2
     assert max(value for value in omega[:2] if value is not None) < 0.5
-    assert all(reused for _record, reused in run_grid(grid, store, Silent()))
+    assert all(reused for _record, reused in run_grid(grid, store, Listener()))
     assert "recovery_omega" in compile_board(records).model_dump_json()
 
 

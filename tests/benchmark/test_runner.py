@@ -3,76 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from coterie.benchmark import runner
+from coterie.benchmark import runner, worker
+from coterie.benchmark.orders import Listener
 from coterie.benchmark.runner import Grid, run_grid
 from coterie.benchmark.settings import Settings
-from coterie.methods.base import Method
-from coterie.methods.coalitions import Coalitions
-from coterie.methods.registry import get_method
-from coterie.tasks.game import Capability, Game
+from coterie.methods.registry import get_method, include
+from coterie.tasks.game import Capability
 from coterie.tasks.task import Task, TaskSpec
 from coterie.tracking.record import Record
 from coterie.tracking.store import RecordStore
 
+FAULTY = Path(__file__).parent / "faulty.py"
 
-class Silent:
+
+class Heard(Listener):
     def __init__(self) -> None:
         self.reused: list[bool] = []
 
-    def step(self, text: str) -> None: ...
-    def evaluated(self, ablations: int) -> None: ...
-
-    def spent(self, phase: str, seconds: float) -> None: ...
     def cell(self, record: Record, reused: bool) -> None:
         self.reused.append(reused)
 
 
-@dataclass(frozen=True)
-class Raises(Method):
-    """Raises."""
-
-    name = "raises"
-    sees = frozenset()
-    reference = "a test"
-
-    def discover(self, game: Game, budget: int, rng: np.random.Generator) -> Coalitions:
-        raise RuntimeError("it broke on purpose")
-
-
-@dataclass(frozen=True)
-class Greedy(Method):
-    """Spends one evaluation more than it may."""
-
-    name = "greedy"
-    sees = frozenset({Capability.ABLATIONS})
-    reference = "a test"
-
-    def discover(self, game: Game, budget: int, rng: np.random.Generator) -> Coalitions:
-        game.ablate(game.masks([()] * budget))
-        game.ablate(game.masks([()]))
-        return Coalitions.of(game.n_players, [(0, 1)])
+@pytest.fixture(scope="module", autouse=True)
+def faulty() -> None:
+    include(FAULTY)
 
 
 @pytest.fixture
 def grid(spec: TaskSpec, settings: Settings) -> Grid:
-    return Grid([spec], [get_method("random"), get_method("kmeans-weights")], range(2), budget=10, settings=settings)
+    methods = [get_method("random"), get_method("kmeans-weights")]
+    return Grid([spec], methods, range(2), [10], settings, executor="inline")
 
 
 @pytest.fixture(autouse=True)
 def loaded_once(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "plan_task", lambda _spec: task.plan)
-    monkeypatch.setattr(runner, "load_task", lambda *_: task)
+    monkeypatch.setattr(worker, "plan_task", lambda _spec: task.plan)
+    monkeypatch.setattr(worker, "load_task", lambda *_: task)
 
 
 def run(grid: Grid, folder: Path) -> tuple[list[Record], list[bool]]:
-    listener = Silent()
+    listener = Heard()
     return [record for record, _ in run_grid(grid, RecordStore(folder), listener)], listener.reused
 
 
@@ -91,7 +68,7 @@ def test_every_cell_is_a_stored_record(grid: Grid, tmp_path: Path) -> None:
 
 def test_finished_cells_are_reused_without_loading(grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = run(grid, tmp_path)
-    monkeypatch.setattr(runner, "load_task", lambda *_: pytest.fail("loaded although everything is finished"))
+    monkeypatch.setattr(worker, "load_task", lambda *_: pytest.fail("loaded although everything is finished"))
     again, reused = run(grid, tmp_path)
     assert again == first
     assert reused == [True] * 4
@@ -104,7 +81,7 @@ def test_same_seed_same_result(grid: Grid, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"budget": 11}, {"settings": Settings(max_coalitions=2, largest_share=0.5, resamples=200)}]
+    "change", [{"budgets": [11]}, {"settings": Settings(max_coalitions=2, largest_share=0.5, resamples=200)}]
 )
 def test_another_budget_or_protocol_setting_is_another_cell(grid: Grid, tmp_path: Path, change: dict[str, Any]) -> None:
     run(grid, tmp_path)
@@ -119,22 +96,24 @@ def test_overwrite_strategies(grid: Grid, tmp_path: Path) -> None:
 
 
 def test_a_method_that_raises_is_a_failed_cell_and_the_others_go_on(grid: Grid, tmp_path: Path) -> None:
-    mixed = replace(grid, methods=[Raises(), get_method("random")], seeds=range(1))
+    mixed = replace(grid, methods=[get_method("raises"), get_method("random")], seeds=range(1))
     records, _ = run(mixed, tmp_path)
     assert [r.status for r in records] == ["failed", "ok"]
     assert records[0].reason == "RuntimeError: it broke on purpose"
-    assert "test_runner.py" in str(records[0].trace)
+    assert "faulty.py" in str(records[0].trace)
+    assert records[0].failure is not None
+    assert records[0].failure.phase == "proposing coalitions"
     assert run(mixed, tmp_path)[1] == [True, True]
-    assert run(replace(mixed, retry_failed=True), tmp_path)[1] == [False, True]
+    assert run(replace(mixed, retry_failed=True), tmp_path)[1] == [True, False]  # reused ones come first
 
 
 def test_fail_fast_stops_at_the_first_failure(grid: Grid, tmp_path: Path) -> None:
-    records, _ = run(replace(grid, methods=[Raises(), get_method("random")], fail_fast=True), tmp_path)
+    records, _ = run(replace(grid, methods=[get_method("raises"), get_method("random")], fail_fast=True), tmp_path)
     assert [r.status for r in records] == ["failed"]
 
 
 def test_budget_is_kept_to_the_evaluation(grid: Grid, tmp_path: Path) -> None:
-    records, _ = run(replace(grid, methods=[Greedy()], seeds=range(1)), tmp_path)
+    records, _ = run(replace(grid, methods=[get_method("greedy")], seeds=range(1)), tmp_path)
     assert records[0].status == "failed"
     assert "budget: 10 evaluations, 10 used, 1 more" in str(records[0].reason)
 
