@@ -208,7 +208,9 @@ class RayExecutor:
         """Pass on what the workers have told since."""
         from ray.exceptions import RayError
 
-        for slot in (slot for slot in self._slots if slot.order is not None):
+        for slot in self._slots:
+            if slot.order is None:
+                continue
             if slot.news is None:
                 slot.news = slot.actor.heard.remote()
             elif self._ray.wait([slot.news], timeout=0)[0]:
