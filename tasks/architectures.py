@@ -21,10 +21,10 @@ class Architecture:
 
     ``after`` leads from the last layer's output at the pooled token to the logit. A neuron's activation is the input of
     ``down``, its write vector a column of it; ``mlp`` leads from the MLP's input to there. ``read`` are the projections of
-    that input: a neuron's read vectors are its row of each, or of each half where gate and up are one matrix. Where a norm follows ``down``,
-    ``branch_norm`` is one of the MLP's output alone, ``sum_norm`` one of its sum with the residual stream. ``experts`` is a
-    mixture's module of fused expert weights. ``last_token`` says whose layout of norm, rotary attention
-    and MLP a layer has (:mod:`coterie.tasks.last_layer`), so that the last one is replayed at the last token only.
+    that input: a neuron's read vectors are its row of each, or of each half where gate and up are one matrix. Where a norm
+    follows ``down``, ``branch_norm`` is one of the MLP's output alone, ``sum_norm`` one of its sum with the residual
+    stream. ``experts`` is a mixture's module of fused expert weights. ``last_token`` says whose layout of norm, rotary
+    attention and MLP a layer has (:mod:`coterie.tasks.last_layer`), so that the last one is replayed at the last token only.
     """
 
     layers: str = "model.layers"

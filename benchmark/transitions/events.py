@@ -118,9 +118,9 @@ def events(mass: np.ndarray, thresholds: Thresholds) -> Transition:
     - both low, or no mass at all: a source *vanishes*, a target *emerges*.
 
     A source that vanishes by its partner, but is the source of a target's split or merge, takes part in that instead;
-    likewise a target that emerges by its partner but that a source merges into or splits into (the heaviest of them). So every source persists,
-    splits, merges or vanishes, every target persists, is of a split, of a merge, or emerges, and nothing leads to a target
-    that emerges or from a source that vanishes.
+    likewise a target that emerges by its partner, but that a source splits or merges into (the heaviest of them). So every
+    source persists, splits, merges or vanishes, every target persists, is of a split, of a merge, or emerges, and nothing
+    leads to a target that emerges or from a source that vanishes.
     """
     alpha, beta = shares(mass)
     match = matching(mass)

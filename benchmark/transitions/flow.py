@@ -2,7 +2,8 @@
 
 A column a layer. A coalition's neurons flow to where its events lead, shared out by mass; those of one that vanishes flow
 to the node "vanish" in the next column, those of one that emerges come from the node "emerge" in the column before. A node
-is as high as its neurons or, if that is more, as what flows in (in the last column always as what flows in). Beyond the largest ``show`` of a layer, coalitions are one node, "others".
+is as high as its neurons or, if that is more, as what flows in (in the last column always as what flows in). Beyond the
+largest ``show`` of a layer, coalitions are one node, "others".
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ COLOURS: dict[Event, str] = {
 }
 NODE_COLOUR = "#5B6770"
 MEANINGS: dict[Event, str] = {
-    "persist": "most of its mass goes on in one coalition, which is fed by it",
-    "split": "feeds a coalition, but that gets only part of its mass",
-    "merge": "goes on in a coalition that others feed too",
-    "vanish": "feeds no coalition more than others do",
-    "emerge": "no coalition before feeds it more than others do",
+    "persist": "a high share of its mass goes to one coalition, and a high share of what that one gets comes from it",
+    "split": "a high share of what a coalition gets comes from it, but that is a low share of its own mass",
+    "merge": "a high share of its mass goes to a coalition, but that is a low share of what that one gets",
+    "vanish": "both shares are low with the coalition that it goes to most",
+    "emerge": "both shares are low with the coalition that it comes from most",
 }
 
 
@@ -62,7 +63,10 @@ class Flow:
 
 @dataclass(frozen=True)
 class Diagram:
-    """Nodes column by column, top to bottom; heights and flows have one scale: ``per_neuron`` of the diagram's height."""
+    """Nodes column by column, top to bottom, and flows in the order of their ends: in that order they leave and enter nodes.
+
+    Heights and flows have one scale, ``per_neuron`` of the diagram's height.
+    """
 
     columns: tuple[str, ...]
     nodes: tuple[Node, ...]
@@ -92,7 +96,10 @@ def diagram(report: Report, show: int) -> Diagram:
     return Diagram(
         columns=tuple(f"layer {layer.layer}" for layer in report.layers),
         nodes=tuple(nodes.values()),
-        flows=tuple(Flow(places[s], places[t], neurons, event, text) for s, t, neurons, event, text in flows),
+        flows=tuple(
+            Flow(places[s], places[t], neurons, event, text)
+            for s, t, neurons, event, text in sorted(flows, key=lambda f: (places[f[0]], places[f[1]]))
+        ),
         per_neuron=per_neuron,
         note=f"Of each layer the {show} largest coalitions are shown, the rest as one." if any(left) else "",
     )
@@ -165,24 +172,26 @@ def _heights(flows: list[_Flow]) -> dict[Key, float]:
 
 
 def _ordered(count: int, heights: dict[Key, float], flows: list[_Flow]) -> list[list[Key]]:
-    """The nodes of each column: from left to right by the mean place of what flows in, what has no source below.
+    """The nodes of each column, so that few flows cross: what emerges at the top, what has a source in its order below.
 
-    "others", "vanish" and "emerge" stand at the foot.
+    The node "emerge" heads its column, "vanish" closes it.
     """
-    rank: dict[Kind, int] = {"coalition": 0, "others": 1, "emerge": 2, "vanish": 3}
+    rank: dict[Kind, int] = {"emerge": 0, "coalition": 1, "others": 2, "vanish": 3}
+    goes_on = {source for source, _, _, event, _ in flows if event not in _ENDS}
     columns: list[list[Key]] = []
     place: dict[Key, float] = {}
     for column in range(count):
-        keys = [key for key in heights if key[0] == column]
         pull: dict[Key, list[tuple[float, float]]] = defaultdict(list)
         for source, target, neurons, event, _text in flows:
             if target[0] == column and event not in _ENDS:
                 pull[target].append((place[source], neurons))
-        mean = {key: sum(p * n for p, n in pull[key]) / sum(n for _, n in pull[key]) for key in keys if pull[key]}
-        goes_on = {source for source, _, _, event, _ in flows if event not in _ENDS}
-        keys.sort(key=lambda k: (rank[k[1]], mean.get(k, count + 1.0), k not in goes_on, -heights[k], k[2]))  # noqa: B023
-        columns.append(keys)
-        place |= {key: i / max(len(keys), 1) for i, key in enumerate(keys)}
+        mean = {key: sum(p * n for p, n in found) / sum(n for _, n in found) for key, found in pull.items()}
+
+        def order(key: Key, mean: dict[Key, float] = mean) -> tuple[float, ...]:
+            return rank[key[1]], mean.get(key, -1.0), key not in goes_on, -heights[key], key[2]
+
+        columns.append(sorted((key for key in heights if key[0] == column), key=order))
+        place |= {key: i / len(columns[-1]) for i, key in enumerate(columns[-1])}
     return columns
 
 

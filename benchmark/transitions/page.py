@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 TEMPLATES = Path(__file__).parent / "templates"
-_INSIDE = 0.001  # plotly takes a place of 0 for none
+_EDGE = 0.01  # nodes stand around their place, and plotly takes a place of 0 for none
 
 
 def page(report: Report, diagram: Diagram) -> str:
@@ -33,7 +33,7 @@ def page(report: Report, diagram: Diagram) -> str:
         full_html=False,
         include_plotlyjs=True,
         div_id="transitions",
-        config={"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d"]},
+        config={"displayModeBar": False, "responsive": True},
     )
     return environment.get_template("page.html.j2").render(
         report=report,
@@ -49,8 +49,8 @@ def sankey(diagram: Diagram) -> go.Figure:
     import plotly.graph_objects as go
 
     last = max(len(diagram.columns) - 1, 1)
-    across = [min(max(node.column / last, _INSIDE), 1 - _INSIDE) for node in diagram.nodes]
-    middle = [min(max((node.top + node.bottom) / 2, _INSIDE), 1 - _INSIDE) for node in diagram.nodes]
+    across = [min(max(node.column / last, _EDGE), 1 - _EDGE) for node in diagram.nodes]
+    middle = [min(max((node.top + node.bottom) / 2, _EDGE), 1 - _EDGE) for node in diagram.nodes]
     drawn = go.Sankey(
         arrangement="snap",
         node={
@@ -65,6 +65,7 @@ def sankey(diagram: Diagram) -> go.Figure:
             "thickness": 14,
         },
         link={
+            "sort": "input",
             "source": [flow.source for flow in diagram.flows],
             "target": [flow.target for flow in diagram.flows],
             "value": [flow.neurons for flow in diagram.flows],
@@ -79,8 +80,8 @@ def sankey(diagram: Diagram) -> go.Figure:
         template="none",
         paper_bgcolor="rgba(0,0,0,0)",
         font={"size": 12},
-        height=max(480, 26 * fullest + 80),
-        margin={"l": 10, "r": 10, "t": 40, "b": 10},
+        height=max(480, 30 * fullest + 80),
+        margin={"l": 10, "r": 10, "t": 40, "b": 20},
         annotations=[
             {
                 "text": escape(title),

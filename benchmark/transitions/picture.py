@@ -45,19 +45,18 @@ def draw(diagram: Diagram, title: str, png: Path, svg: Path) -> None:
 def _flows(axes: Axes, diagram: Diagram) -> None:
     from matplotlib.patches import PathPatch
 
-    nodes = diagram.nodes
-    left: dict[int, float] = defaultdict(float)  # what of a node's right side is taken, by flows that leave it
-    right: dict[int, float] = defaultdict(float)
-    starts, ends = {}, {}
-    for i, flow in sorted(enumerate(diagram.flows), key=lambda item: nodes[item[1].target].top):
-        starts[i] = nodes[flow.source].top + left[flow.source]
-        left[flow.source] += flow.neurons * diagram.per_neuron
-    for i, flow in sorted(enumerate(diagram.flows), key=lambda item: nodes[item[1].source].top):
-        ends[i] = nodes[flow.target].top + right[flow.target]
-        right[flow.target] += flow.neurons * diagram.per_neuron
-    for i, flow in enumerate(diagram.flows):
-        band = _band(nodes[flow.source], nodes[flow.target], starts[i], ends[i], flow.neurons * diagram.per_neuron)
+    left: dict[int, float] = defaultdict(float)  # what of a node is taken by flows that leave it, and that enter it
+    entered: dict[int, float] = defaultdict(float)
+    for flow in diagram.flows:
+        source, target, width = (
+            diagram.nodes[flow.source],
+            diagram.nodes[flow.target],
+            flow.neurons * diagram.per_neuron,
+        )
+        band = _band(source, target, source.top + left[flow.source], target.top + entered[flow.target], width)
         axes.add_patch(PathPatch(band, facecolor=COLOURS[flow.event], alpha=0.55, linewidth=0))
+        left[flow.source] += width
+        entered[flow.target] += width
 
 
 def _band(source: Node, target: Node, start: float, end: float, width: float) -> Outline:
