@@ -12,8 +12,9 @@
 Reference: Chowdhury, Nijasure, Zick, Allan (2026), Hedonic Neurons, arXiv 2509.23684, "Across layers".
 
 Deviations from the paper: A_p is the mean of the absolute activation, where the paper has the mean activation, so that
-gated MLPs, whose activations have both signs, give no negative mass. What the matching leaves over is held against its
-heaviest partner, so that the second half of a split is one too. The norms between the layers stay out of W_*, as in the paper.
+gated MLPs, whose activations have both signs, give no negative mass. Pairs beyond the matching count too, so that the
+second half of a split is one (``matched_only`` is the paper's way). As in the paper, the norms between the layers stay out
+of W_*.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Link:
-    """A coalition (by its number) with its partner in the other layer; None where it has no mass with any."""
+    """A coalition (by its place) and whom it is held against in the other layer; None where it has no mass with any."""
 
     source: int | None
     target: int | None
@@ -105,57 +106,65 @@ def matching(mass: np.ndarray) -> dict[int, int]:
     return {int(s): int(t) for s, t in zip(rows, columns, strict=True) if mass[s, t] > 0}
 
 
-def events(mass: np.ndarray, thresholds: Thresholds) -> Transition:
+def events(mass: np.ndarray, thresholds: Thresholds, matched_only: bool = False) -> Transition:
     """What becomes of every source and where every target comes from.
 
-    A coalition is held against its partner: its match, or where the matching leaves it over, whom it has most mass with
-    (the first of equals). With alpha and beta of that pair, high from their threshold on:
+    With alpha and beta of a source and a target, high from their threshold on, the source
 
-    - both high: the source *persists* in the target. Only in its match: the second source of one target is part of a
-      *merge*, the second target of one source of a *split*;
-    - alpha low, beta high: *split*, the target is one of several parts of the source;
-    - alpha high, beta low: *merge*, the source is one of several parts of the target;
-    - both low, or no mass at all: a source *vanishes*, a target *emerges*.
+    - *persists* in the target where both are high and the matching pairs them;
+    - *splits*, the target being one of several parts of it, where only beta is high;
+    - *merges*, being one of several parts of the target, where only alpha is high;
+    - where both are high without a match it merges into a target whose match has at least its mass, else it splits.
 
-    A source that vanishes by its partner, but is the source of a target's split or merge, takes part in that instead;
-    likewise a target that emerges by its partner, but that a source splits or merges into (the heaviest of them). So every
-    source persists, splits, merges or vanishes, every target persists, is of a split, of a merge, or emerges, and nothing
-    leads to a target that emerges or from a source that vanishes.
+    A coalition's event is that with its match or, if both shares are low there, with the heaviest of those with whom one is
+    high (the first of equals). A source without any *vanishes*, a target without any *emerges*; so does one without mass.
+    So every source persists, splits, merges or vanishes, every target persists, is of a split, of a merge, or emerges, and
+    nothing leads to a target that emerges or from a source that vanishes.
+
+    ``matched_only``: nothing counts but the pairs of the matching, as in the paper. The second half of a split then
+    emerges, the second part of a merge vanishes, and so does what the matching leaves over.
     """
     alpha, beta = shares(mass)
     match = matching(mass)
-    origin = {target: source for source, target in match.items()}
+    matched = np.zeros(mass.shape, dtype=bool)
+    matched[list(match), list(match.values())] = True
+    high = (mass > 0) & ((alpha >= thresholds.alpha) | (beta >= thresholds.beta)) & (matched | (not matched_only))
+    match_mass = np.where(matched, mass, 0.0).max(0, initial=0.0)  # of each target
 
-    def link(source: int, target: int, over: Event, neither: Event) -> Link:
-        a, b = float(alpha[source, target]), float(beta[source, target])
-        matched = match.get(source) == target
-        table: dict[tuple[bool, bool], Event] = {
-            (True, True): "persist" if matched else over,
-            (False, True): "split",
-            (True, False): "merge",
-            (False, False): neither,
-        }
-        event = table[a >= thresholds.alpha, b >= thresholds.beta]
-        return Link(source, target, float(mass[source, target]), a, b, matched, event)
+    def event(source: int, target: int) -> Event:
+        much, mostly = alpha[source, target] >= thresholds.alpha, beta[source, target] >= thresholds.beta
+        if much and mostly and not matched[source, target]:
+            return "merge" if match_mass[target] >= mass[source, target] else "split"
+        return "persist" if much and mostly else "merge" if much else "split"
+
+    def link(pair: tuple[int, int], found: Event) -> Link:
+        return Link(*pair, float(mass[pair]), float(alpha[pair]), float(beta[pair]), bool(matched[pair]), found)
 
     def of_source(source: int) -> Link:
-        if not mass[source].any():
+        target = _partner(mass[source], matched[source], high[source])
+        if target is None:
             return Link(source, None, 0.0, 0.0, 0.0, False, "vanish")
-        return link(source, match.get(source, int(mass[source].argmax())), "merge", "vanish")
+        return link((source, target), event(source, target) if high[source, target] else "vanish")
 
     def of_target(target: int) -> Link:
-        if not mass[:, target].any():
+        source = _partner(mass[:, target], matched[:, target], high[:, target])
+        if source is None:
             return Link(None, target, 0.0, 0.0, 0.0, False, "emerge")
-        return link(origin.get(target, int(mass[:, target].argmax())), target, "split", "emerge")
+        return link((source, target), event(source, target) if high[source, target] else "emerge")
 
-    sources = [of_source(source) for source in range(mass.shape[0])]
-    targets = [of_target(target) for target in range(mass.shape[1])]
-    to = {one.source: one for one in sorted(targets, key=lambda one: one.mass) if one.event != "emerge"}
-    into = {one.target: one for one in sorted(sources, key=lambda one: one.mass) if one.event != "vanish"}
     return Transition(
-        tuple(to.get(one.source, one) if one.event == "vanish" else one for one in sources),
-        tuple(into.get(one.target, one) if one.event == "emerge" else one for one in targets),
+        tuple(of_source(s) for s in range(mass.shape[0])), tuple(of_target(t) for t in range(mass.shape[1]))
     )
+
+
+def _partner(mass: np.ndarray, matched: np.ndarray, high: np.ndarray) -> int | None:
+    """Whom a coalition is held against: the first that there is of its high match, the heaviest high one, its match,
+    the heaviest of all.
+    """
+    for among in (high & matched, high, matched, mass > 0):
+        if among.any():
+            return int(np.where(among, mass, -1.0).argmax())
+    return None
 
 
 def _mean_over(groups: Sequence[Group], n: int) -> object:

@@ -33,8 +33,8 @@ MEANINGS: dict[Event, str] = {
     "persist": "a high share of its mass goes to one coalition, and a high share of what that one gets comes from it",
     "split": "a high share of what a coalition gets comes from it, but that is a low share of its own mass",
     "merge": "a high share of its mass goes to a coalition, but that is a low share of what that one gets",
-    "vanish": "both shares are low with the coalition that it goes to most",
-    "emerge": "both shares are low with the coalition that it comes from most",
+    "vanish": "both shares are low, whichever coalition of the next layer",
+    "emerge": "both shares are low, whichever coalition of the layer before",
 }
 
 

@@ -95,6 +95,7 @@ class Report(Strict):
     code_hash: str
     budget: int
     seed: int
+    matched_only: bool
     smallest: int
     draws: int
     warnings: list[str]
@@ -108,6 +109,7 @@ class Options:
 
     alpha: float | None = None
     beta: float | None = None
+    matched_only: bool = False
     smallest: int = 2
     draws: int = 100
     seed: int = 0
@@ -154,14 +156,15 @@ def layer_pair(
         beta=high_share(len(sources)) if options.beta is None else options.beta,
     )
     strength = pair_strength(to.reads, from_.writes, from_.activity)
-    found = events(interaction_mass(strength, sources, targets), thresholds)
+    found = events(interaction_mass(strength, sources, targets), thresholds, options.matched_only)
     rng = np.random.default_rng([options.seed, source.layer])
 
     def draw() -> list[int]:
         renamed = [
             _renamed(groups, rng.permutation(n)) for groups, n in zip((sources, targets), strength.shape, strict=True)
         ]
-        return list(events(interaction_mass(strength, *renamed), thresholds).counts().values())
+        drawn = events(interaction_mass(strength, *renamed), thresholds, options.matched_only)
+        return list(drawn.counts().values())
 
     chance = np.array([draw() for _ in range(options.draws)])
     return LayerPair(
