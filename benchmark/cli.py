@@ -242,9 +242,7 @@ def transitions(
         float | None,
         typer.Option("--beta", min=0.0001, max=1, help="Share of a target's mass that is high; default: twice even."),
     ] = None,
-    matched_only: Annotated[
-        bool, typer.Option("--matched-only", help="Only pairs of the matching count, as in the paper.")
-    ] = False,
+    all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Pairs beyond the matching count too.")] = False,
     smallest: Annotated[int, typer.Option("--smallest", min=1, help="Smaller coalitions are left out.")] = 2,
     draws: Annotated[int, typer.Option("--draws", min=20, help="Draws of random coalitions, for chance.")] = 100,
     show: Annotated[
@@ -270,7 +268,7 @@ def transitions(
         task=task,
         method=method,
         layers=layers,
-        compare=Options(alpha=alpha, beta=beta, matched_only=matched_only, smallest=smallest, draws=draws, seed=seed),
+        compare=Options(alpha=alpha, beta=beta, all_pairs=all_pairs, smallest=smallest, draws=draws, seed=seed),
         budget=budget,
         show=show,
         device=device,

@@ -152,7 +152,7 @@ def _report(
         code_hash=code_hash(type(method)),
         budget=options.budget,
         seed=compare.seed,
-        matched_only=compare.matched_only,
+        all_pairs=compare.all_pairs,
         smallest=compare.smallest,
         draws=compare.draws,
         warnings=list(dict.fromkeys(warning for plan in plans for warning in plan.warnings)),
@@ -197,7 +197,7 @@ def write_report(report: Report, output_folder: Path, show: int) -> list[Path]:
 
     text = report.model_dump_json(indent=1)
     determined = report.model_dump_json(
-        include={"task_fingerprints", "method", "code_hash", "budget", "seed", "smallest", "matched_only"}
+        include={"task_fingerprints", "method", "code_hash", "budget", "seed", "smallest", "all_pairs"}
     )
     thresholds = [(pair.alpha, pair.beta) for pair in report.pairs]
     digest = hashlib.sha256(f"{determined}{thresholds}{show}".encode()).hexdigest()[:8]

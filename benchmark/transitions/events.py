@@ -12,8 +12,7 @@
 Reference: Chowdhury, Nijasure, Zick, Allan (2026), Hedonic Neurons, arXiv 2509.23684, "Across layers".
 
 Deviations from the paper: A_p is the mean of the absolute activation, where the paper has the mean activation, so that
-gated MLPs, whose activations have both signs, give no negative mass. Pairs beyond the matching count too, so that the
-second half of a split is one (``matched_only`` is the paper's way). As in the paper, the norms between the layers stay out
+gated MLPs, whose activations have both signs, give no negative mass. As in the paper, the norms between the layers stay out
 of W_*.
 """
 
@@ -106,7 +105,7 @@ def matching(mass: np.ndarray) -> dict[int, int]:
     return {int(s): int(t) for s, t in zip(rows, columns, strict=True) if mass[s, t] > 0}
 
 
-def events(mass: np.ndarray, thresholds: Thresholds, matched_only: bool = False) -> Transition:
+def events(mass: np.ndarray, thresholds: Thresholds, all_pairs: bool = False) -> Transition:
     """What becomes of every source and where every target comes from.
 
     With alpha and beta of a source and a target, high from their threshold on, the source
@@ -116,19 +115,20 @@ def events(mass: np.ndarray, thresholds: Thresholds, matched_only: bool = False)
     - *merges*, being one of several parts of the target, where only alpha is high;
     - where both are high without a match it merges into a target whose match has at least its mass, else it splits.
 
-    A coalition's event is that with its match or, if both shares are low there, with the heaviest of those with whom one is
-    high (the first of equals). A source without any *vanishes*, a target without any *emerges*; so does one without mass.
-    So every source persists, splits, merges or vanishes, every target persists, is of a split, of a merge, or emerges, and
-    nothing leads to a target that emerges or from a source that vanishes.
+    A coalition's event is that with its match. Where both shares are low there, or the matching leaves it over, or it has no
+    mass, a source *vanishes*, a target *emerges*. So every source persists, splits, merges or vanishes, every target
+    persists, is of a split, of a merge, or emerges, and nothing leads to a target that emerges or from a source that
+    vanishes. But the second half of a split emerges, and the second part of a merge vanishes.
 
-    ``matched_only``: nothing counts but the pairs of the matching, as in the paper. The second half of a split then
-    emerges, the second part of a merge vanishes, and so does what the matching leaves over.
+    ``all_pairs``: pairs beyond the matching count too. A coalition whose shares with its match are low has its event with the
+    heaviest of those with whom one is high (the first of equals): halves and parts are then told as such. The price is
+    that one source that is far more active than all others has high beta with every target, and nothing emerges.
     """
     alpha, beta = shares(mass)
     match = matching(mass)
     matched = np.zeros(mass.shape, dtype=bool)
     matched[list(match), list(match.values())] = True
-    high = (mass > 0) & ((alpha >= thresholds.alpha) | (beta >= thresholds.beta)) & (matched | (not matched_only))
+    high = (mass > 0) & ((alpha >= thresholds.alpha) | (beta >= thresholds.beta)) & (matched | all_pairs)
     match_mass = np.where(matched, mass, 0.0).max(0, initial=0.0)  # of each target
 
     def event(source: int, target: int) -> Event:

@@ -95,7 +95,7 @@ class Report(Strict):
     code_hash: str
     budget: int
     seed: int
-    matched_only: bool
+    all_pairs: bool
     smallest: int
     draws: int
     warnings: list[str]
@@ -109,7 +109,7 @@ class Options:
 
     alpha: float | None = None
     beta: float | None = None
-    matched_only: bool = False
+    all_pairs: bool = False
     smallest: int = 2
     draws: int = 100
     seed: int = 0
@@ -156,14 +156,14 @@ def layer_pair(
         beta=high_share(len(sources)) if options.beta is None else options.beta,
     )
     strength = pair_strength(to.reads, from_.writes, from_.activity)
-    found = events(interaction_mass(strength, sources, targets), thresholds, options.matched_only)
+    found = events(interaction_mass(strength, sources, targets), thresholds, options.all_pairs)
     rng = np.random.default_rng([options.seed, source.layer])
 
     def draw() -> list[int]:
         renamed = [
             _renamed(groups, rng.permutation(n)) for groups, n in zip((sources, targets), strength.shape, strict=True)
         ]
-        drawn = events(interaction_mass(strength, *renamed), thresholds, options.matched_only)
+        drawn = events(interaction_mass(strength, *renamed), thresholds, options.all_pairs)
         return list(drawn.counts().values())
 
     chance = np.array([draw() for _ in range(options.draws)])

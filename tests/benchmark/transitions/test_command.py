@@ -70,7 +70,7 @@ def check_events(pair: LayerPair) -> None:
 
 
 def test_events_of_the_planted_network(folder: Path, tmp_path: Path) -> None:
-    code, printed = invoke(folder, tmp_path)
+    code, printed = invoke(folder, tmp_path, "--all-pairs")
     assert code == 0, printed
     report = report_of(tmp_path)
     assert [len(layer.coalitions) for layer in report.layers] == [5, 5]
@@ -84,6 +84,12 @@ def test_events_of_the_planted_network(folder: Path, tmp_path: Path) -> None:
     for ending in ("html", "png", "svg"):
         assert str(only(tmp_path, ending)) in printed.replace("\n", "")
     assert only(tmp_path, "png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_second_halves_by_the_matching_alone(folder: Path, tmp_path: Path) -> None:
+    assert invoke(folder, tmp_path)[0] == 0
+    counts = {c.event: c.count for c in report_of(tmp_path).pairs[0].counts}
+    assert counts == {"persist": 1, "split": 1, "merge": 1, "vanish": 2, "emerge": 2}
 
 
 def test_the_same_files_again(folder: Path, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def report(name: str = "a/task", layers: int = 3, seed: int = 0, options: Option
         code_hash="",
         budget=1,
         seed=0,
-        matched_only=options.matched_only,
+        all_pairs=options.all_pairs,
         smallest=options.smallest,
         draws=options.draws,
         warnings=[name],
@@ -51,9 +51,9 @@ def report(name: str = "a/task", layers: int = 3, seed: int = 0, options: Option
 
 @pytest.mark.parametrize("show", [2, 5, 50])
 @pytest.mark.parametrize("limit", [0.05, 0.15, None])
-@pytest.mark.parametrize("seed", range(3))
-def test_neurons_are_conserved(show: int, limit: float | None, seed: int) -> None:
-    made = report(seed=seed, options=Options(alpha=limit, beta=limit, draws=20))
+@pytest.mark.parametrize(("seed", "all_pairs"), [(0, False), (1, True), (2, True)])
+def test_neurons_are_conserved(show: int, limit: float | None, seed: int, all_pairs: bool) -> None:
+    made = report(seed=seed, options=Options(alpha=limit, beta=limit, all_pairs=all_pairs, draws=20))
     shown = diagram(made, show)
     for column, layer in enumerate(made.layers[:-1]):
         leaving = [f for f in shown.flows if shown.nodes[f.source].column == column and f.event != "emerge"]

@@ -62,7 +62,7 @@ def test_every_event_once() -> None:
     mass[2, 3], mass[3, 3] = 1.0, 0.9  # merge into one
     # source 4 has no mass at all, source 5 spreads evenly and thinly over what others feed
     mass[5, :4] = 0.1
-    found = events(mass, HALF)
+    found = events(mass, HALF, all_pairs=True)
     assert [link.event for link in found.sources] == ["persist", "split", "merge", "merge", "vanish", "vanish"]
     assert [link.event for link in found.targets] == ["persist", "split", "split", "merge", "emerge", "emerge"]
     assert [link.matched for link in found.sources[:4]] == [True, True, True, False]
@@ -70,7 +70,7 @@ def test_every_event_once() -> None:
     assert found.targets[2].source == 1, "the second half of the split, which the matching pairs with source 5"
     assert found.sources[3].target == 3, "the second part of the merge, which the matching leaves over"
     assert found.counts() == {"persist": 1, "split": 1, "merge": 2, "vanish": 2, "emerge": 2}
-    paper = events(mass, HALF, matched_only=True)
+    paper = events(mass, HALF)
     assert [link.event for link in paper.sources] == ["persist", "split", "merge", "vanish", "vanish", "vanish"]
     assert [link.event for link in paper.targets] == ["persist", "split", "emerge", "merge", "emerge", "emerge"]
 
@@ -87,13 +87,13 @@ def test_thresholds_are_where_high_begins(alpha: float, beta: float, event: str)
 
 def test_one_target_is_persisted_in_by_one_source() -> None:
     mass = np.array([[5.0], [4.0]])
-    low = events(mass, Thresholds(0.3, 0.3))
+    low = events(mass, Thresholds(0.3, 0.3), all_pairs=True)
     assert [link.event for link in low.sources] == ["persist", "merge"]
-    high = events(mass.T, Thresholds(0.3, 0.3))
+    high = events(mass.T, Thresholds(0.3, 0.3), all_pairs=True)
     assert [link.event for link in high.targets] == ["persist", "split"]
 
 
-def by_definition(mass: np.ndarray, limits: Thresholds, matched_only: bool) -> tuple[list[str], list[str]]:
+def by_definition(mass: np.ndarray, limits: Thresholds, all_pairs: bool) -> tuple[list[str], list[str]]:
     """The events of sources and targets, pair by pair as the docstring says it; slow."""
     n, m = mass.shape
     match = matching(mass)
@@ -103,7 +103,7 @@ def by_definition(mass: np.ndarray, limits: Thresholds, matched_only: bool) -> t
 
     def kind(s: int, t: int) -> str | None:
         a, b = share(mass[s, t], mass[s].sum()), share(mass[s, t], mass[:, t].sum())
-        if mass[s, t] == 0 or (matched_only and match.get(s) != t):
+        if mass[s, t] == 0 or (not all_pairs and match.get(s) != t):
             return None
         if a >= limits.alpha and b >= limits.beta:
             if match.get(s) == t:
@@ -125,21 +125,21 @@ def by_definition(mass: np.ndarray, limits: Thresholds, matched_only: bool) -> t
 
 @given(MASSES, LIMITS, st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_events_are_those_of_the_definition(mass: np.ndarray, limits: Thresholds, matched_only: bool) -> None:
-    found = events(mass, limits, matched_only)
-    sources, targets = by_definition(mass, limits, matched_only)
+def test_events_are_those_of_the_definition(mass: np.ndarray, limits: Thresholds, all_pairs: bool) -> None:
+    found = events(mass, limits, all_pairs)
+    sources, targets = by_definition(mass, limits, all_pairs)
     assert [link.event for link in found.sources] == sources
     assert [link.event for link in found.targets] == targets
 
 
-@given(MASSES, LIMITS)
+@given(MASSES, LIMITS, st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_shares_and_events_hold_together(mass: np.ndarray, limits: Thresholds) -> None:
+def test_shares_and_events_hold_together(mass: np.ndarray, limits: Thresholds, all_pairs: bool) -> None:
     alpha, beta = shares(mass)
     for share, sums in ((alpha, alpha.sum(1)), (beta, beta.sum(0))):
         assert (share >= 0).all()
         assert ((np.abs(sums - 1) < 1e-9) | (sums == 0)).all()
-    found = events(mass, limits)
+    found = events(mass, limits, all_pairs)
     assert [link.source for link in found.sources] == list(range(mass.shape[0]))
     assert [link.target for link in found.targets] == list(range(mass.shape[1]))
     assert all(link.event in SOURCE_EVENTS for link in found.sources)
