@@ -106,6 +106,8 @@ def diagram(report: Report, show: int) -> Diagram:
 
 
 _Flow = tuple[Key, Key, float, Event, str]
+_Sizes = dict[int | None, int]  # neurons by a coalition's number
+_ENDS = ("vanish", "emerge")
 
 
 def _largest(layer: LayerCoalitions, show: int) -> dict[int, Kind]:
@@ -117,24 +119,23 @@ def _largest(layer: LayerCoalitions, show: int) -> dict[int, Kind]:
 def _flows(report: Report, shown: list[dict[int, Kind]]) -> Iterator[_Flow]:
     """The flows of every pair of layers, those between the same two nodes of the same event as one."""
     for column, pair in enumerate(report.pairs):
-        sizes = [{c.number: len(c.members) for c in layer.coalitions} for layer in report.layers[column : column + 2]]
+        before, after = (_sizes(layer) for layer in report.layers[column : column + 2])
         total: dict[tuple[Key, Key, Event], float] = defaultdict(float)
         texts: dict[tuple[Key, Key, Event], list[str]] = defaultdict(list)
-        for source, target, neurons, event, text in _single_flows(pair, sizes[0], sizes[1]):
-            ends = (
-                (column, "emerge", 0) if source is None else _key(column, source, shown[column]),
-                (column + 1, "vanish", 0) if target is None else _key(column + 1, target, shown[column + 1]),
-            )
-            total[*ends, event] += neurons
-            texts[*ends, event].append(text)
+        for source, target, neurons, event, text in _single_flows(pair, before, after):
+            start: Key = (column, "emerge", 0) if source is None else _key(column, source, shown[column])
+            end: Key = (column + 1, "vanish", 0) if target is None else _key(column + 1, target, shown[column + 1])
+            total[start, end, event] += neurons
+            texts[start, end, event].append(text)
         for (start, end, event), neurons in total.items():
             found = texts[start, end, event]
             yield start, end, neurons, event, found[0] if len(found) == 1 else f"{event}: {len(found)} coalitions"
 
 
 def _single_flows(
-    pair: LayerPair, source_sizes: dict[int, int], target_sizes: dict[int, int]
+    pair: LayerPair, before: _Sizes, after: _Sizes
 ) -> Iterator[tuple[int | None, int | None, float, Event, str]]:
+    """The links that lead somewhere, and what vanishes (no target) and emerges (no source), each with its neurons."""
     links = {(row.source, row.target): row for row in (*pair.sources, *pair.targets) if row.event not in _ENDS}
     outgoing: dict[int | None, float] = defaultdict(float)
     for row in links.values():
@@ -143,18 +144,13 @@ def _single_flows(
     for row in (*links.values(), *ends):
         source = None if row.event == "emerge" else row.source
         target = None if row.event == "vanish" else row.target
-        neurons = target_sizes[_there(target)] if source is None else float(source_sizes[source])
+        neurons = after[target] if source is None else before[source]
         share = 1.0 if row.event in _ENDS else row.mass / outgoing[source]
         yield source, target, neurons * share, row.event, f"{row.event}: alpha {row.alpha:.2f}, beta {row.beta:.2f}"
 
 
-def _there(number: int | None) -> int:
-    if number is None:
-        raise ValueError("a link without source and target: expected at least one; fix: write the report again")
-    return number
-
-
-_ENDS = ("vanish", "emerge")
+def _sizes(layer: LayerCoalitions) -> _Sizes:
+    return {c.number: len(c.members) for c in layer.coalitions}
 
 
 def _key(column: int, number: int, shown: dict[int, Kind]) -> Key:

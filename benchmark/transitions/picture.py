@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from coterie.benchmark.transitions.flow import COLOURS, NODE_COLOUR, Diagram, Node
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.path import Path as Outline
 
 NODE = 0.012  # half a node's width, in columns
-_TEXT = {"parse_math": False, "color": "#222222"}  # a name with dollars is no formula
+_TEXT: dict[str, Any] = {"parse_math": False, "color": "#222222"}  # a name with dollars is no formula
 
 
 def draw(diagram: Diagram, title: str, png: Path, svg: Path) -> None:
