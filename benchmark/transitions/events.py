@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -81,12 +81,14 @@ def pair_strength(reads: Tensor, writes: Tensor, activity: Tensor) -> np.ndarray
 
 
 def interaction_mass(strength: np.ndarray, sources: Sequence[Group], targets: Sequence[Group]) -> np.ndarray:
-    """M [sources, targets] in float64: the mean strength over all pairs of a source's and a target's members.
+    """M [sources, targets]: the mean strength over all pairs of a source's and a target's members.
 
-    Coalitions may overlap, and neurons of none count nowhere.
+    Coalitions may overlap, and neurons of none count nowhere. The means over sources are in float32, so that no copy of
+    the strengths is made, all that follows in float64.
     """
     n, m = strength.shape
-    return np.asarray(_mean_over(targets, m) @ np.asarray(_mean_over(sources, n) @ strength).T).T
+    by_source = _mean_over(sources, n, np.float32) @ strength
+    return np.asarray(_mean_over(targets, m, np.float64) @ by_source.T).T
 
 
 def shares(mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -167,11 +169,11 @@ def _partner(mass: np.ndarray, matched: np.ndarray, high: np.ndarray) -> int | N
     return None
 
 
-def _mean_over(groups: Sequence[Group], n: int) -> object:
+def _mean_over(groups: Sequence[Group], n: int, dtype: type) -> Any:
     """Sparse [groups, n], rows that take the mean over a group's members."""
     from scipy.sparse import csr_array
 
     ends = np.cumsum([0, *(len(group) for group in groups)])
     members = np.fromiter((i for group in groups for i in group), dtype=np.int64, count=int(ends[-1]))
-    weights = np.repeat(1.0 / np.maximum(np.diff(ends), 1), np.diff(ends))
+    weights = np.repeat(1.0 / np.maximum(np.diff(ends), 1), np.diff(ends)).astype(dtype)
     return csr_array((weights, members, ends), shape=(len(groups), n))
