@@ -242,7 +242,7 @@ def _print(report: Report, console: Console) -> None:
         + "; ".join(
             f"alpha {p.alpha:.3f}, beta {p.beta:.3f} ({p.source_layer} to {p.target_layer})" for p in report.pairs
         )
-        + ".",
+        + (". Pairs beyond the matching count too." if report.all_pairs else "."),
         highlight=False,
     )
     for warning in report.warnings:

@@ -33,8 +33,8 @@ MEANINGS: dict[Event, str] = {
     "persist": "a high share of its mass goes to one coalition, and a high share of what that one gets comes from it",
     "split": "a high share of what a coalition gets comes from it, but that is a low share of its own mass",
     "merge": "a high share of its mass goes to a coalition, but that is a low share of what that one gets",
-    "vanish": "both shares are low, whichever coalition of the next layer",
-    "emerge": "both shares are low, whichever coalition of the layer before",
+    "vanish": "no such coalition in the next layer",
+    "emerge": "no such coalition in the layer before",
 }
 
 
@@ -94,7 +94,7 @@ def diagram(report: Report, show: int) -> Diagram:
     places = {key: i for i, key in enumerate(nodes)}
     left = [max(len(layer.coalitions) - show, 0) for layer in report.layers]
     return Diagram(
-        columns=tuple(f"layer {layer.layer}" for layer in report.layers),
+        columns=tuple(f"layer {layer.layer}: {len(layer.coalitions)} coalitions" for layer in report.layers),
         nodes=tuple(nodes.values()),
         flows=tuple(
             Flow(places[s], places[t], neurons, event, text)

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from coterie.benchmark.transitions.events import (
     Event,
@@ -18,15 +17,10 @@ from coterie.benchmark.transitions.events import (
     interaction_mass,
     pair_strength,
 )
+from coterie.tracking.record import Strict
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-class Strict(BaseModel):
-    """Frozen; unknown fields and non-finite numbers are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Coalition(Strict):
