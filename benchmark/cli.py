@@ -230,6 +230,55 @@ def fidelity(
 
 
 @app.command()
+def transitions(
+    task: Annotated[str, typer.Argument(help="Task name or task.yaml.")],
+    method: Annotated[str, typer.Argument(help="Method, or name[param=value,...].")],
+    layers: Annotated[str, typer.Option("--layers", help="First and last layer, e.g. 1-3.")],
+    alpha: Annotated[
+        float | None,
+        typer.Option("--alpha", min=0.0001, max=1, help="Share of a source's mass that is high; default: twice even."),
+    ] = None,
+    beta: Annotated[
+        float | None,
+        typer.Option("--beta", min=0.0001, max=1, help="Share of a target's mass that is high; default: twice even."),
+    ] = None,
+    all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Pairs beyond the matching count too.")] = False,
+    smallest: Annotated[int, typer.Option("--smallest", min=1, help="Smaller coalitions are left out.")] = 2,
+    draws: Annotated[int, typer.Option("--draws", min=20, help="Draws of random coalitions, for chance.")] = 100,
+    show: Annotated[
+        int, typer.Option("--show", min=1, help="Coalitions a layer in the diagram; the rest as one.")
+    ] = 16,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The method's seed.")] = 0,
+    budget: Annotated[int, typer.Option("--budget", min=1, help="Evaluations a method may spend on a layer.")] = 1000,
+    include: Annotated[
+        list[Path] | None, typer.Option("--include", help="A .py file with methods; repeatable.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    output_folder: OutputFolder = OUTPUT,
+) -> None:
+    """Follow a method's coalitions from layer to layer: which persist, split, merge, vanish, emerge, and how many by chance.
+
+    Writes a report (JSON) and a Sankey diagram (HTML, PNG, SVG). Coalitions of finished cells of the output folder are
+    taken from there. docs/transitions.md explains the numbers.
+    """
+    from coterie.benchmark.transitions.report import Options
+    from coterie.benchmark.transitions_command import TransitionsOptions, transitions_command
+
+    options = TransitionsOptions(
+        task=task,
+        method=method,
+        layers=layers,
+        compare=Options(alpha=alpha, beta=beta, all_pairs=all_pairs, smallest=smallest, draws=draws, seed=seed),
+        budget=budget,
+        show=show,
+        device=device,
+        output_folder=output_folder,
+        include=tuple(include or ()),
+    )
+    raise typer.Exit(transitions_command(options))
+
+
+@app.command()
 def train(
     task: Annotated[str, typer.Argument(help="A task file with a 'training' section, or a registered task.")],
     folder: Annotated[

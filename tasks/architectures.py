@@ -20,15 +20,17 @@ class Architecture:
     """Module paths of a sequence classifier: from the model (``layers``, ``after``), from a layer (the rest).
 
     ``after`` leads from the last layer's output at the pooled token to the logit. A neuron's activation is the input of
-    ``down``, its write vector a column of it; ``mlp`` leads from the MLP's input to there. Where a norm follows ``down``,
-    ``branch_norm`` is one of the MLP's output alone, ``sum_norm`` one of its sum with the residual stream. ``experts`` is a
-    mixture's module of fused expert weights. ``last_token`` says whose layout of norm, rotary attention
-    and MLP a layer has (:mod:`coterie.tasks.last_layer`), so that the last one is replayed at the last token only.
+    ``down``, its write vector a column of it; ``mlp`` leads from the MLP's input to there. ``read`` are the projections of
+    that input: a neuron's read vectors are its row of each, or of each half where gate and up are one matrix. Where a norm
+    follows ``down``, ``branch_norm`` is one of the MLP's output alone, ``sum_norm`` one of its sum with the residual
+    stream. ``experts`` is a mixture's module of fused expert weights. ``last_token`` says whose layout of norm, rotary
+    attention and MLP a layer has (:mod:`coterie.tasks.last_layer`), so that the last one is replayed at the last token only.
     """
 
     layers: str = "model.layers"
     after: tuple[str, ...] = ("model.norm", "score")
     mlp: tuple[str, ...] = ("mlp",)
+    read: tuple[str, ...] = ("mlp.gate_proj", "mlp.up_proj")
     down: str = "mlp.down_proj"
     branch_norm: str | None = None
     sum_norm: str | None = None
@@ -47,33 +49,40 @@ ARCHITECTURES: dict[str, Architecture] = {
     "mistral": Architecture(last_token="llama"),
     "qwen2": Architecture(last_token="llama"),
     "qwen3": Architecture(),
-    "phi3": Architecture(),
+    "phi3": Architecture(read=("mlp.gate_up_proj",)),
     "gemma": Architecture(),
     "gemma2": Architecture(branch_norm="post_feedforward_layernorm"),
     "gemma3_text": Architecture(branch_norm="post_feedforward_layernorm"),
-    "mixtral": Architecture(experts="mlp.experts"),
+    "mixtral": Architecture(read=(), experts="mlp.experts"),
     "gpt_neox": Architecture(
         layers="gpt_neox.layers",
         after=("gpt_neox.final_layer_norm", "score"),
+        read=("mlp.dense_h_to_4h",),
         down="mlp.dense_4h_to_h",
         last_token="gpt_neox",
     ),
-    "gpt2": Architecture(layers="transformer.h", after=("transformer.ln_f", "score"), down="mlp.c_proj"),
+    "gpt2": Architecture(
+        layers="transformer.h", after=("transformer.ln_f", "score"), read=("mlp.c_fc",), down="mlp.c_proj"
+    ),
     "opt": Architecture(
         layers="model.decoder.layers",
         after=("model.decoder.final_layer_norm", "model.decoder.project_out", "score"),
         mlp=("fc1", "activation_fn"),
+        read=("fc1",),
         down="fc2",
     ),
     "bert": Architecture(
         layers="bert.encoder.layer",
         after=("bert.pooler.dense", "bert.pooler.activation", "classifier"),
         mlp=("intermediate",),
+        read=("intermediate.dense",),
         down="output.dense",
         sum_norm="output.LayerNorm",
         pooled="first",
     ),
-    "modernbert": Architecture(after=("model.final_norm", "head", "classifier"), down="mlp.Wo", pooled="first"),
+    "modernbert": Architecture(
+        after=("model.final_norm", "head", "classifier"), read=("mlp.Wi",), down="mlp.Wo", pooled="first"
+    ),
 }
 
 

@@ -47,6 +47,19 @@ def get_task_spec(selector: str) -> TaskSpec | PlantedSpec:
     return _changed(spec, selector, rest) if bracket else spec
 
 
+def at_layer(selector: str, layer: int) -> TaskSpec:
+    """The specification of a reranker's task at one of its layers: as it is named where that is its own, else
+    ``name[layer=...]`` with the other changes kept. Raises as :func:`get_task_spec`.
+    """
+    spec = get_task_spec(selector)
+    if isinstance(spec, TaskSpec) and spec.layer == layer:
+        return spec
+    name, _, rest = selector.partition("[")
+    kept = [part for part in rest.removesuffix("]").split(",") if part and part.partition("=")[0] != "layer"]
+    inside = f"[{','.join([f'layer={layer}', *kept])}]"
+    return _changed(get_task_spec(name), name + inside, inside[1:])
+
+
 def _changed(spec: TaskSpec | PlantedSpec, selector: str, rest: str) -> TaskSpec:
     changes = dict(part.partition("=")[::2] for part in rest.removesuffix("]").split(","))
     if isinstance(spec, PlantedSpec) or not rest.endswith("]") or not set(changes) <= set(SELECTABLE):
@@ -78,4 +91,4 @@ def read_task_file(path: Path) -> TaskSpec | PlantedSpec:
         raise told_by_line(path, error, nodes) from None
 
 
-__all__ = ["TaskFileError", "UnknownTaskError", "get_task_spec", "list_tasks", "read_task_file"]
+__all__ = ["TaskFileError", "UnknownTaskError", "at_layer", "get_task_spec", "list_tasks", "read_task_file"]

@@ -19,6 +19,7 @@ from torch.func import functional_call
 from transformers.pytorch_utils import Conv1D
 
 from coterie.tasks.architectures import Architecture
+from coterie.tasks.checkpoint import RerankerError
 
 Seen = dict[str, Any]
 
@@ -97,6 +98,20 @@ class Site:
     def _norm(self, stream: Tensor) -> Tensor:
         normed: Tensor = self.layer.get_submodule(self._row.branch_norm or self._row.sum_norm or "")(stream)
         return normed
+
+    def read_vectors(self) -> Tensor:
+        """What each neuron reads of the MLP's input [parts, n_players, d_model]: its row of gate and of up, or of up alone.
+
+        Raises :class:`RerankerError` for a mixture.
+        """
+        if self._row.experts is not None:
+            raise RerankerError(
+                "the players of a mixture of experts have no read vectors: what reaches an expert is up to its router; "
+                "fix: a reranker with plain MLPs"
+            )
+        matrices = [self.layer.get_submodule(path) for path in self._row.read]
+        rows = torch.cat([m.weight.detach().T if isinstance(m, Conv1D) else m.weight.detach() for m in matrices])  # type: ignore[operator]
+        return rows.unflatten(0, (-1, self.n_players))
 
     @property
     def _transposed(self) -> bool:

@@ -1,0 +1,207 @@
+"""The diagram of a report before it is drawn: nodes in columns and flows between them, in neurons.
+
+A column a layer. A coalition's neurons flow to where its events lead, shared out by mass; those of one that vanishes flow
+to the node "vanish" in the next column, those of one that emerges come from the node "emerge" in the column before. A node
+is as high as its neurons or, if that is more, as what flows in (in the last column always as what flows in). Beyond the
+largest ``show`` of a layer, coalitions are one node, "others".
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from coterie.benchmark.transitions.events import Event
+from coterie.benchmark.transitions.report import LayerCoalitions, LayerPair, Report
+
+Kind = Literal["coalition", "others", "vanish", "emerge"]
+Key = tuple[int, Kind, int]  # column, kind, number
+GAP = 0.35  # of a column's height between its nodes
+
+# Okabe & Ito's palette, which colour-blind readers tell apart, on white as on black; grey for what does not go on
+COLOURS: dict[Event, str] = {
+    "persist": "#0072B2",
+    "split": "#E69F00",
+    "merge": "#009E73",
+    "vanish": "#8C8C8C",
+    "emerge": "#CC79A7",
+}
+NODE_COLOUR = "#5B6770"
+MEANINGS: dict[Event, str] = {
+    "persist": "a high share of its mass goes to one coalition, and a high share of what that one gets comes from it",
+    "split": "a high share of what a coalition gets comes from it, but that is a low share of its own mass",
+    "merge": "a high share of its mass goes to a coalition, but that is a low share of what that one gets",
+    "vanish": "no such coalition in the next layer",
+    "emerge": "no such coalition in the layer before",
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node from ``top`` to ``bottom`` (0 at the top, 1 at the foot of the diagram) in a column."""
+
+    column: int
+    kind: Kind
+    label: str
+    text: str
+    top: float
+    bottom: float
+
+
+@dataclass(frozen=True)
+class Flow:
+    """So many neurons from one node to another (by their places among the nodes)."""
+
+    source: int
+    target: int
+    neurons: float
+    event: Event
+    text: str
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """Nodes column by column, top to bottom, and flows in the order of their ends: in that order they leave and enter nodes.
+
+    Heights and flows have one scale, ``per_neuron`` of the diagram's height.
+    """
+
+    columns: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    flows: tuple[Flow, ...]
+    per_neuron: float
+    note: str
+
+
+def diagram(report: Report, show: int) -> Diagram:
+    """Lay a report out."""
+    shown = [_largest(layer, show) for layer in report.layers]
+    flows = list(_flows(report, shown))
+    heights = _heights(flows)
+    columns = _ordered(len(report.layers), heights, flows)
+    fullest = max((sum(heights[key] for key in column) for column in columns), default=0) or 1
+    per_neuron = (1 - GAP) / fullest
+    nodes: dict[Key, Node] = {}
+    for column in columns:
+        room = 1 - per_neuron * sum(heights[key] for key in column)
+        top = 0.0
+        for key in column:
+            bottom = top + per_neuron * heights[key]
+            nodes[key] = Node(key[0], key[1], *_told(report, shown, key), top, bottom)
+            top = bottom + room / max(len(column) - 1, 1)
+    places = {key: i for i, key in enumerate(nodes)}
+    left = [max(len(layer.coalitions) - show, 0) for layer in report.layers]
+    return Diagram(
+        columns=tuple(f"layer {layer.layer}: {len(layer.coalitions)} coalitions" for layer in report.layers),
+        nodes=tuple(nodes.values()),
+        flows=tuple(
+            Flow(places[s], places[t], neurons, event, text)
+            for s, t, neurons, event, text in sorted(flows, key=lambda f: (places[f[0]], places[f[1]]))
+        ),
+        per_neuron=per_neuron,
+        note=f"Of each layer the {show} largest coalitions are shown, the rest as one." if any(left) else "",
+    )
+
+
+_Flow = tuple[Key, Key, float, Event, str]
+_Sizes = dict[int | None, int]  # neurons by a coalition's number
+_ENDS = ("vanish", "emerge")
+
+
+def _largest(layer: LayerCoalitions, show: int) -> dict[int, Kind]:
+    """What each coalition is drawn as."""
+    order = sorted(layer.coalitions, key=lambda c: (-len(c.members), c.number))
+    return {c.number: "coalition" if rank < show else "others" for rank, c in enumerate(order)}
+
+
+def _flows(report: Report, shown: list[dict[int, Kind]]) -> Iterator[_Flow]:
+    """The flows of every pair of layers, those between the same two nodes of the same event as one."""
+    for column, pair in enumerate(report.pairs):
+        before, after = (_sizes(layer) for layer in report.layers[column : column + 2])
+        total: dict[tuple[Key, Key, Event], float] = defaultdict(float)
+        texts: dict[tuple[Key, Key, Event], list[str]] = defaultdict(list)
+        for source, target, neurons, event, text in _single_flows(pair, before, after):
+            start: Key = (column, "emerge", 0) if source is None else _key(column, source, shown[column])
+            end: Key = (column + 1, "vanish", 0) if target is None else _key(column + 1, target, shown[column + 1])
+            total[start, end, event] += neurons
+            texts[start, end, event].append(text)
+        for (start, end, event), neurons in total.items():
+            found = texts[start, end, event]
+            yield start, end, neurons, event, found[0] if len(found) == 1 else f"{event}: {len(found)} coalitions"
+
+
+def _single_flows(
+    pair: LayerPair, before: _Sizes, after: _Sizes
+) -> Iterator[tuple[int | None, int | None, float, Event, str]]:
+    """The links that lead somewhere, and what vanishes (no target) and emerges (no source), each with its neurons."""
+    links = {(row.source, row.target): row for row in (*pair.sources, *pair.targets) if row.event not in _ENDS}
+    outgoing: dict[int | None, float] = defaultdict(float)
+    for row in links.values():
+        outgoing[row.source] += row.mass
+    ends = [row for row in (*pair.sources, *pair.targets) if row.event in _ENDS]
+    for row in (*links.values(), *ends):
+        source = None if row.event == "emerge" else row.source
+        target = None if row.event == "vanish" else row.target
+        neurons = after[target] if source is None else before[source]
+        share = 1.0 if row.event in _ENDS else row.mass / outgoing[source]
+        yield source, target, neurons * share, row.event, f"{row.event}: alpha {row.alpha:.2f}, beta {row.beta:.2f}"
+
+
+def _sizes(layer: LayerCoalitions) -> _Sizes:
+    return {c.number: len(c.members) for c in layer.coalitions}
+
+
+def _key(column: int, number: int, shown: dict[int, Kind]) -> Key:
+    return (column, "coalition", number) if shown[number] == "coalition" else (column, "others", 0)
+
+
+def _heights(flows: list[_Flow]) -> dict[Key, float]:
+    """A node's height in neurons: what flows in or, if that is more, out."""
+    into: dict[Key, float] = defaultdict(float)
+    out: dict[Key, float] = defaultdict(float)
+    for source, target, neurons, _event, _text in flows:
+        out[source] += neurons
+        into[target] += neurons
+    return {key: max(into.get(key, 0.0), out.get(key, 0.0)) for key in {**out, **into}}
+
+
+def _ordered(count: int, heights: dict[Key, float], flows: list[_Flow]) -> list[list[Key]]:
+    """The nodes of each column, so that few flows cross: what emerges at the top, what has a source in its order below.
+
+    The node "emerge" heads its column, "vanish" closes it.
+    """
+    rank: dict[Kind, int] = {"emerge": 0, "coalition": 1, "others": 2, "vanish": 3}
+    goes_on = {source for source, _, _, event, _ in flows if event not in _ENDS}
+    columns: list[list[Key]] = []
+    place: dict[Key, float] = {}
+    for column in range(count):
+        pull: dict[Key, list[tuple[float, float]]] = defaultdict(list)
+        for source, target, neurons, event, _text in flows:
+            if target[0] == column and event not in _ENDS:
+                pull[target].append((place[source], neurons))
+        mean = {key: sum(p * n for p, n in found) / sum(n for _, n in found) for key, found in pull.items()}
+
+        def order(key: Key, mean: dict[Key, float] = mean) -> tuple[float, ...]:
+            return rank[key[1]], mean.get(key, -1.0), key not in goes_on, -heights[key], key[2]
+
+        columns.append(sorted((key for key in heights if key[0] == column), key=order))
+        place |= {key: i / len(columns[-1]) for i, key in enumerate(columns[-1])}
+    return columns
+
+
+def _told(report: Report, shown: list[dict[int, Kind]], key: Key) -> tuple[str, str]:
+    """A node's label and what a pointer shows."""
+    column, kind, number = key
+    layer = report.layers[column]
+    if kind in _ENDS:
+        pair = report.pairs[column if kind == "emerge" else column - 1]
+        count = next(c.count for c in pair.counts if c.event == kind)
+        side = f"in layer {pair.target_layer}" if kind == "emerge" else f"after layer {pair.source_layer}"
+        return f"{kind} {side}: {count}", MEANINGS["emerge" if kind == "emerge" else "vanish"]
+    if kind == "others":
+        rest = [c for c in layer.coalitions if shown[column][c.number] == "others"]
+        return f"{len(rest)} others", f"layer {layer.layer}: {len(rest)} smaller coalitions"
+    size = next(len(c.members) for c in layer.coalitions if c.number == number)
+    return f"{number}", f"layer {layer.layer}, coalition {number}: {size} neurons"

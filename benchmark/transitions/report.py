@@ -1,0 +1,201 @@
+"""What ``coterie transitions`` found, as it is written to transitions.json."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from coterie.benchmark.transitions.events import (
+    Event,
+    Group,
+    Link,
+    Thresholds,
+    events,
+    interaction_mass,
+    pair_strength,
+)
+from coterie.tracking.record import Strict
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Coalition(Strict):
+    """One coalition; ``number`` is its place among all that the method named, as in its record."""
+
+    number: int
+    members: list[int]
+
+
+class LayerCoalitions(Strict):
+    """A layer's coalitions of at least the smallest size. ``from_record`` where a finished cell had them."""
+
+    layer: int
+    n_players: int
+    coalitions: list[Coalition]
+    left_out: int
+    from_record: bool
+
+
+class LinkRow(Strict):
+    """A coalition and its partner by their numbers, see :func:`coterie.benchmark.transitions.events.events`."""
+
+    source: int | None
+    target: int | None
+    mass: float
+    alpha: float
+    beta: float
+    matched: bool
+    event: Event
+
+
+class Count(Strict):
+    """How often an event is, and how often in random coalitions of the same sizes: mean and 95 % range over the draws.
+
+    ``share`` and its like are of the sources, for ``emerge`` of the targets; null where there are none.
+    """
+
+    event: Event
+    count: int
+    share: float | None
+    chance: float | None
+    chance_low: float | None
+    chance_high: float | None
+
+
+class LayerPair(Strict):
+    """What becomes of the coalitions of one layer in the next, with the thresholds in force."""
+
+    source_layer: int
+    target_layer: int
+    alpha: float
+    beta: float
+    counts: list[Count]
+    sources: list[LinkRow]
+    targets: list[LinkRow]
+
+
+class Report(Strict):
+    """Everything that was asked, and what came out. ``task_fingerprints`` are the task's at each layer."""
+
+    schema_version: Literal[1] = 1
+    coterie_version: str
+    task_name: str
+    task_fingerprints: list[str]
+    method: str
+    code_hash: str
+    budget: int
+    seed: int
+    all_pairs: bool
+    smallest: int
+    draws: int
+    warnings: list[str]
+    layers: list[LayerCoalitions]
+    pairs: list[LayerPair]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How coalitions are compared: which shares are high (None: :func:`high_share`), sizes, draws of the control."""
+
+    alpha: float | None = None
+    beta: float | None = None
+    all_pairs: bool = False
+    smallest: int = 2
+    draws: int = 100
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class LayerArrays:
+    """What links a layer's n neurons to its neighbours: see :func:`coterie.benchmark.transitions.events.pair_strength`."""
+
+    reads: Tensor  # [parts, n, d]
+    writes: Tensor  # [n, d]
+    activity: Tensor  # [n]
+
+
+def high_share(parties: int) -> float:
+    """Twice an even split over so many coalitions, at most two thirds: the default threshold of alpha and beta."""
+    return min(2 / max(parties, 1), 2 / 3)
+
+
+def layer_coalitions(
+    layer: int, n_players: int, groups: Sequence[Group], smallest: int, from_record: bool
+) -> LayerCoalitions:
+    """The coalitions of at least ``smallest`` members, numbered as the method named them."""
+    kept = [Coalition(number=i, members=list(group)) for i, group in enumerate(groups) if len(group) >= smallest]
+    return LayerCoalitions(
+        layer=layer,
+        n_players=n_players,
+        coalitions=kept,
+        left_out=len(groups) - len(kept),
+        from_record=from_record,
+    )
+
+
+def layer_pair(
+    source: LayerCoalitions, target: LayerCoalitions, from_: LayerArrays, to: LayerArrays, options: Options
+) -> LayerPair:
+    """Events between two adjacent layers, and the same for random coalitions.
+
+    The control renames the neurons of both layers at random: coalitions of the same sizes and overlaps, of any neurons.
+    """
+    sources, targets = ([c.members for c in layer.coalitions] for layer in (source, target))
+    thresholds = Thresholds(
+        alpha=high_share(len(targets)) if options.alpha is None else options.alpha,
+        beta=high_share(len(sources)) if options.beta is None else options.beta,
+    )
+    strength = pair_strength(to.reads, from_.writes, from_.activity)
+    found = events(interaction_mass(strength, sources, targets), thresholds, options.all_pairs)
+    rng = np.random.default_rng([options.seed, source.layer])
+
+    def draw() -> list[int]:
+        renamed = [
+            _renamed(groups, rng.permutation(n)) for groups, n in zip((sources, targets), strength.shape, strict=True)
+        ]
+        drawn = events(interaction_mass(strength, *renamed), thresholds, options.all_pairs)
+        return list(drawn.counts().values())
+
+    chance = np.array([draw() for _ in range(options.draws)])
+    return LayerPair(
+        source_layer=source.layer,
+        target_layer=target.layer,
+        alpha=thresholds.alpha,
+        beta=thresholds.beta,
+        counts=[
+            _count(event, count, len(targets) if event == "emerge" else len(sources), drawn)
+            for (event, count), drawn in zip(found.counts().items(), chance.T, strict=True)
+        ],
+        sources=[_row(link, source, target) for link in found.sources],
+        targets=[_row(link, source, target) for link in found.targets],
+    )
+
+
+def _renamed(groups: Sequence[Group], names: np.ndarray) -> list[list[int]]:
+    return [names[list(group)].tolist() for group in groups]
+
+
+def _count(event: Event, count: int, of: int, drawn: np.ndarray) -> Count:
+    if of == 0:
+        return Count(event=event, count=count, share=None, chance=None, chance_low=None, chance_high=None)
+    low, high = np.quantile(drawn / of, [0.025, 0.975])
+    return Count(
+        event=event,
+        count=count,
+        share=count / of,
+        chance=float(drawn.mean() / of),
+        chance_low=float(low),
+        chance_high=float(high),
+    )
+
+
+def _row(link: Link, source: LayerCoalitions, target: LayerCoalitions) -> LinkRow:
+    numbers = {
+        "source": None if link.source is None else source.coalitions[link.source].number,
+        "target": None if link.target is None else target.coalitions[link.target].number,
+    }
+    return LinkRow(**{**asdict(link), **numbers})
