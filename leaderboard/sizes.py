@@ -67,7 +67,9 @@ def describe_sizes(
 def _members(group: Sequence[int], n_players: int, position: int) -> set[int]:
     members = set(group)
     if not members or len(members) != len(group):
-        raise ValueError(f"coalitions[{position}]: expected distinct players, at least one, got {len(group)} with doubles")
+        raise ValueError(
+            f"coalitions[{position}]: expected distinct players, at least one, got {len(group)} with doubles"
+        )
     if min(members) < 0 or max(members) >= n_players:
         wrong = min(members) if min(members) < 0 else max(members)
         raise ValueError(f"coalitions[{position}]: expected player indices 0 to {n_players - 1}, got {wrong}")
