@@ -209,6 +209,20 @@ def perf(
     raise typer.Exit(perf_command(tuple(part or ()), json_file))
 
 
+@app.command()
+def partitions(
+    folder: Annotated[Path, typer.Argument(help="A folder of MODEL_layerN_AFFINITY.npz files.")],
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write all numbers to this file.")] = None,
+    markdown_file: Annotated[
+        Path | None, typer.Option("--markdown", help="Also write the tables to this file.")
+    ] = None,
+) -> None:
+    """Describe published partitions of layers: how many coalitions, how large, how much of the layer they cover."""
+    from coterie.benchmark.partitions_command import partitions_command
+
+    raise typer.Exit(partitions_command(folder, json_file, markdown_file))
+
+
 def main() -> None:
     """The console script: one line and exit code 2 for the user's mistakes, 130 for Ctrl-C."""
     try:
