@@ -223,6 +223,31 @@ def partitions(
     raise typer.Exit(partitions_command(folder, json_file, markdown_file))
 
 
+@app.command()
+def inspect(
+    record: Annotated[Path, typer.Argument(help="A record: OUTPUT/records/TASK/METHOD/SEED-ID.json.")],
+    coalition: Annotated[
+        int | None,
+        typer.Option("--coalition", min=0, help="Number of a coalition in the record; default: all evaluated."),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="Task file, where the task is not a registered one.")
+    ] = None,
+    folder: Annotated[Path, typer.Option("--folder", help="Where inspect.html and inspect.json are written.")] = Path(
+        "coterie-inspect"
+    ),
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Show what a record's coalitions mean: a card each, as a page and as JSON.
+
+    The held-out pairs on which it fires most and least, its tokens, the IR signal it follows, what its ablation costs;
+    beside each number that of random sets of its size (docs/inspect.md).
+    """
+    from coterie.benchmark.inspect_command import InspectOptions, inspect_command
+
+    raise typer.Exit(inspect_command(InspectOptions(record, coalition, task, folder, device)))
+
+
 def main() -> None:
     """The console script: one line and exit code 2 for the user's mistakes, 130 for Ctrl-C."""
     try:

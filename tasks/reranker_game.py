@@ -72,7 +72,11 @@ class RerankerGame(Game):
 
     def token_ids(self) -> list[list[int]]:
         """The ids of each pair's tokens that :meth:`activations_by_pair` tells of, by position of the pair."""
-        return [self._engine.kept(row) for row in self._reranker.encode(self.pairs)]
+        return [self._engine.kept(row) for row in self.all_token_ids()]
+
+    def all_token_ids(self) -> list[list[int]]:
+        """The ids of all tokens of each pair."""
+        return self._reranker.encode(self.pairs)
 
     def token_strings(self, ids: Sequence[int]) -> list[str]:
         """What each token stands for, see :meth:`coterie.tasks.reranker.Reranker.token_strings`."""
