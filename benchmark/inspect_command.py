@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,7 +120,7 @@ def _settings(record: Record) -> Settings:
     return settings
 
 
-def load_checked(record: Record, spec: AnySpec, device: str, progress: object) -> AnyTask:
+def load_checked(record: Record, spec: AnySpec, device: str, progress: Callable[[str], None]) -> AnyTask:
     """The record's task, and no other. Raises ``UsageError`` where the fingerprints differ."""
     from coterie.benchmark.loading import load_task, plan_task
 
@@ -131,7 +132,7 @@ def load_checked(record: Record, spec: AnySpec, device: str, progress: object) -
             f"specification differ; fix: the same weights and texts (pip install -c constraints.txt -e .), --task with the "
             f"record's task file, or run the cell again"
         )
-    return load_task(plan, device, progress)  # type: ignore[arg-type]
+    return load_task(plan, device, progress)
 
 
 def _print(found: Inspection, console: Console) -> None:

@@ -7,6 +7,7 @@ the same on bootstrap resamples of the queries.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,11 @@ class Alignment:
 
 
 def alignments(
-    firing: np.ndarray, heldout: list[Candidate], others: list[Candidate], query_of_pair: np.ndarray, resamples: int
+    firing: np.ndarray,
+    heldout: Sequence[Candidate],
+    others: Sequence[Candidate],
+    query_of_pair: np.ndarray,
+    resamples: int,
 ) -> list[Alignment]:
     """Every signal of :data:`SIGNALS`, in that order, from firing [pairs, K].
 

@@ -24,6 +24,7 @@ from coterie.benchmark.inspection.firing import Firing, Group, firing_of
 from coterie.benchmark.settings import Settings
 from coterie.leaderboard.statistics import bootstrap_weights, ratio_interval
 from coterie.methods.coalitions import Coalitions
+from coterie.tasks.collections.types import Candidate
 from coterie.tasks.planted_task import PlantedTask
 from coterie.tasks.reranker_game import RerankerGame
 from coterie.tasks.task import Task
@@ -110,7 +111,7 @@ def inspect_record(record: Record, task: Task | PlantedTask, settings: Settings,
     )
 
 
-def _discovery(task: Task | PlantedTask) -> tuple[object, ...]:
+def _discovery(task: Task | PlantedTask) -> tuple[Candidate, ...]:
     return task.discovery.pairs if isinstance(task.discovery, RerankerGame) else ()
 
 
@@ -192,10 +193,8 @@ def _signal(alignment: Alignment, case: _Case) -> Signal:
     r2, correlation, own = alignment.r2, alignment.correlation, case.columns[0]
     if r2 is None or correlation is None:
         return Signal(name=alignment.name, r2=None, correlation=None, reason=alignment.reason)
-    ends = (
-        (None, None) if alignment.low is None or alignment.high is None else (alignment.low[own], alignment.high[own])
-    )
-    against = _against(r2[case.columns], *ends, alignment.reason)
+    low, high = (None if ends is None else float(ends[own]) for ends in (alignment.low, alignment.high))
+    against = _against(r2[case.columns], low, high, alignment.reason)
     return Signal(name=alignment.name, r2=against, correlation=float(correlation[own]))
 
 
@@ -232,8 +231,8 @@ def _against(
         return None
     return Against(
         value=own,
-        low=None if low is None else float(low),
-        high=None if high is None else float(high),
+        low=low,
+        high=high,
         reason=reason,
         control=float(controls.mean()),
         share_of_controls=float((controls >= own).mean()),

@@ -29,22 +29,23 @@ def render_page(inspection: Inspection) -> str:
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return environment.get_template("cards.html.j2").render(
         inspection=inspection,
-        cards=[(card, _strongest(card)) for card in inspection.cards],
+        cards=[(card, _darkest(card)) for card in inspection.cards],
         shade=shade,
         style=Markup(style),  # noqa: S704  a file of this package, not input
         style_hash=f"sha256-{digest}",
     )
 
 
-def shade(firing: float, strongest: float) -> str:
-    """The class of a token: ``up1`` to ``up5`` and ``down1`` to ``down5`` by firing over the card's strongest; none near 0."""
-    level = round(LEVELS * abs(firing) / strongest) if strongest else 0
-    return f"{'up' if firing > 0 else 'down'}{min(level, LEVELS)}" if level else ""
+def shade(firing: float, darkest: float) -> str:
+    """The class of a token: ``up1`` to ``up5`` and ``down1`` to ``down5``, in fifths of the darkest; none near 0."""
+    level = min(round(LEVELS * abs(firing) / darkest), LEVELS) if darkest else 0
+    return f"{'up' if firing > 0 else 'down'}{level}" if level else ""
 
 
-def _strongest(card: Card) -> float:
-    """The largest absolute firing of a shown token."""
-    return max((abs(t.firing) for pair in (*card.fires_most, *card.fires_least) for t in pair.tokens), default=0.0)
+def _darkest(card: Card) -> float:
+    """The firing from which on tokens are darkest: above 95 % of the shown ones', so that no single token fades the rest."""
+    sizes = sorted(abs(t.firing) for pair in (*card.fires_most, *card.fires_least) for t in pair.tokens)
+    return sizes[int(0.95 * (len(sizes) - 1))] if sizes else 0.0
 
 
 def _number(value: float, places: int = 2) -> str:
