@@ -76,7 +76,7 @@ def _summary_cells(summary: Sequence[dict[str, Any]]) -> list[list[str]]:
         [
             row["affinity"],
             row["model"],
-            ", ".join(str(layer) for layer in row["layers"]),
+            _layers(row["layers"]),
             _spread(row["number"], "{:,.0f}"),
             _spread(row["largest_share"], "{:.1%}"),
             _spread(row["singleton_share"], "{:.1%}"),
@@ -85,6 +85,12 @@ def _summary_cells(summary: Sequence[dict[str, Any]]) -> list[list[str]]:
         ]
         for row in summary
     ]
+
+
+def _layers(layers: Sequence[int]) -> str:
+    """``7 to 14``, or each of them where one is left out."""
+    whole = list(layers) == list(range(layers[0], layers[-1] + 1)) and len(layers) > 2
+    return f"{layers[0]} to {layers[-1]}" if whole else ", ".join(map(str, layers))
 
 
 def _percent(share: float) -> str:
