@@ -315,6 +315,44 @@ def perf(
     raise typer.Exit(perf_command(tuple(part or ()), json_file))
 
 
+@app.command()
+def partitions(
+    folder: Annotated[Path, typer.Argument(help="A folder of MODEL_layerN_AFFINITY.npz files.")],
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write all numbers to this file.")] = None,
+    markdown_file: Annotated[
+        Path | None, typer.Option("--markdown", help="Also write the tables to this file.")
+    ] = None,
+) -> None:
+    """Describe published partitions of layers: how many coalitions, how large, how much of the layer they cover."""
+    from coterie.benchmark.partitions_command import partitions_command
+
+    raise typer.Exit(partitions_command(folder, json_file, markdown_file))
+
+
+@app.command()
+def inspect(
+    record: Annotated[Path, typer.Argument(help="A record: OUTPUT/records/TASK/METHOD/SEED-ID.json.")],
+    coalition: Annotated[
+        int | None,
+        typer.Option("--coalition", min=0, help="Number of a coalition in the record; default: all evaluated."),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="Task file, where the task is not a registered one.")
+    ] = None,
+    folder: Annotated[Path, typer.Option("--folder", help="Where inspect.html and inspect.json are written.")] = Path(
+        "coterie-inspect"
+    ),
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Show what a record's coalitions mean: a card each, as a page and as JSON.
+
+    The held-out pairs on which it fires most and least, its tokens, the IR signal it follows, what its ablation costs;
+    beside each number that of random sets of its size (docs/inspect.md).
+    """
+    from coterie.benchmark.inspect_command import InspectOptions, inspect_command
+
+    raise typer.Exit(inspect_command(InspectOptions(record, coalition, task, folder, device)))
+
 class _Terminated(BaseException):
     """SIGTERM: as cluster schedulers announce that they will kill."""
 

@@ -128,19 +128,27 @@ class ReplayEngine:
 
     def activations(self, pooling: Pooling) -> Float[Tensor, "rows players"]:
         """Activations of real tokens [tokens, players], or by pair [pairs, players]: their mean, or the last token's."""
-        if pooling == "tokens":
-            rows = torch.empty(sum(int(self._kept_lengths(b).sum()) for b in self._batches), self.n_players)
-            filled = 0
-            for batch in self._batches:
-                real = self._real(batch)
-                rows[filled : filled + len(real)] = self._averaged(real + self._offset).float().cpu()
-                filled += len(real)
-            return rows
-        pooled = torch.empty(self.n_pairs, self.n_players)
+        tokens = sum(int(self._kept_lengths(b).sum()) for b in self._batches)
+        rows, filled = torch.empty(tokens if pooling == "tokens" else self.n_pairs, self.n_players), 0
+        for row, own in self.activations_by_pair():
+            if pooling == "tokens":
+                rows[filled : filled + len(own)] = own
+                filled += len(own)
+            else:
+                rows[row] = own.mean(0) if pooling == "mean" else own[-1]
+        return rows
+
+    def activations_by_pair(self) -> Iterator[tuple[int, Float[Tensor, "tokens players"]]]:
+        """Each pair's row in the outputs and the activations of its real tokens in order, in the model's dtype."""
         for batch in self._batches:
-            parts = self._averaged(self._real(batch) + self._offset).split(self._kept_lengths(batch).tolist())
-            pooled[batch.rows] = torch.stack([p.mean(0) if pooling == "mean" else p[-1] for p in parts]).float().cpu()
-        return pooled
+            real = self._averaged(self._real(batch) + self._offset)
+            yield from zip(batch.rows.tolist(), real.split(self._kept_lengths(batch).tolist()), strict=True)
+
+    def kept(self, tokens: list[int]) -> list[int]:
+        """Those of a pair's tokens that activations are kept of: all, or the pooled one where no later layer mixes tokens."""
+        if self._later:
+            return tokens
+        return tokens[-1:] if self._row.pooled == "last" else tokens[:1]
 
     def gradients(self, amounts: Float[Tensor, " players"] | None) -> Float[Tensor, "pairs players"]:
         """Derivatives of the outputs in the amounts of ablation, at `amounts`, float32 on the CPU.

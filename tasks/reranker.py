@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from coterie.tasks.collections.types import Candidate
 
 
+_WORD_STARTS = (
+    "\N{LOWER ONE EIGHTH BLOCK}",
+    "\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}",
+)  # of SentencePiece, of GPT-2's bytes
 _FIELDS = re.compile(r"(\{query\}|\{document\})")
 
 
@@ -90,6 +94,16 @@ class Reranker:
             return_token_type_ids=False,
         )
         return list(encoded["input_ids"])
+
+    def token_strings(self, ids: Sequence[int]) -> list[str]:
+        """The text of each token by itself; one that begins a word has its space in front.
+
+        A token that is a part of a character's bytes shows as U+FFFD. Raises nothing for special tokens: their names.
+        """
+        pieces = self.tokenizer.convert_ids_to_tokens(list(ids))
+        texts = [self.tokenizer.decode([i], clean_up_tokenization_spaces=False) for i in ids]
+        begins = [piece.startswith(_WORD_STARTS) for piece in pieces]
+        return [f" {text.lstrip(' ')}" if first else text for text, first in zip(texts, begins, strict=True)]
 
     def pad(self, rows: Sequence[list[int]]) -> Tensor:
         """One right-padded batch [rows, longest], int64, on the model's device, whatever the tokenizer's padding is."""

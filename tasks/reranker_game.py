@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -40,6 +40,7 @@ class RerankerGame(Game):
         self._engine = ReplayEngine(
             reranker, pairs, layer, intervention, readout, mean_activations, tokens_at_once, players
         )
+        self._reranker = reranker
         self.pairs = tuple(pairs)
         self.query_ids = list(dict.fromkeys(p.query_id for p in pairs))
         position = {q: i for i, q in enumerate(self.query_ids)}
@@ -59,6 +60,27 @@ class RerankerGame(Game):
     def mean_activations(self) -> Tensor:
         """Mean activation of each player over this game's tokens [players]."""
         return self._engine.mean_activations
+
+    def activations_by_pair(self) -> Iterator[tuple[int, Tensor]]:
+        """Position of each pair in ``pairs``, in no order, with the activations [tokens, players] of its tokens in order.
+
+        One evaluation, in the model's dtype, a batch in memory at a time. Where no later layer mixes tokens (the last
+        layer, or the readout ``lens``) that is the pooled token alone. ``token_ids`` and ``token_strings`` are in step with it.
+        """
+        self.meter.charge(Capability.ACTIVATIONS, 1)
+        return self._engine.activations_by_pair()
+
+    def token_ids(self) -> list[list[int]]:
+        """The ids of each pair's tokens that :meth:`activations_by_pair` tells of, by position of the pair."""
+        return [self._engine.kept(row) for row in self.all_token_ids()]
+
+    def all_token_ids(self) -> list[list[int]]:
+        """The ids of all tokens of each pair."""
+        return self._reranker.encode(self.pairs)
+
+    def token_strings(self, ids: Sequence[int]) -> list[str]:
+        """What each token stands for, see :meth:`coterie.tasks.reranker.Reranker.token_strings`."""
+        return self._reranker.token_strings(ids)
 
     def _ablate(self, masks: Tensor) -> Tensor:
         return self._engine.outputs(masks)

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from coterie.tasks.architectures import layers_of
+from coterie.tasks.architectures import architecture_of, layers_of
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.engine import ReplayEngine
 from coterie.tasks.reranker import Reranker, load_reranker
+from coterie.tasks.reranker_game import RerankerGame
 from tests.tasks.tiny import pairs, save_reranker
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
@@ -162,3 +163,29 @@ def test_memory_is_bounded_by_the_setting_and_not_by_the_masks(tmp_path: Path, l
             engine.outputs(masks)
         largest.append(seen.largest)
     assert largest[0] == largest[1]
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gpt_neox", "bert"])
+@pytest.mark.parametrize("layer", [0, 2])
+def test_activations_by_pair_are_those_of_a_forward_pass_by_token(model_type: str, layer: int, tmp_path: Path) -> None:
+    """A hook on the down projection, one pair at a time, no padding; token strings spell the texts."""
+    reranker = load_reranker(save_reranker(tmp_path, model_type))
+    game = RerankerGame(reranker, pairs(), layer, intervention="mean")
+    site = architecture_of(reranker.model)
+    down = layers_of(reranker.model)[layer].get_submodule(site.down)
+    found = dict(game.activations_by_pair())
+    assert sorted(found) == list(range(len(game.pairs)))
+    assert game.meter.counts == {"activations": 1}
+    for position, (tokens, ids) in enumerate(zip(reranker.encode(game.pairs), game.token_ids(), strict=True)):
+        seen: list[Tensor] = []
+        handle = down.register_forward_pre_hook(lambda _m, arguments, seen=seen: seen.append(arguments[0][0]))
+        with torch.no_grad():
+            reranker.model(input_ids=torch.tensor([tokens]))
+        handle.remove()
+        expected = seen[0] if layer == 0 else seen[0][:1] if site.pooled == "first" else seen[0][-1:]
+        assert ids == (tokens if layer == 0 else tokens[:1] if site.pooled == "first" else tokens[-1:])
+        torch.testing.assert_close(found[position], expected, rtol=1e-4, atol=1e-5)
+        if layer == 0:
+            words = game.token_strings([i for i in ids if i not in reranker.tokenizer.all_special_ids])
+            pair = game.pairs[position]
+            assert "".join(words).replace(" ", "") == f"{pair.query}{pair.document}".replace(" ", "")
