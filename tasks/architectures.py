@@ -22,8 +22,8 @@ class Architecture:
     ``after`` leads from the last layer's output at the pooled token to the logit. A neuron's activation is the input of
     ``down``, its write vector a column of it; ``mlp`` leads from the MLP's input to there. Where a norm follows ``down``,
     ``branch_norm`` is one of the MLP's output alone, ``sum_norm`` one of its sum with the residual stream. ``experts`` is a
-    mixture's module of fused expert weights. ``last_token`` says whose layout of norm, rotary attention
-    and MLP a layer has (:mod:`coterie.tasks.last_layer`), so that the last one is replayed at the last token only.
+    mixture's module of fused expert weights. ``rotary`` says whose layout of norm, rotary attention and MLP a layer has
+    (:mod:`coterie.tasks.rotary_layer`), so that only distinct tokens are replayed, and in the last layer only the last one.
     """
 
     layers: str = "model.layers"
@@ -34,7 +34,7 @@ class Architecture:
     sum_norm: str | None = None
     experts: str | None = None
     pooled: Literal["last", "first"] = "last"
-    last_token: Literal["llama", "gpt_neox"] | None = None
+    rotary: Literal["llama", "gpt_neox"] | None = None
 
     @property
     def head(self) -> str:
@@ -43,9 +43,9 @@ class Architecture:
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "llama": Architecture(last_token="llama"),
-    "mistral": Architecture(last_token="llama"),
-    "qwen2": Architecture(last_token="llama"),
+    "llama": Architecture(rotary="llama"),
+    "mistral": Architecture(rotary="llama"),
+    "qwen2": Architecture(rotary="llama"),
     "qwen3": Architecture(),
     "phi3": Architecture(),
     "gemma": Architecture(),
@@ -56,7 +56,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         layers="gpt_neox.layers",
         after=("gpt_neox.final_layer_norm", "score"),
         down="mlp.dense_4h_to_h",
-        last_token="gpt_neox",
+        rotary="gpt_neox",
     ),
     "gpt2": Architecture(layers="transformer.h", after=("transformer.ln_f", "score"), down="mlp.c_proj"),
     "opt": Architecture(
