@@ -23,8 +23,9 @@ class Architecture:
     ``down``, its write vector a column of it; ``mlp`` leads from the MLP's input to there. ``read`` are the projections of
     that input: a neuron's read vectors are its row of each, or of each half where gate and up are one matrix. Where a norm
     follows ``down``, ``branch_norm`` is one of the MLP's output alone, ``sum_norm`` one of its sum with the residual
-    stream. ``experts`` is a mixture's module of fused expert weights. ``last_token`` says whose layout of norm, rotary
-    attention and MLP a layer has (:mod:`coterie.tasks.last_layer`), so that the last one is replayed at the last token only.
+    stream. ``experts`` is a mixture's module of fused expert weights. ``rotary`` says whose layout of norm, rotary
+    attention and MLP a layer has (:mod:`coterie.tasks.rotary_layer`), so that only distinct tokens are replayed, and in the
+    last layer only the last one.
     """
 
     layers: str = "model.layers"
@@ -36,7 +37,7 @@ class Architecture:
     sum_norm: str | None = None
     experts: str | None = None
     pooled: Literal["last", "first"] = "last"
-    last_token: Literal["llama", "gpt_neox"] | None = None
+    rotary: Literal["llama", "gpt_neox"] | None = None
 
     @property
     def head(self) -> str:
@@ -45,9 +46,9 @@ class Architecture:
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "llama": Architecture(last_token="llama"),
-    "mistral": Architecture(last_token="llama"),
-    "qwen2": Architecture(last_token="llama"),
+    "llama": Architecture(rotary="llama"),
+    "mistral": Architecture(rotary="llama"),
+    "qwen2": Architecture(rotary="llama"),
     "qwen3": Architecture(),
     "phi3": Architecture(read=("mlp.gate_up_proj",)),
     "gemma": Architecture(),
@@ -59,7 +60,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         after=("gpt_neox.final_layer_norm", "score"),
         read=("mlp.dense_h_to_4h",),
         down="mlp.dense_4h_to_h",
-        last_token="gpt_neox",
+        rotary="gpt_neox",
     ),
     "gpt2": Architecture(
         layers="transformer.h", after=("transformer.ln_f", "score"), read=("mlp.c_fc",), down="mlp.c_proj"

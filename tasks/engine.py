@@ -9,7 +9,9 @@ place: nothing (``zero``), the mean activation times ``u_j`` (``mean``), or the 
 activation from its own base gate and up rows, write vector = its base down column). Neurons are ablated at every token.
 The engine keeps what a neuron takes away as rows of activations ``z`` and vectors ``w``: (a_j, u_j), (a_j - mean, u_j),
 or the two rows (a_j, u_j) and (-b_j, v_j). So ``h`` and ``z`` are computed once, a mask costs its own rows, and layers
-L+1 to the last are all that is replayed; of the last one, only the last token's part (:mod:`coterie.tasks.last_layer`).
+L+1 to the last are all that is replayed, where their layout is known over distinct tokens alone, and of the last one
+only the last token's part (:mod:`coterie.tasks.rotary_layer`), in a low-rank form where it follows the site
+(:mod:`coterie.tasks.last_layer`).
 
 Padding is on the right and attention is causal, so padded positions never reach a real token: no padding mask is needed.
 """
@@ -17,34 +19,44 @@ Padding is on the right and attention is causal, so padded positions never reach
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from coterie.tasks.architectures import Architecture, after_layers, architecture_of, layers_of
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.game import Intervention, Pooling, Readout
-from coterie.tasks.last_layer import LAST_LAYERS, LastLayer, LowRankLastLayer
+from coterie.tasks.last_layer import LowRankLastLayer
+from coterie.tasks.layer_arguments import Arguments, arguments_of, attends_to_all, picked, repeated
 from coterie.tasks.lens import Lens, folded, has_lens
 from coterie.tasks.reranker import Reranker
+from coterie.tasks.rotary_layer import RotaryLayers
 from coterie.tasks.site import Site, first
+from coterie.tasks.threads import for_each
+from coterie.tasks.tokens import Tokens, in_batches, shared
 
 _ROWS = 1024  # players whose derivatives at every token are in memory at once
 DEFAULT_TOKENS = 8192  # tokens replayed at once: two to four arrays of tokens x d_model are alive
+_CACHED_TOKENS = 1536  # of these, by a thread: its arrays stay in the processor's cache (measured on small rerankers)
 
 _WORTH_A_LOW_RANK_FORM = 8  # masks asked for at once: games that are hardly ever ablated do without its memory
 
 
-Arguments = tuple[tuple[Any, ...], dict[str, Any]]
-
-
 class EngineError(RuntimeError):
     """The replay does not reproduce the model: a bug or an unsupported architecture, never a result."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Pairs of a batch that are replayed together, and the tokens that this takes."""
+
+    pairs: slice
+    tokens: Tokens
+    columns: Tensor  # [distinct] the tokens among the batch's B * T
+    residual: Tensor  # [distinct, d_model] the stream that players write to
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,7 @@ class _Batch:
     skip: Tensor | None  # [B, T, d_model] what is added to it after a norm of the MLP's output
     z: Tensor  # [rows, B * T] what an ablated player takes away: a mask picks contiguous rows
     layer_arguments: list[Arguments]  # what the model hands to each later layer (rotary tables, masks)
+    parts: list[_Part]
     low_rank: LowRankLastLayer | None = None  # where the last layer follows the site
 
 
@@ -91,16 +104,20 @@ class ReplayEngine:
         base = reranker.base_mlp[layer] if intervention == "base" else None
         self._site = Site(self._row, layers[layer], players, base)
         self._model, self._tokens = model, tokens_at_once
+        self._piece = _piece(tokens_at_once, self._site.w.device)
         self._later = layers[layer + 1 :] if readout == "score" else []
         self._is_last = layer == len(layers) - 1
-        layout = self._row.last_token if self._later else None
-        self._last_layer: LastLayer | None = None if layout is None else LAST_LAYERS[layout](layers[-1])
+        layout = self._row.rotary if self._later else None
+        self._rotary = None if layout is None else RotaryLayers.of(layout, self._later)
         self._after = after_layers(model)
         self._w, write = self._site.w, self._site.w[: self._site.own_rows]
         self._owner = self._site.owner
         self.n_players, self.n_pairs = self._site.n_players, len(pairs)
         self.scores = torch.empty(len(pairs), dtype=write.dtype)  # the model's own, nothing ablated
-        self._batches = [self._prefix(reranker, rows) for rows in _by_length(reranker.encode(pairs), tokens_at_once)]
+        alike = self._rotary is not None and len(self._later) > 1  # else no token is replayed that others share
+        self._batches = [
+            self._prefix(reranker, rows) for rows in in_batches(reranker.encode(pairs), tokens_at_once, alike)
+        ]
         self.mean_activations = self._mean() if mean_activations is None else mean_activations.to(write)
         self._offset = self.mean_activations if intervention == "mean" else torch.zeros_like(write[:, 0])
         for batch in self._batches:
@@ -113,6 +130,7 @@ class ReplayEngine:
         groups = [mask[self._owner].nonzero()[:, 0] for mask in masks.to(self._w.device)]
         if len(masks) >= _WORTH_A_LOW_RANK_FORM:
             self._add_low_rank()
+        pieces: list[tuple[_Batch, _Part, list[int]]] = []
         for batch in self._batches:
             form, at_once = batch.low_rank, max(1, self._tokens // batch.residual[..., 0].numel())
             large = [i for i, rows in enumerate(groups) if form is None or not form.pays(len(rows))]
@@ -121,9 +139,17 @@ class ReplayEngine:
                 for chunk in _chunks(small, 64 * at_once):
                     final = form.outputs([groups[i] for i in chunk])
                     results[torch.tensor(chunk)[:, None], batch.rows] = self._logits(final).cpu()
-            for chunk in _chunks(large, at_once):
-                hidden = torch.stack([self._ablated(batch, groups[i]) for i in chunk])
-                results[torch.tensor(chunk)[:, None], batch.rows] = self._replay(hidden, batch).cpu()
+            for part in batch.parts:
+                pieces += [(batch, part, chunk) for chunk in _chunks(large, self._piece // len(part.columns))]
+
+        @torch.no_grad()  # which a thread does not have from another
+        def work(piece: tuple[_Batch, _Part, list[int]]) -> None:
+            batch, part, chunk = piece
+            hidden = torch.stack([self._ablated(batch, part, groups[i]) for i in chunk])
+            outputs = self._replay(hidden, batch, part.tokens).cpu()
+            results[torch.tensor(chunk)[:, None], batch.rows[part.pairs]] = outputs
+
+        for_each(pieces, work, self._w.device)
         return results
 
     def activations(self, pooling: Pooling) -> Float[Tensor, "rows players"]:
@@ -216,7 +242,7 @@ class ReplayEngine:
         """One plain forward of some pairs, keeping what the replay needs; checks that the replay gives the same scores."""
         ids = reranker.pad([tokens for _, tokens in rows])
         lengths = torch.tensor([len(tokens) for _, tokens in rows], device=ids.device)
-        with self._site.watched() as seen, _arguments_of(self._later) as arguments:
+        with self._site.watched() as seen, arguments_of(self._later) as arguments:
             scores = reranker.logits(ids, lengths)
         self.scores[[row for row, _ in rows]] = scores.to(self.scores).cpu()
         (residual, skip), z = self._site.stream(seen), self._site.taken_away(seen)
@@ -226,14 +252,20 @@ class ReplayEngine:
             residual, z = residual[pick][:, None], z[pick][:, None]
             skip = None if skip is None else skip[pick][:, None]
             last = torch.zeros_like(last)
+        residual = residual.contiguous()
+        if self._rotary is not None and attends_to_all(arguments):
+            parts = [self._part(residual, *run) for run in shared([tokens for _, tokens in rows], self._piece)]
+        else:
+            parts = [self._part(residual, slice(0, len(rows)), Tokens.every(last, residual.shape[1]))]
         batch = _Batch(
             rows=torch.tensor([row for row, _ in rows]),
             last=last,
             lengths=lengths,
-            residual=residual.contiguous(),
+            residual=residual,
             skip=skip,
             z=z.flatten(0, 1).T.contiguous(),
             layer_arguments=arguments,
+            parts=parts,
         )
         if self._reaches_output():
             self._check_replay(batch, scores)
@@ -242,8 +274,14 @@ class ReplayEngine:
     def _reaches_output(self) -> bool:
         return bool(self._later) or self._is_last
 
+    @staticmethod
+    def _part(residual: Tensor, pairs: slice, tokens: Tokens) -> _Part:
+        tokens = tokens.to(residual.device)
+        columns = tokens.columns(pairs.start, residual.shape[1])
+        return _Part(pairs, tokens, columns, residual.flatten(0, 1)[columns])
+
     def _check_replay(self, batch: _Batch, scores: Tensor) -> None:
-        replayed = self._replay(batch.residual[None], batch)[0]
+        replayed = torch.cat([self._replay(part.residual[None], batch, part.tokens)[0] for part in batch.parts])
         error, scale = (replayed - scores).abs().max().item(), scores.abs().max().item()
         tolerance = 1e-3 if self._w.dtype in (torch.float32, torch.float64) else 0.1
         if not error <= tolerance * max(scale, 1.0):
@@ -279,7 +317,8 @@ class ReplayEngine:
                     residual=batch.residual[part],
                     skip=None if batch.skip is None else batch.skip[part],
                     z=batch.z.view(-1, pairs, tokens)[:, part].flatten(1),
-                    layer_arguments=[_picked(one, pairs, part) for one in batch.layer_arguments],
+                    layer_arguments=[picked(one, pairs, part) for one in batch.layer_arguments],
+                    parts=[],
                 )
 
     def _differentiated(self, batch: _Batch, amounts: Tensor | None, again: bool = False) -> tuple[Tensor, Tensor]:
@@ -289,42 +328,38 @@ class ReplayEngine:
             hidden = hidden - ((batch.z.T * self._by_row(amounts.to(self._w))) @ self._w).view_as(hidden)
         hidden = hidden.detach().requires_grad_()
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no second derivative
-            outputs = self._replay(hidden[None], batch)
+            tokens = Tokens.every(batch.last, hidden.shape[1])
+            outputs = self._replay(hidden.flatten(0, 1)[None], batch, tokens)
             (gradient,) = torch.autograd.grad(outputs.sum(), hidden, create_graph=again)
         return hidden, gradient
 
-    def _ablated(self, batch: _Batch, rows: Tensor) -> Tensor:
-        """The residual stream [B, T, d_model] after the layer without these rows."""
-        flat = torch.addmm(batch.residual.flatten(0, 1), batch.z[rows].T, self._w[rows], alpha=-1)
-        return flat.view_as(batch.residual)
+    def _ablated(self, batch: _Batch, part: _Part, rows: Tensor) -> Tensor:
+        """The residual stream [distinct, d_model] after the layer without these rows."""
+        return torch.addmm(part.residual, batch.z[rows].index_select(1, part.columns).T, self._w[rows], alpha=-1)
 
     def _add_low_rank(self) -> None:
         """Give every batch its low-rank form where there is one."""
-        layer = self._last_layer
+        layer = None if self._rotary is None else self._rotary.last
         if layer is None or len(self._later) != 1 or not layer.has_low_rank_form:
             return
-        if not self._replays_last_token(self._batches[0]):
-            return
         for i, b in enumerate(self._batches):
-            if b.low_rank is None:
+            if b.low_rank is None and attends_to_all(b.layer_arguments):
                 rotary = b.layer_arguments[0][1]["position_embeddings"]
                 form = LowRankLastLayer(layer, b.residual, b.last, b.z, self._w, rotary)
                 self._batches[i] = replace(b, low_rank=form)
 
-    def _replay(self, hidden: Tensor, batch: _Batch) -> Tensor:
-        """Outputs [m, B] from the residual stream after the site [m, B, T, d_model]."""
-        m, pairs = hidden.shape[:2]
+    def _replay(self, hidden: Tensor, batch: _Batch, tokens: Tokens) -> Tensor:
+        """Outputs [m, pairs] from the residual stream after the site [m, distinct, d_model]."""
+        arguments = batch.layer_arguments
+        if self._rotary is not None and attends_to_all(arguments):
+            return self._logits(self._rotary.output(hidden, tokens, arguments[-1][1]["position_embeddings"]))
+        (pairs, width), m = tokens.place.shape, len(hidden)
         skip = None if batch.skip is None else batch.skip.repeat(m, 1, 1)
-        flat, last = self._site.output(hidden.flatten(0, 1), skip), batch.last.repeat(m)
-        arguments = [_repeat(one, pairs, m) for one in batch.layer_arguments]
-        one_token = self._last_layer if self._replays_last_token(batch) else None
-        mixing = self._later[:-1] if one_token is not None else self._later
-        for layer, (positional, keywords) in zip(mixing, arguments, strict=False):
+        flat = self._site.output(hidden.view(m * pairs, width, -1), skip)
+        for layer, one in zip(self._later, arguments, strict=True):
+            positional, keywords = repeated(one, pairs, m)
             flat = first(layer(flat, *positional, **keywords))
-        if one_token is not None:
-            final = one_token.output(flat, last, arguments[-1][1]["position_embeddings"])
-        else:
-            final = flat[torch.arange(len(flat), device=flat.device), last]
+        final = flat[torch.arange(len(flat), device=flat.device), tokens.position[tokens.last].repeat(m)]
         return self._logits(final).view(m, pairs)
 
     def _logits(self, final: Tensor) -> Tensor:
@@ -332,10 +367,6 @@ class ReplayEngine:
         for module in self._after:
             final = module(final)
         return final[..., 0]
-
-    def _replays_last_token(self, batch: _Batch) -> bool:
-        """Whether the last layer can be computed at the last token alone: known layout, no sliding window in force."""
-        return self._last_layer is not None and batch.layer_arguments[-1][1].get("attention_mask") is None
 
     def _mean(self) -> Tensor:
         total = sum(self._real(b).double().sum(0) for b in self._batches)
@@ -352,54 +383,12 @@ class ReplayEngine:
         return batch.z[: self._site.own_rows].T[real.flatten()]
 
 
-def _by_length(encoded: list[list[int]], tokens_at_once: int) -> list[list[tuple[int, list[int]]]]:
-    """Pairs in batches of similar length, each of at most ``tokens_at_once`` padded tokens (and at least one pair)."""
-    batches: list[list[tuple[int, list[int]]]] = []
-    for row, tokens in sorted(enumerate(encoded), key=lambda item: len(item[1])):
-        if not batches or (len(batches[-1]) + 1) * len(tokens) > tokens_at_once // 2:
-            batches.append([])
-        batches[-1].append((row, tokens))
-    return batches
+def _piece(tokens_at_once: int, device: torch.device) -> int:
+    """How many tokens a thread replays at once."""
+    return min(_CACHED_TOKENS, tokens_at_once // torch.get_num_threads()) if device.type == "cpu" else tokens_at_once
 
 
 def _chunks(items: list[int], size: int) -> list[list[int]]:
+    """The items in runs of ``size``, at least one."""
+    size = max(1, size)
     return [items[start : start + size] for start in range(0, len(items), size)]
-
-
-@contextmanager
-def _arguments_of(layers: Sequence[nn.Module]) -> Iterator[list[Arguments]]:
-    """What a forward pass in this context hands to each of these layers beside the hidden states."""
-    seen: list[Arguments] = []
-
-    def hook(_module: nn.Module, positional: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        left_out = ("hidden_states", "past_key_values", "past_key_value", "use_cache")
-        seen.append((positional[1:], {k: v for k, v in keywords.items() if k not in left_out}))
-
-    hooks = [layer.register_forward_pre_hook(hook, with_kwargs=True) for layer in layers]
-    try:
-        yield seen
-    finally:
-        for handle in hooks:
-            handle.remove()
-
-
-def _picked(value: Any, pairs: int, part: Tensor) -> Any:
-    """A layer argument for some of a batch's pairs; arguments without a batch dimension stay."""
-    if isinstance(value, dict):
-        return {name: _picked(v, pairs, part) for name, v in value.items()}
-    if isinstance(value, tuple):
-        return tuple(_picked(v, pairs, part) for v in value)
-    if isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == pairs and pairs > 1:
-        return value[part]
-    return value
-
-
-def _repeat(value: Any, pairs: int, times: int) -> Any:
-    """A layer argument for ``times`` copies of a batch of ``pairs``; arguments without a batch dimension stay."""
-    if isinstance(value, dict):
-        return {name: _repeat(v, pairs, times) for name, v in value.items()}
-    if isinstance(value, tuple):
-        return tuple(_repeat(v, pairs, times) for v in value)
-    if isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == pairs and pairs > 1:
-        return value.repeat(times, *[1] * (value.ndim - 1))
-    return value

@@ -17,100 +17,19 @@ does it (:mod:`coterie.tasks.fused`). For large sets :meth:`LastLayer.output` on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, final
+from collections.abc import Sequence
+from typing import final
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
+
+from coterie.tasks.rotary_layer import LastLayer, Projection, Rotary, rotate
 
 _LANES = 16  # numbers of a vector of 512 bits
 _FUSED_PAYS = 2  # times as large sets as in torch: measured on the bundled rerankers
-Rotary = tuple[Tensor, Tensor]  # cosines and sines, [1 or rows, T, rotated part of the head size]
-Projection = tuple[Tensor, Tensor | None]  # weight [heads x head size, d_model] and bias
-
-
-@dataclass(frozen=True)
-class LastLayer:
-    """A layer as the replay at the last token sees it."""
-
-    norm: Any  # before the attention
-    query: Projection
-    key: Projection
-    value: Projection
-    size: int  # of a head
-    scaling: float
-    finish: Callable[[Tensor, Tensor], Tensor]  # from stream and mixed values at the last token to the layer's output
-
-    @property
-    def heads(self) -> int:
-        """How many heads ask."""
-        return len(self.query[0]) // self.size
-
-    @property
-    def has_low_rank_form(self) -> bool:
-        """Whether the norm is what the formulas assume: RMSNorm or LayerNorm with a gain."""
-        name = type(self.norm).__name__
-        return name.endswith(("RMSNorm", "LayerNorm")) and self.norm.weight is not None
-
-    def output(
-        self, hidden: Float[Tensor, "rows tokens d_model"], last: Int[Tensor, " rows"], rotary: Rotary
-    ) -> Float[Tensor, "rows d_model"]:
-        """The layer's output [rows, d_model] at each row's last token, from its input [rows, T, d_model]."""
-        rows = torch.arange(len(hidden), device=hidden.device)
-        split = (*hidden.shape[:2], -1, self.size)
-        normed = self.norm(hidden)
-        keys = _rotate(F.linear(normed, *self.key).view(split).transpose(1, 2), rotary[0][:, None], rotary[1][:, None])
-        values = F.linear(normed, *self.value).view(split).transpose(1, 2)
-        query = _rotate(F.linear(normed[rows, last], *self.query).view(len(hidden), -1, self.size), *_at(rotary, last))
-        visible = torch.arange(hidden.shape[1], device=hidden.device)[None] <= last[:, None]
-        mixed = F.scaled_dot_product_attention(
-            query[:, :, None], keys, values, attn_mask=visible[:, None, None], scale=self.scaling, enable_gqa=True
-        )
-        return self.finish(hidden[rows, last], mixed.flatten(1))
-
-
-def llama_layer(layer: Any) -> LastLayer | None:
-    """A layer with the submodule names of Llama; None where a projection is not a plain linear map (unmerged LoRA)."""
-    attention = layer.self_attn
-    projections = [_projection(m) for m in (attention.q_proj, attention.k_proj, attention.v_proj)]
-    query, key, value = projections
-    if query is None or key is None or value is None:
-        return None
-
-    def finish(stream: Tensor, mixed: Tensor) -> Tensor:
-        stream = stream + attention.o_proj(mixed)
-        output: Tensor = stream + layer.mlp(layer.post_attention_layernorm(stream))
-        return output
-
-    return LastLayer(layer.input_layernorm, query, key, value, attention.head_dim, attention.scaling, finish)
-
-
-def gpt_neox_layer(layer: Any) -> LastLayer | None:
-    """A layer of GPT-NeoX: queries, keys and values of a head side by side in one map; the MLP beside or after."""
-    attention = layer.attention
-    fused = _projection(attention.query_key_value)
-    if fused is None:
-        return None
-    size = attention.head_size
-    weights = fused[0].view(-1, 3, size, fused[0].shape[1]).transpose(0, 1).flatten(1, 2)
-    biases = [None] * 3 if fused[1] is None else fused[1].view(-1, 3, size).transpose(0, 1).flatten(1)
-    query, key, value = ((weight.contiguous(), bias) for weight, bias in zip(weights, biases, strict=True))
-
-    def finish(stream: Tensor, mixed: Tensor) -> Tensor:
-        attended = stream + attention.dense(mixed)
-        output: Tensor = attended + layer.mlp(
-            layer.post_attention_layernorm(stream if layer.use_parallel_residual else attended)
-        )
-        return output
-
-    return LastLayer(layer.input_layernorm, query, key, value, size, attention.scaling, finish)
-
-
-LAST_LAYERS: dict[str, Callable[[Any], LastLayer | None]] = {"llama": llama_layer, "gpt_neox": gpt_neox_layer}
 
 
 @final
@@ -135,7 +54,7 @@ class LowRankLastLayer:
         key, value = layer.key[0] * norm.weight, layer.value[0] * norm.weight
         self._kv_heads = len(key) // layer.size
         split = (self._pairs, self._tokens, self._kv_heads, layer.size)
-        keys = _rotate((residual @ key.T).view(split), self._cos[:, None], self._sin[:, None])
+        keys = rotate((residual @ key.T).view(split), self._cos[:, None], self._sin[:, None])
         self._keys = self._padded(keys.permute(0, 2, 3, 1))  # [B, kv heads, head size, T']
         self._values = self._padded((residual @ value.T).view(split).permute(0, 2, 3, 1))  # the same
         half = self._cos.shape[1] // 2  # a table has the angle of each pair of dimensions twice
@@ -146,7 +65,7 @@ class LowRankLastLayer:
         self._w_values = (w @ value.T).view(-1, self._kv_heads, layer.size)
         self._turned_shift = residual.new_empty(0, 0, 0)  # [kv heads, head size, T'] where there is one
         if (shift := self._shift(layer.key)) is not None:
-            turned = _rotate(shift, self._cos[:, None], self._sin[:, None])
+            turned = rotate(shift, self._cos[:, None], self._sin[:, None])
             self._turned_shift = self._padded(turned.permute(1, 2, 0))
         self._shift_values = self._shift(layer.value)
         self._epsilon = norm.eps if hasattr(norm, "eps") else norm.variance_epsilon
@@ -177,7 +96,7 @@ class LowRankLastLayer:
     def _query(self, hidden: Float[Tensor, "m pairs d_model"]) -> Float[Tensor, "m pairs heads size"]:
         layer = self._layer
         query = F.linear(layer.norm(hidden), *layer.query).view(*hidden.shape[:2], -1, layer.size)
-        return _rotate(query, self._cos[self._last][:, None], self._sin[self._last][:, None])
+        return rotate(query, self._cos[self._last][:, None], self._sin[self._last][:, None])
 
     def _fused(self, groups: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Residual stream and mixed values at the last token, by the kernels of :mod:`coterie.tasks.fused`."""
@@ -249,7 +168,7 @@ class LowRankLastLayer:
 
     def _lost_logits(self, query: Tensor, z: Tensor, group: Tensor) -> Tensor:
         """sum_j z_jt q . R_t K_j for one mask: [B, heads, T] from queries [B, heads, size]."""
-        rotated = _rotate(
+        rotated = rotate(
             self._w_keys[group], self._cos[:, None, None], self._sin[:, None, None]
         )  # [T, |A|, kv heads, size]
         by_token = z.permute(1, 2, 0)[:, None]  # [B, 1, T, |A|]
@@ -274,25 +193,3 @@ class LowRankLastLayer:
 def _fuses(x: Tensor) -> bool:
     """Whether the fused kernels take such arrays."""
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
-
-
-def _projection(module: nn.Module) -> Projection | None:
-    """Weight and bias of a plain linear map."""
-    return (module.weight.detach(), module.bias) if type(module) is nn.Linear else None
-
-
-def _at(rotary: Rotary, positions: Tensor) -> Rotary:
-    """The rotary tables [rows, 1, head size] at one position a row."""
-    cos, sin = (table.expand(len(positions), -1, -1) for table in rotary)
-    rows = torch.arange(len(positions), device=positions.device)
-    return cos[rows, positions][:, None], sin[rows, positions][:, None]
-
-
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding in the half-split layout, of as many dimensions of a head as the tables have."""
-    turned, rest = x[..., : cos.shape[-1]], x[..., cos.shape[-1] :]
-    first, second = turned.chunk(2, dim=-1)
-    turned = turned * cos + torch.cat((-second, first), dim=-1) * sin
-    if not rest.shape[-1]:
-        return turned
-    return torch.cat((turned, rest.expand(*turned.shape[:-1], -1)), dim=-1)

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import install_import_hook
 
 torch.set_num_threads(1)
-install_import_hook(["coterie.tasks.game", "coterie.tasks.engine", "coterie.tasks.last_layer"], "beartype.beartype")
+CHECKED = ["game", "engine", "last_layer", "rotary_layer", "tokens"]
+install_import_hook([f"coterie.tasks.{name}" for name in CHECKED], "beartype.beartype")
 
 
 @pytest.fixture(scope="session")

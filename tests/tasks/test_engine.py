@@ -151,12 +151,14 @@ class LargestResult(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("layer", [0, 1])
-def test_memory_is_bounded_by_the_setting_and_not_by_the_masks(tmp_path: Path, layer: int) -> None:
+@pytest.mark.parametrize(("layer", "counts"), [(0, (70, 140)), (1, (600, 1200))])
+def test_memory_is_bounded_by_the_setting_and_not_by_the_masks(
+    tmp_path: Path, layer: int, counts: tuple[int, int]
+) -> None:
     reranker = load_reranker(save_reranker(tmp_path))
     engine = ReplayEngine(reranker, pairs(), layer, tokens_at_once=64)
     largest = []
-    for n_masks in (600, 1200):
+    for n_masks in counts:
         masks = torch.zeros(n_masks, engine.n_players, dtype=torch.bool)
         masks[:, :2] = True
         with LargestResult(n_masks * engine.n_pairs) as seen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from coterie.tasks import last_layer
 from coterie.tasks.engine import ReplayEngine
-from coterie.tasks.last_layer import LastLayer, LowRankLastLayer
+from coterie.tasks.last_layer import LowRankLastLayer
 from coterie.tasks.reranker import Reranker, load_reranker
+from coterie.tasks.rotary_layer import LastLayer
+from coterie.tasks.tokens import Tokens
 from tests.tasks.tiny import pairs, save_reranker
 
 LAYOUTS = {
@@ -36,10 +39,14 @@ def reranker(request: pytest.FixtureRequest, tmp_path: Path) -> Reranker:
     return loaded
 
 
-def test_both_forms_equal_the_whole_layer(reranker: Reranker) -> None:
+@pytest.mark.parametrize("layer", [0, 1])
+def test_both_forms_equal_the_whole_layer(reranker: Reranker, layer: int) -> None:
     rows = pairs()
-    engine, whole = ReplayEngine(reranker, rows, 1), ReplayEngine(reranker, rows, 1)
-    whole._last_layer = None
+    engine, whole = ReplayEngine(reranker, rows, layer), ReplayEngine(reranker, rows, layer)
+    whole._rotary = None  # the layer itself, on every token
+    for i, batch in enumerate(whole._batches):
+        part = whole._part(batch.residual, slice(0, len(batch.rows)), Tokens.every(batch.last, batch.residual.shape[1]))
+        whole._batches[i] = replace(batch, parts=[part])
     generator = torch.Generator().manual_seed(1)
     masks = torch.rand(24, engine.n_players, generator=generator) < torch.linspace(0.02, 0.9, 24)[:, None]
     expected = whole.outputs(masks)
@@ -47,7 +54,7 @@ def test_both_forms_equal_the_whole_layer(reranker: Reranker) -> None:
     assert all(batch.low_rank is None for batch in whole._batches)
     forms = [batch.low_rank for batch in engine._batches]
     small = [form is not None and form.pays(int(mask.sum())) for mask in masks for form in forms[:1]]
-    assert 3 <= sum(small) <= 21
+    assert 3 <= sum(small) <= 21 if layer == 1 else sum(small) == 0
     assert expected.std(0).max() > 1e-2
     assert (got - expected).abs().max() <= 1e-10
 
@@ -66,7 +73,7 @@ def test_unmerged_lora_replays_whole_layers(tmp_path: Path) -> None:
     attention.k_proj = doubled
     engine = ReplayEngine(reranker, pairs(), 1)  # checks the replayed scores against the model's own
     engine.outputs(torch.zeros(9, engine.n_players, dtype=torch.bool))
-    assert engine._last_layer is None
+    assert engine._rotary is None
     assert engine._batches[0].low_rank is None
 
 

@@ -1,0 +1,55 @@
+"""What a model hands to its layers beside the hidden states (rotary tables, masks): caught in a forward pass, for a replay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+@contextmanager
+def arguments_of(layers: Sequence[nn.Module]) -> Iterator[list[Arguments]]:
+    """What a forward pass in this context hands to each of these layers beside the hidden states."""
+    seen: list[Arguments] = []
+
+    def hook(_module: nn.Module, positional: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        left_out = ("hidden_states", "past_key_values", "past_key_value", "use_cache")
+        seen.append((positional[1:], {k: v for k, v in keywords.items() if k not in left_out}))
+
+    hooks = [layer.register_forward_pre_hook(hook, with_kwargs=True) for layer in layers]
+    try:
+        yield seen
+    finally:
+        for handle in hooks:
+            handle.remove()
+
+
+def picked(value: Any, pairs: int, part: Tensor) -> Any:
+    """A layer argument for some of a batch's pairs; arguments without a batch dimension stay."""
+    if isinstance(value, dict):
+        return {name: picked(v, pairs, part) for name, v in value.items()}
+    if isinstance(value, tuple):
+        return tuple(picked(v, pairs, part) for v in value)
+    if isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == pairs and pairs > 1:
+        return value[part]
+    return value
+
+
+def repeated(value: Any, pairs: int, times: int) -> Any:
+    """A layer argument for ``times`` copies of a batch of ``pairs``; arguments without a batch dimension stay."""
+    if isinstance(value, dict):
+        return {name: repeated(v, pairs, times) for name, v in value.items()}
+    if isinstance(value, tuple):
+        return tuple(repeated(v, pairs, times) for v in value)
+    if isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == pairs and pairs > 1:
+        return value.repeat(times, *[1] * (value.ndim - 1))
+    return value
+
+
+def attends_to_all(arguments: list[Arguments]) -> bool:
+    """Whether every token sees all before it: no sliding window in force, no mask that only the layer itself can use."""
+    return all(keywords.get("attention_mask") is None for _, keywords in arguments)
