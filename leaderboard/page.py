@@ -12,6 +12,7 @@ from typing import Any
 from coterie.leaderboard import format as fmt
 from coterie.leaderboard import legend
 from coterie.leaderboard.board import Board, MetricBoard, OverallRow, Row, TaskBoard
+from coterie.leaderboard.budgets import drawn_budgets
 from coterie.leaderboard.plot import Axis, axis_for
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -85,6 +86,7 @@ def render_html(board: Board) -> str:
         date=_day(board.date),
         tasks=[_task_view(task) for task in board.tasks],
         overall=_overall(board),
+        budgets=[(name, base64.b64encode(svg.encode()).decode()) for name, svg in drawn_budgets(board)],
         legend=legend,
         columns=legend.columns_of(board),
         # The two assets are files of this package, not input. Nothing else in the page is marked safe.
