@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -79,16 +80,10 @@ def read_partition(path: Path) -> Partition:
         coalition_of_neuron = _array(_member(path))
         groups = [g.tolist() for g in _groups(coalition_of_neuron)]
         sizes = describe_sizes(len(coalition_of_neuron), groups)
-    except (
-        PartitionError,
-        zipfile.BadZipFile,
-        zlib.error,
-        OSError,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
-        raise PartitionError(f"{path.name}: {error}; fix: an .npz with {ARRAY!r} [neurons], integers from 0") from None
+    except (ValueError, zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, RuntimeError) as error:
+        raise PartitionError(
+            f"{path.name}: {str(error)[:200]}; fix: an .npz with {ARRAY!r} [neurons], integers from 0"
+        ) from None
     return Partition(name["model"], name["affinity"], int(name["layer"]), sizes)
 
 

@@ -7,14 +7,12 @@ the same on bootstrap resamples of the queries.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from coterie.leaderboard.statistics import MINIMUM_QUERIES, bootstrap_weights
-from coterie.tasks.collections.types import Candidate
-from coterie.tasks.signals import SIGNALS, signal_values, statistics_of
 
 
 @dataclass(frozen=True)
@@ -33,30 +31,14 @@ class Alignment:
 
 
 def alignments(
-    firing: np.ndarray,
-    heldout: Sequence[Candidate],
-    others: Sequence[Candidate],
-    query_of_pair: np.ndarray,
-    resamples: int,
+    firing: np.ndarray, signals: Mapping[str, np.ndarray], query_of_pair: np.ndarray, resamples: int
 ) -> list[Alignment]:
-    """Every signal of :data:`SIGNALS`, in that order, from firing [pairs, K].
-
-    The signals' statistics (document frequencies, mean length) are those of the documents of both lists of pairs: what the
-    task holds of the source collection.
-    """
-    statistics = statistics_of({p.document_id: p.document for p in [*others, *heldout]}.values())
-    texts = [(p.query, p.document) for p in heldout]
+    """Every signal [pairs], in the order given, with firing [pairs, K]."""
     weights = bootstrap_weights(int(query_of_pair.max()) + 1, resamples)
     centred = _centred(firing, query_of_pair)
     return [
-        _alignment(
-            name,
-            centred,
-            _centred(signal_values(name, texts, statistics)[:, None], query_of_pair),
-            query_of_pair,
-            weights,
-        )
-        for name in SIGNALS
+        _alignment(name, centred, _centred(values[:, None], query_of_pair), query_of_pair, weights)
+        for name, values in signals.items()
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,9 +24,9 @@ from coterie.benchmark.inspection.firing import Firing, Group, firing_of
 from coterie.benchmark.settings import Settings
 from coterie.leaderboard.statistics import bootstrap_weights, ratio_interval
 from coterie.methods.coalitions import Coalitions
-from coterie.tasks.collections.types import Candidate
 from coterie.tasks.planted_task import PlantedTask
 from coterie.tasks.reranker_game import RerankerGame
+from coterie.tasks.signals import SIGNALS, signal_values, statistics_of
 from coterie.tasks.task import Task
 from coterie.tracking.record import Record
 
@@ -86,7 +86,7 @@ def inspect_record(record: Record, task: Task | PlantedTask, settings: Settings,
         pairs=by_pair,
         agreement=firing.agreement(groups),
         by_token=firing.told_by_token(),
-        signals=alignments(by_pair, game.pairs, _discovery(task), game.query_of_pair, settings.resamples),
+        signals=alignments(by_pair, _signals(game, bench), game.query_of_pair, settings.resamples),
     )
     bench.heldout.prepare(groups)
     shown = sum(len(row) for row in game.token_ids())
@@ -111,8 +111,13 @@ def inspect_record(record: Record, task: Task | PlantedTask, settings: Settings,
     )
 
 
-def _discovery(task: Task | PlantedTask) -> tuple[Candidate, ...]:
-    return task.discovery.pairs if isinstance(task.discovery, RerankerGame) else ()
+def _signals(game: RerankerGame, bench: Bench) -> Mapping[str, np.ndarray]:
+    """The protocol's signals of the held-out pairs; of a planted reranker's words with statistics from these pairs alone."""
+    if not isinstance(bench.task, PlantedTask):
+        return bench.signals
+    statistics = statistics_of({p.document_id: p.document for p in game.pairs}.values())
+    texts = [(p.query, p.document) for p in game.pairs]
+    return {name: signal_values(name, texts, statistics) for name in SIGNALS}
 
 
 def _coalitions(record: Record, game: RerankerGame) -> Coalitions:

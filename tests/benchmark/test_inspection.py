@@ -10,6 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from coterie.benchmark.bench import Bench
 from coterie.benchmark.cli import app
 from coterie.benchmark.errors import UsageError
 from coterie.benchmark.inspection.alignment import alignments
@@ -22,7 +23,7 @@ from coterie.tasks.planted import Layout, Planting
 from coterie.tasks.planted_reranker import planted_reranker
 from coterie.tasks.planted_task import PlantedPlan, PlantedSpec, PlantedTask, load_planted
 from coterie.tasks.reranker_game import RerankerGame
-from coterie.tasks.signals import SIGNALS, signal_values, statistics_of
+from coterie.tasks.signals import SIGNALS
 from coterie.tasks.task import Task
 from coterie.tracking.record import CoalitionSet, Record
 from tests.records import make_record
@@ -143,13 +144,12 @@ def test_firing_is_the_slow_definition(planted: PlantedTask, groups: list[list[i
     np.testing.assert_allclose(means[:3], [kinds[k].mean() for k in order[:3]], atol=1e-6)
 
 
-def test_alignment_is_the_squared_correlation_within_queries(task: Task) -> None:
-    game, query = task.heldout, task.heldout.query_of_pair
-    statistics = statistics_of({p.document_id: p.document for p in game.pairs}.values())
-    bm25 = signal_values("bm25", [(p.query, p.document) for p in game.pairs], statistics)
+def test_alignment_is_the_squared_correlation_within_queries(task: Task, bench: Bench) -> None:
+    signals, query = bench.signals, task.heldout.query_of_pair
+    bm25 = signals["bm25"]
     noise = np.random.default_rng(0).normal(size=len(bm25))
     firing = np.stack([-3 * bm25 + 100 * query, noise, np.zeros(len(bm25))], axis=1)
-    found = alignments(firing, game.pairs, (), query, resamples=200)
+    found = alignments(firing, signals, query, resamples=200)
     assert [a.name for a in found] == list(SIGNALS)
     by_name = {a.name: a for a in found}
     own = by_name["bm25"]
@@ -164,13 +164,11 @@ def test_alignment_is_the_squared_correlation_within_queries(task: Task) -> None
     assert own.correlation[2] == 0
     assert "the same for all candidates" in str(by_name["query-length"].reason)
     few = query < 3
-    short = alignments(firing[few], [p for p, k in zip(game.pairs, few, strict=True) if k], (), query[few], 200)
+    short = alignments(firing[few], {name: values[few] for name, values in signals.items()}, query[few], 200)
     assert {a.reason for a in short if a.correlation is not None} == {"3 queries are too few for an interval"}
 
 
 def test_ablation_and_controls_are_those_of_the_protocol(task: Task, settings: Settings) -> None:
-    from coterie.benchmark.bench import Bench
-
     groups = [[0, 5, 9], [3], [1, 2]]
     found = inspect_record(record_of(task, groups, settings), task, settings, None)
     assert [card.number for card in found.cards] == [0, 2]

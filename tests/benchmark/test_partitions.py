@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -119,6 +119,7 @@ CHANGES = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_s
 
 @settings(max_examples=200, deadline=None)
 @given(damage=CHANGES, inside=st.booleans())
+@example(damage=[(185, 128), (378, 8)], inside=False)  # a name that is no UTF-8
 def test_damaged_files_are_refused_or_read_never_a_crash(
     damage: list[tuple[int, int]], inside: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
