@@ -174,5 +174,5 @@ def _mean_over(groups: Sequence[Group], n: int, dtype: type) -> Any:
 
     ends = np.cumsum([0, *(len(group) for group in groups)])
     members = np.fromiter((i for group in groups for i in group), dtype=np.int64, count=int(ends[-1]))
-    weights = np.repeat(1.0 / np.maximum(np.diff(ends), 1), np.diff(ends)).astype(dtype)
+    weights: np.ndarray = np.repeat(1.0 / np.maximum(np.diff(ends), 1), np.diff(ends)).astype(dtype)
     return csr_array((weights, members, ends), shape=(len(groups), n))
