@@ -118,9 +118,8 @@ def events(mass: np.ndarray, thresholds: Thresholds, all_pairs: bool = False) ->
     - where both are high without a match it merges into a target whose match has at least its mass, else it splits.
 
     A coalition's event is that with its match. Where both shares are low there, or the matching leaves it over, or it has no
-    mass, a source *vanishes*, a target *emerges*. So every source persists, splits, merges or vanishes, every target
-    persists, is of a split, of a merge, or emerges, and nothing leads to a target that emerges or from a source that
-    vanishes. But the second half of a split emerges, and the second part of a merge vanishes.
+    mass, a source *vanishes*, a target *emerges*. So each has one event, and no link leads from a source that vanishes or to
+    a target that emerges. But the second half of a split emerges, and the second part of a merge vanishes.
 
     ``all_pairs``: pairs beyond the matching count too. A coalition whose shares with its match are low has its event with the
     heaviest of those with whom one is high (the first of equals): halves and parts are then told as such. The price is
@@ -175,5 +174,5 @@ def _mean_over(groups: Sequence[Group], n: int, dtype: type) -> Any:
 
     ends = np.cumsum([0, *(len(group) for group in groups)])
     members = np.fromiter((i for group in groups for i in group), dtype=np.int64, count=int(ends[-1]))
-    weights: Any = np.repeat(1.0 / np.maximum(np.diff(ends), 1), np.diff(ends)).astype(dtype)
+    weights: np.ndarray = np.repeat(1.0 / np.maximum(np.diff(ends), 1), np.diff(ends)).astype(dtype)
     return csr_array((weights, members, ends), shape=(len(groups), n))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from coterie.benchmark.transitions.flow import COLOURS, MEANINGS, NODE_COLOUR, Diagram
 from coterie.benchmark.transitions.report import Report
@@ -82,22 +83,19 @@ def sankey(diagram: Diagram) -> go.Figure:
         font={"size": 12},
         height=max(480, 30 * fullest + 80),
         margin={"l": 10, "r": 10, "t": 40, "b": 20},
-        annotations=[
-            {
-                "text": escape(title),
-                "x": i / last,
-                "y": 1.0,
-                "yshift": 26,
-                "xref": "paper",
-                "yref": "paper",
-                "xanchor": "left" if i == 0 else "right" if i == last else "center",
-                "showarrow": False,
-                "font": {"size": 14},
-            }
-            for i, title in enumerate(diagram.columns)
-        ],
+        annotations=_headings(diagram.columns),
     )
     return figure
+
+
+def _headings(columns: Sequence[str]) -> list[dict[str, Any]]:
+    last = max(len(columns) - 1, 1)
+    place = {"xref": "paper", "yref": "paper", "y": 1.0, "yshift": 26, "showarrow": False, "font": {"size": 14}}
+    sides = ["left" if i == 0 else "right" if i == last else "center" for i in range(len(columns))]
+    return [
+        {"text": escape(title), "x": i / last, "xanchor": side, **place}
+        for i, (title, side) in enumerate(zip(columns, sides, strict=True))
+    ]
 
 
 def _colour(kind: str) -> str:
