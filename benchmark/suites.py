@@ -22,6 +22,10 @@ class Suite:
 _SAME_MATRIX = ("hierarchical[affinity={},n_clusters=6]", "spectral[affinity={},n_clusters=6]", "hdbscan[affinity={}]")
 _COMMUNITIES = ("leiden[affinity={}]", "louvain[affinity={}]", "hedonic-top-cover[affinity={},k=3]")
 
+_NINE = tuple(
+    f"pydoc-{model}/{o}" for model in ("llama", "mistral", "pythia") for o in ("relevance", "cqtr", "mean-tf-l")
+)
+
 SUITES: dict[str, Suite] = {
     "quick": Suite(
         summary="one bundled task, three methods, two seeds: a first look in a minute or two",
@@ -60,5 +64,31 @@ SUITES: dict[str, Suite] = {
         seeds=1,
         budget=2000,
         settings=Settings(max_coalitions=32, largest_share=1, pairs=6, leave_one_outs=4),
+    ),
+    "paper-small": Suite(
+        summary="the comparison of Hedonic Neurons on nine small rerankers, all layers, with equal-information baselines",
+        tasks=tuple(f"{task}[layer={layer}]" for layer in (2, 3, 1, 0) for task in _NINE),  # the quick layers first
+        methods=(
+            "random",  # the first five are those of the paper's tables
+            "kmeans-weights",
+            "hierarchical",
+            "hedonic-oca",
+            "hedonic-pas",
+            "kmeans-activations",  # and these see what the hedonic ones see
+            "spectral",
+            "leiden[resolution=4]",
+            "hierarchical[affinity=pas-hessian]",
+            "leiden[affinity=pas-hessian,resolution=4]",
+        ),
+        seeds=3,
+        budget=200,
+        settings=Settings(
+            max_coalitions=6,
+            pairs=4,
+            leave_one_outs=2,
+            control_pairs=50,
+            curve_points=6,
+            curve_controls=3,
+        ),
     ),
 }
