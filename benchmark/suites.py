@@ -67,7 +67,9 @@ SUITES: dict[str, Suite] = {
     ),
     "paper-small": Suite(
         summary="the comparison of Hedonic Neurons on nine small rerankers, all layers, with equal-information baselines",
-        tasks=tuple(f"{task}[layer={layer}]" for layer in (2, 3, 1, 0) for task in _NINE),  # the quick layers first
+        tasks=tuple(
+            f"{task}[layer={layer},queries=40]" for layer in (2, 3, 1, 0) for task in _NINE
+        ),  # the quick layers first
         methods=(
             "random",  # the first five are those of the paper's tables
             "kmeans-weights",
@@ -75,20 +77,20 @@ SUITES: dict[str, Suite] = {
             "hedonic-oca",
             "hedonic-pas",
             "kmeans-activations",  # and these see what the hedonic ones see
-            "spectral",
             "leiden[resolution=4]",
             "hierarchical[affinity=pas-hessian]",
             "leiden[affinity=pas-hessian,resolution=4]",
         ),
         seeds=3,
-        budget=200,
+        budget=160,
         settings=Settings(
-            max_coalitions=6,
-            pairs=4,
+            max_coalitions=5,
+            pairs=3,
             leave_one_outs=2,
-            control_pairs=50,
-            curve_points=6,
+            control_pairs=40,
+            curve_points=5,
             curve_controls=3,
+            reference_evaluations=64,
         ),
     ),
 }

@@ -12,7 +12,7 @@ from coterie.tasks.planted_task import PlantedSpec
 from coterie.tasks.task import TaskSpec, resolve_paths
 from coterie.tasks.yaml_file import TaskFileError, read_yaml, told_by_line
 
-SELECTABLE = ("layer", "players", "intervention", "readout")
+SELECTABLE = ("layer", "players", "intervention", "readout", "queries")
 BUNDLED = Path(__file__).parent / "bundled"
 
 
@@ -29,7 +29,8 @@ def list_tasks() -> dict[str, Path]:
 def get_task_spec(selector: str) -> TaskSpec | PlantedSpec:
     """The specification of a registered task, or of a task file given by its path.
 
-    ``name[layer=1,readout=lens]`` changes what :data:`SELECTABLE` lists; the task is then named so. Raises
+    ``name[layer=1,readout=lens]`` changes what :data:`SELECTABLE` lists; the task is then named so. ``queries=40`` keeps at
+    most 40 discovery queries, 40 held-out ones, and 40 of all transfer domains together. Raises
     :class:`UnknownTaskError` with the nearest names, :class:`TaskFileError` with file, line and field.
     """
     name, bracket, rest = selector.partition("[")
@@ -68,13 +69,28 @@ def _changed(spec: TaskSpec | PlantedSpec, selector: str, rest: str) -> TaskSpec
             f"fix: pydoc-llama/relevance[layer=1]"
         )
     inside = ",".join(f"{name}={changes[name]}" for name in SELECTABLE if name in changes)
+    values = {**spec.model_dump(), **changes, "name": f"{spec.name}[{inside}]"}
+    if (wanted := values.pop("queries", None)) is not None:
+        values["data"] |= {"queries": _at_most(spec, selector, wanted)}
     try:
-        return TaskSpec.model_validate({**spec.model_dump(), **changes, "name": f"{spec.name}[{inside}]"})
+        return TaskSpec.model_validate(values)
     except ValidationError as error:
         problem = error.errors()[0]
         raise UnknownTaskError(
             f"task {selector!r}: {problem['loc'][0]}: {problem['msg']}, got {problem['input']!r}"
         ) from None
+
+
+def _at_most(spec: TaskSpec, selector: str, wanted: str) -> dict[str, int]:
+    """So many queries of each split, where the task has as many; rounded up for each transfer domain."""
+    if not wanted.isdecimal() or int(wanted) < 2:
+        raise UnknownTaskError(f"task {selector!r}: queries: expected a whole number from 2 on, got {wanted!r}")
+    own, domains = spec.data.queries, max(1, len(spec.data.transfer))
+    return {
+        "discovery": min(own.discovery, int(wanted)),
+        "heldout": min(own.heldout, int(wanted)),
+        "transfer": min(own.transfer, max(2, -(-int(wanted) // domains))),
+    }
 
 
 def read_task_file(path: Path) -> TaskSpec | PlantedSpec:

@@ -18,7 +18,7 @@ SCHEMA_VERSION: Final = 1
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})?$")]
 # A task's name may say what was changed: pydoc-llama/relevance[layer=1]
 TaskName = Annotated[
-    str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})?(\[[a-z0-9=,._-]{1,120}\])?$")
+    str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})?(\[[a-z0-9=:,._-]{1,120}\])?$")
 ]
 Status = Literal["ok", "skipped", "failed", "timeout"]
 

@@ -42,6 +42,14 @@ def test_bundled_weights_stay_small() -> None:
 
 
 def test_a_selector_changes_layer_and_readout() -> None:
+    queries = get_task_spec("pydoc-llama/relevance[queries=40]").data.queries
+    assert (queries.discovery, queries.heldout, queries.transfer) == (40, 40, 14)  # of three domains
+    assert (
+        get_task_spec("pydoc-llama/relevance[queries=1000]").data.queries
+        == get_task_spec("pydoc-llama/relevance").data.queries
+    )
+    with pytest.raises(UnknownTaskError, match="queries: expected a whole number from 2 on, got 'few'"):
+        get_task_spec("pydoc-llama/relevance[queries=few]")
     spec = get_task_spec("pydoc-llama/relevance[readout=lens,layer=1]")
     assert (spec.layer, spec.readout) == (1, "lens")
     assert spec.name == "pydoc-llama/relevance[layer=1,readout=lens]"
