@@ -107,7 +107,8 @@ class _Cell:
 
     def _hear(self, message: Loaded | At | Spent) -> None:
         if isinstance(message, Loaded):
-            self._loaded, self._started, self._peak = message, time.monotonic(), 0
+            self._loaded, self._started = message, time.monotonic()
+            self._peak = self._process.memory() or self._peak  # 0 where it has crashed meanwhile
         elif isinstance(message, Spent):
             self._listener.spent(message.phase, message.seconds)
         else:

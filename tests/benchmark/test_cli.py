@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from coterie.benchmark import cli, commands, runner, suites, worker
 from coterie.benchmark.settings import Settings
+from coterie.tasks.checkpoint import RerankerError
 from coterie.tasks.task import Task
 from coterie.tracking.store import RecordStore
 
@@ -54,6 +55,10 @@ def test_help_is_instant_and_imports_nothing_heavy() -> None:
         (["run", "-m", "hedonic-oca[kk=3]"], "unknown parameter 'kk'"),
         (["run", "-m", "hedonic-oca[k=zero]"], "expected"),
         (["run", "--suite", "quik"], "did you mean 'quick'"),
+        (["run", "--timeout", "soon"], "--timeout: expected a duration, got 'soon'; fix: 90s, 30m"),
+        (["run", "--memory-limit", "much"], "--memory-limit: expected a size"),
+        (["run", "--budgets", "1e3,some"], "--budgets: expected whole numbers"),
+        (["run", "--budgets", "1e3", "--budget", "5"], "expected --budget or --budgets, got both"),
         (["run", "--device", "tpu"], "--device: expected auto, cpu, cuda, mps"),
         (["info", "kmeans-weight"], "did you mean 'kmeans-weights'"),
         (["train", "nothing/at-all"], "unknown task"),
@@ -117,6 +122,49 @@ def test_a_failed_cell_is_exit_code_1(small_suite: None, tmp_path: Path) -> None
     assert code == 1
     assert "on purpose" in printed
     assert [r.status for r in RecordStore(tmp_path / "out").all()].count("ok") == 2
+
+
+def test_a_failed_cell_is_summed_up_and_run_again_on_demand(small_suite: None, tmp_path: Path) -> None:
+    path, out = tmp_path / "breaks.py", tmp_path / "out"
+    flag = tmp_path / "mended"
+    condition = f"if not __import__('pathlib').Path({str(flag)!r}).exists(): raise RuntimeError('on purpose')"
+    # a name of its own: the registry lives as long as the process
+    path.write_text(METHOD.replace('"mine"', '"mendable"').replace("return", f"{condition}\n        return"))
+    arguments = ("run", "--output-folder", out, "--include", path, "-m", "mendable", "-m", "random")
+    code, printed = invoke(*arguments)
+    assert code == 1
+    assert "1 failed, 0 not run, 1 fine; to run the failed ones again: --retry-failed" in printed
+    assert invoke(*arguments)[0] == 1, "not run again unless asked for"
+    flag.touch()
+    assert invoke(*arguments, "--retry-failed")[0] == 0
+    assert [r.status for r in RecordStore(out).all()] == ["ok", "ok"]
+
+
+def test_budgets_are_cells_of_their_own(small_suite: None, tmp_path: Path) -> None:
+    arguments = ("run", "--output-folder", tmp_path, "-m", "random")
+    assert invoke(*arguments, "--budgets", "1e1,20")[0] == 0
+    assert sorted(r.identity.budget for r in RecordStore(tmp_path).all()) == [10, 20]
+    code, printed = invoke(*arguments, "--budget", "10")
+    assert code == 0
+    assert "1 of 1 cells were finished before and reused" in printed
+
+
+@pytest.mark.parametrize(("error", "code"), [(RerankerError, 2), (RuntimeError, 1)])
+def test_a_task_that_does_not_load(
+    error: type[Exception], code: int, small_suite: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 2 where it is the user's to mend; no record either way, as no method is at fault."""
+
+    def fails(*_: object) -> None:
+        raise error("weights that are none")
+
+    monkeypatch.setattr(worker, "load_task", fails)
+    got, printed = invoke("run", "--output-folder", tmp_path)
+    assert got == code
+    assert "weights that are none" in printed
+    assert RecordStore(tmp_path).all() == []
+    if code == 1:
+        assert "0 failed, 2 not run, 0 fine" in printed
 
 
 def test_a_malformed_include_file(small_suite: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

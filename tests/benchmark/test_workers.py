@@ -49,14 +49,15 @@ def fault(record: Record) -> str:
 @pytest.mark.slow
 def test_whatever_a_method_does_stays_in_its_cell(tmp_path: Path) -> None:
     child = tmp_path / "child.pid"
-    faults = ("exit", "hard_exit", "segfault", "killed", "hang", "hang_holding_the_interpreter", "hog", "chatter")
-    selectors = [f"faulty[fault={name}]" for name in faults] + [
-        f'faulty[fault=hang_with_child,path="{child}"]',
-        "raises",
-    ]
-    limits = Limits(seconds=4, memory=1_200_000_000)
-    cells = grid(*selectors, "random", "faulty", n_jobs=2, limits=limits)
-    records = {fault(r): r for r, _ in run_grid(cells, RecordStore(tmp_path), Listener())}
+    faults = ("exit", "hard_exit", "segfault", "killed", "hog", "chatter")
+    hangs = ("fault=hang", "fault=hang_holding_the_interpreter", f'fault=hang_with_child,path="{child}"')
+    selectors = [*(f"faulty[fault={name}]" for name in faults), "raises", "random", "faulty"]
+    store, records = RecordStore(tmp_path), {}
+    for cells in (  # a limit of time only where nothing is to finish: how long that takes depends on the machine
+        grid(*selectors, n_jobs=2, limits=Limits(memory=1_200_000_000)),
+        grid(*(f"faulty[{hang}]" for hang in hangs), n_jobs=2, limits=Limits(seconds=2)),
+    ):
+        records |= {fault(record): record for record, _ in run_grid(cells, store, Listener())}
     assert {name: (r.status, r.failure and r.failure.exit_code) for name, r in records.items()} == {
         "exit": ("failed", None),
         "raises": ("failed", None),
@@ -75,7 +76,7 @@ def test_whatever_a_method_does_stays_in_its_cell(tmp_path: Path) -> None:
     assert "exit code 3" in str(records["hard_exit"].reason)
     assert "SIGSEGV" in str(records["segfault"].reason)
     assert "lack of memory" in str(records["killed"].reason)
-    assert "not finished within 4.0 s" in str(records["hang"].reason)
+    assert "not finished within 2.0 s" in str(records["hang"].reason)
     assert "the limit is 1.2 GB" in str(records["hog"].reason)
     for name in ("segfault", "hang", "hang_with_child", "raises"):
         assert "faulty.py" in str(records[name].trace), "where it was is known"
@@ -84,7 +85,7 @@ def test_whatever_a_method_does_stays_in_its_cell(tmp_path: Path) -> None:
         assert failure is not None
         assert failure.phase == "proposing coalitions"
         assert (failure.peak_memory_bytes or 0) > 50e6
-        assert failure.seconds > (3.9 if name == "hang" else 0)
+        assert failure.seconds > (1.9 if name == "hang" else 0)
     assert not psutil.pid_exists(int(child.read_text())), "what a method starts ends with it"
     scan = RecordStore(tmp_path).scan()
     assert (len(scan.records), scan.unreadable) == (12, [])
