@@ -13,6 +13,7 @@ size |A|:
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import math
 import re
@@ -92,10 +93,18 @@ def cpu_seconds(work: Callable[[], object], times: int) -> float:
     return min(seconds)
 
 
+def give_back() -> None:
+    """Hand what is free in the process back to the system, where the C library can: it would hide what the next point takes."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 @torch.no_grad()
 def measured(reranker: Reranker, pairs: list[Candidate], coalitions: int, at: int, times: int = 2) -> Point:
     """The game at layer 0 of a reranker, and ``coalitions`` masks of 2 % of its neurons."""
-    gc.collect()
+    give_back()
     reset_peak_memory()
     before = peak_memory_bytes()
     game = RerankerGame(reranker, pairs, 0)
@@ -131,7 +140,7 @@ def large() -> tuple[Point, float]:
     reranker, texts = load_reranker(spec.reranker), plan_task(spec).pairs["heldout"]
     point = measured(shaped(reranker, 3, **LARGE), texts[:2], 1, LARGE["players"], times=1)
     left, right = torch.randn(128, LARGE["d_model"]), torch.randn(LARGE["d_model"], LARGE["players"])
-    return point, 2 * left.numel() * LARGE["players"] / cpu_seconds(lambda: left @ right, 3)
+    return point, 2 * left.numel() * LARGE["players"] / cpu_seconds(lambda: left @ right, 6)
 
 
 def slope(points: list[Point]) -> float:
@@ -162,11 +171,12 @@ def draw(found: dict[str, list[Point]], biggest: Point, path: Path) -> None:
             memory.loglog([biggest.at], [biggest.budget / 1e9], "_", color="C1", markersize=18)
         axis.set(xlabel=name, ylabel="CPU seconds, one thread", title=f"{name}: seconds grow as x^{slope(points):.2f}")
         memory.set_ylabel("GB beside the weights")
-        axis.set_xticks(at, [str(value) for value in at], minor=False)
+        shown = [*at, biggest.at] if name == "neurons" else at
+        axis.set_xticks(shown, [str(value) for value in shown], minor=False)
         axis.minorticks_off()
-        lines = [*axis.get_lines(), *memory.get_lines()]
-        named = [line for line in lines if not str(line.get_label()).startswith("_")]
-        axis.legend(named, [str(line.get_label()) for line in named], fontsize=8, loc="upper left")
+        if name == "neurons":
+            lines = [line for line in (*axis.get_lines(), *memory.get_lines()) if line.get_label()[0] != "_"]  # type: ignore[index]
+            figure.legend(lines, [str(line.get_label()) for line in lines], loc="outside lower center", ncols=5)
     figure.savefig(path, dpi=110)
 
 
