@@ -175,7 +175,7 @@ def draw(found: dict[str, list[Point]], biggest: Point, path: Path) -> None:
         axis.set_xticks(shown, [str(value) for value in shown], minor=False)
         axis.minorticks_off()
         if name == "neurons":
-            lines = [line for line in (*axis.get_lines(), *memory.get_lines()) if line.get_label()[0] != "_"]  # type: ignore[index]
+            lines = [line for line in (*axis.get_lines(), *memory.get_lines()) if line.get_label()[0] != "_"]
             figure.legend(lines, [str(line.get_label()) for line in lines], loc="outside lower center", ncols=5)
     figure.savefig(path, dpi=110)
 
