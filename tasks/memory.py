@@ -6,7 +6,7 @@ With P pairs of at most T tokens, n players and numbers of b bytes, a task holds
     cache        P x T x (2 d_model + r n) x b                         r = 2 rows a player for ``base``, else 1;
                                                                        T = 1 where no layer follows (lens, last layer)
     low rank     P x (T + 15) x 2 d_model x b                          where the last layer follows the site: keys, values
-    replay       tokens at once x (4 d_model + 3 r n) x b              of a batch on its way into the cache, and after
+    replay       tokens at once x (6 d_model + 5 r n) x b              of a batch on its way into the cache, and after
     affinities   3 x n^2 x 4                                           a method's matrix over all pairs of players
 
 and the parts are added up: an upper bound but for the allocator's own waste. Where it is more than there is, the error names
@@ -83,7 +83,7 @@ def cache_of(pairs: int, tokens: int, d_model: int, rows: int, later: int) -> in
 
 def replay_of(d_model: int, rows: int) -> int:
     """Numbers alive while the cache is filled and while masks are replayed."""
-    return DEFAULT_TOKENS * (4 * d_model + 3 * rows)
+    return DEFAULT_TOKENS * (6 * d_model + 5 * rows)  # gate, up, activation, product, the copy in the cache's order
 
 
 def check_fits(spec: TaskSpec, size: RerankerSize, memory: int, where: str) -> None:
