@@ -202,7 +202,7 @@ def build_grid(options: RunOptions) -> Grid:
     device = resolve_device(options.device)
     specs = [get_task_spec(name) for name in dict.fromkeys(options.tasks or suite.tasks)]
     for spec in specs:
-        _check_available(spec, device)
+        _check_available(spec, device, options.memory_limit)
     included = tuple(cls.name for cls in _included(options)) if not options.methods else ()
     return Grid(
         tasks=specs,
@@ -222,20 +222,18 @@ def build_grid(options: RunOptions) -> Grid:
     )
 
 
-def _check_available(spec: AnySpec, device: str) -> None:
-    """Before any work: a reranker of the hub must be there or in reach, and fit. Raises an error of one line."""
+def _check_available(spec: AnySpec, device: str, limit: int | None) -> None:
+    """Before any work: a reranker must be there or in reach, and its task fit. Raises an error of one line."""
     from coterie.benchmark.environment import memory_of
     from coterie.tasks.checkpoint import describe
+    from coterie.tasks.memory import check_fits
     from coterie.tasks.planted_task import PlantedSpec
 
-    if isinstance(spec, PlantedSpec) or Path(spec.reranker.base).is_dir():
+    if isinstance(spec, PlantedSpec):
         return
-    size, memory = describe(spec.reranker), memory_of(device)
-    if size.bytes > memory:
-        raise UsageError(
-            f"{spec.name}: its weights need {size.bytes / 1e9:.0f} GB, {device} has {memory / 1e9:.0f} GB; fix: --device cuda on "
-            f"a larger GPU, reranker.device_map: auto over several, or a smaller reranker.dtype"
-        )
+    there = memory_of(device)
+    memory, where = (there, device) if limit is None or limit > there else (limit, "--memory-limit")
+    check_fits(spec, describe(spec.reranker), memory, where)
 
 
 def resolve_device(wanted: str) -> str:

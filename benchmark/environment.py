@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import resource
 import subprocess
@@ -78,9 +77,10 @@ def flops_per_second() -> float:
 
 
 def memory_of(device: str) -> int:
-    """Bytes of memory of the machine, or of all its GPUs."""
+    """Bytes of memory that are free here, or that all GPUs have."""
+    import psutil
     import torch
 
     if device == "cuda":
         return sum(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(psutil.virtual_memory().available)

@@ -169,12 +169,10 @@ def _size(console: Console, spec: TaskSpec) -> None:
     """Memory and time that the task needs, from the configuration and a matrix product timed here."""
     from coterie.benchmark.environment import flops_per_second
     from coterie.tasks.checkpoint import describe
+    from coterie.tasks.memory import gigabytes, need_of
 
     size = describe(spec.reranker)
-    queries = spec.data.queries
-    pairs = spec.data.candidates * (queries.discovery + queries.heldout + queries.transfer * len(spec.data.transfer))
-    tokens, number = spec.reranker.template.max_length, size.bytes // size.parameters
-    cache = pairs * tokens * (size.d_model + size.players) * number
+    queries, need, tokens = spec.data.queries, need_of(spec, size), spec.reranker.template.max_length
     later = (size.layers - 1 - spec.layer) / size.layers
     flops = 2 * size.parameters * later * tokens * spec.data.candidates * queries.heldout
     rate = flops_per_second()
@@ -184,14 +182,13 @@ def _size(console: Console, spec: TaskSpec) -> None:
         soft_wrap=True,
     )
     console.print(
-        f"  memory        at most {_bytes(size.bytes)} of weights and {_bytes(cache)} of cached activations ({pairs} pairs)"
+        f"  memory        at most {gigabytes(need.total)}: {gigabytes(need.weights)} of weights, {gigabytes(need.cache)} of "
+        f"cached activations ({need.pairs} pairs), {gigabytes(need.replay)} to replay, {gigabytes(need.affinities)} of "
+        f"affinities",
+        soft_wrap=True,
     )
     console.print(
         f"  time          at most {flops / rate:.2g} s an ablation of the held-out queries at the {rate / 1e9:.0f} GFLOP/s "
         f"of this processor; a method costs a few hundred",
         soft_wrap=True,
     )
-
-
-def _bytes(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

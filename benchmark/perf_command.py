@@ -21,6 +21,7 @@ PARTS = {
     "quick": "coterie run, from start to end",
     "ablation": "the engine against a full forward pass a coalition",
     "gemm": "the engine against the machine's GEMM rate, at a 7B layer's shape",
+    "scale": "growth with neurons, pairs, layers and coalitions, up to a 70B layer's shape",
     "shapley": "Shapley values against msapy, their error, the estimators' own time",
     "interactions": "interactions of all pairs against KernelSHAP-IQ",
     "hedonic": "PAC-Top-Cover and all-pairs PAS at n = 14,336",

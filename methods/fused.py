@@ -36,3 +36,12 @@ def add_pairs(  # type: ignore[no-untyped-def]
                 for j in range(columns):
                     rest = max(one + square[j], least)
                     row[j] += (mine + weight[j]) * square[j] / (rest + np.sqrt(rest))
+
+
+@compiled
+def intersect(wanted, player, packed, coalition):  # type: ignore[no-untyped-def]
+    """``wanted[player[p]] &= packed[coalition[p]]`` for every p in turn: rows are sets as bits in 64-bit words."""
+    for p in range(len(player)):
+        row, other = wanted[player[p]], packed[coalition[p]]
+        for word in range(len(row)):
+            row[word] &= other[word]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from coterie.methods.hedonic import Indices
 
 _DRAWN = 2**22  # entries of membership masks (samples x players) drawn at once
-_AT_ONCE = 1024  # samples drawn at once: often a few hundred are enough
+_AT_ONCE = 64  # samples drawn at once: after each lot, players that are done look at no more
 _FEW = 64  # up to this size a subset is drawn member by member
 _ROWS = 1024  # sets B_i unpacked at once
 _ASKED = (4, 64)  # members asked first whether they block: nearly all coalitions are refused by one of them
@@ -119,11 +119,9 @@ class BestSamples:
     def cut_down(self, seen: Views) -> None:
         """Step 2: coalitions with the choice set of the best one cut B_i down."""
         same = np.flatnonzero((seen.choice == self.choice[seen.player]).all(axis=1))
-        same = same[np.argsort(seen.player[same], kind="stable")]
-        player, starts = np.unique(seen.player[same], return_index=True)
-        if len(player):
-            members = _packed(seen.masks)[seen.coalition[same]]
-            self.wanted[player] &= np.bitwise_and.reduceat(members, starts, axis=0)
+        same = same[np.argsort(seen.player[same], kind="stable")]  # a player's B_i stays in the cache
+        if len(same):
+            _intersect(self.wanted, seen.player[same], _packed(seen.masks), seen.coalition[same])
 
     def loose(self) -> Bool[np.ndarray, " n"]:
         """Players whose B_i holds more than themselves and the choice set: those can further samples cut down."""
@@ -151,6 +149,13 @@ class BestSamples:
             sources.append(row + start)
             targets.append(np.searchsorted(alive, player))
         return digraph(np.concatenate(sources), np.concatenate(targets), len(alive))
+
+
+def _intersect(wanted: NDArray[np.uint64], player: Indices, packed: NDArray[np.uint64], coalition: Indices) -> None:
+    """``wanted[player[p]] &= packed[coalition[p]]`` for every p, in place."""
+    from coterie.methods.fused import intersect
+
+    intersect(wanted, player, packed, coalition)
 
 
 def _packed(masks: Bool[np.ndarray, "rows n"]) -> NDArray[np.uint64]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from coterie.tasks.reranker import RerankerSpec
 
 _HASHED = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer.json", "tokenizer_config.json")
-_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+DTYPE_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 class RerankerError(ValueError):
@@ -64,7 +64,7 @@ def describe(spec: RerankerSpec) -> RerankerSize:
         d_model=int(config.hidden_size),
         players=players,
         parameters=parameters,
-        bytes=parameters * _BYTES[spec.dtype],
+        bytes=parameters * DTYPE_BYTES[spec.dtype],
     )
 
 

@@ -32,6 +32,7 @@ from coterie.tasks.game import Intervention, Pooling, Readout
 from coterie.tasks.last_layer import LowRankLastLayer
 from coterie.tasks.layer_arguments import Arguments, arguments_of, attends_to_all, picked, repeated
 from coterie.tasks.lens import Lens, folded, has_lens
+from coterie.tasks.memory import DEFAULT_TOKENS
 from coterie.tasks.reranker import Reranker
 from coterie.tasks.rotary_layer import RotaryLayers
 from coterie.tasks.site import Site, first
@@ -39,7 +40,6 @@ from coterie.tasks.threads import for_each
 from coterie.tasks.tokens import Tokens, in_batches, shared
 
 _ROWS = 1024  # players whose derivatives at every token are in memory at once
-DEFAULT_TOKENS = 8192  # tokens replayed at once: two to four arrays of tokens x d_model are alive
 _CACHED_TOKENS = 1536  # of these, by a thread: its arrays stay in the processor's cache (measured on small rerankers)
 
 _WORTH_A_LOW_RANK_FORM = 8  # masks asked for at once: games that are hardly ever ablated do without its memory
@@ -77,8 +77,9 @@ class _Batch:
 class ReplayEngine:
     """Outputs of one reranker on fixed pairs under ablations of one layer's neurons.
 
-    Memory: the cache holds ``pairs x tokens x (d_model + players)`` numbers (twice the players for ``base``); a replay
-    adds a few arrays of ``tokens x d_model``, bounded by ``tokens_at_once`` whatever the number of masks is.
+    Memory: the cache holds ``pairs x tokens x (2 d_model + players)`` numbers (twice the players for ``base``); a replay
+    adds a few arrays of ``tokens x d_model``, bounded by ``tokens_at_once`` whatever the number of masks is
+    (:mod:`coterie.tasks.memory`).
     """
 
     def __init__(

@@ -26,9 +26,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from coterie.tasks.memory import LANES
 from coterie.tasks.rotary_layer import LastLayer, Projection, Rotary, rotate
 
-_LANES = 16  # numbers of a vector of 512 bits
 _FUSED_PAYS = 2  # times as large sets as in torch: measured on the bundled rerankers
 
 
@@ -74,7 +74,7 @@ class LowRankLastLayer:
 
     def _padded(self, x: Tensor) -> Tensor:
         """Contiguous, the last dimension (T) filled up with zeros to T', as the kernels want it."""
-        return F.pad(x, (0, -x.shape[-1] % _LANES if self._is_fused else 0)).contiguous()
+        return F.pad(x, (0, -x.shape[-1] % LANES if self._is_fused else 0)).contiguous()
 
     def _shift(self, projection: Projection) -> Tensor | None:
         """What a projection adds whatever the token is [kv heads, head size]."""

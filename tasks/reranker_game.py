@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from coterie.tasks.collections.types import Candidate
-from coterie.tasks.engine import DEFAULT_TOKENS, ReplayEngine
+from coterie.tasks.engine import ReplayEngine
 from coterie.tasks.game import Capability, Game, Intervention, Meter, Pooling, Readout
+from coterie.tasks.memory import DEFAULT_TOKENS
 
 if TYPE_CHECKING:
     from torch import Tensor

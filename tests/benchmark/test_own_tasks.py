@@ -92,7 +92,19 @@ def test_a_model_that_does_not_fit_says_so_before_it_is_loaded(monkeypatch: pyte
     monkeypatch.setattr("coterie.tasks.checkpoint.describe", lambda _spec: size)
     result = CliRunner().invoke(app, ["run", "-t", "llama-3.1-8b/cqtr", "--output-folder", str(tmp_path / "out")])
     assert result.exit_code == 2
-    assert "its weights need 280000 GB" in result.stderr
+    assert "280002.8 GB of weights" in result.stderr
+    assert "fix: a device or machine with" in result.stderr, "no setting of the data makes these weights fit"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_limit_on_memory_is_checked_before_any_work(tmp_path: Path) -> None:
+    output = str(tmp_path / "out")
+    arguments = ["run", "-t", "pydoc-llama/relevance", "-m", "random", "--output-folder", output]
+    result = CliRunner().invoke(app, [*arguments, "--memory-limit", "300MB"])
+    assert result.exit_code == 2
+    assert "into the 0.3 GB of --memory-limit, got one that needs" in result.stderr
+    assert "data.candidates: " in result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_info_tells_size_memory_and_time(tmp_path: Path) -> None:
@@ -116,6 +128,8 @@ def test_info_tells_size_memory_and_time(tmp_path: Path) -> None:
         "own (beir)",
         "heldout 10 queries, 50 pairs",
         "GFLOP/s",
+        "of weights",
+        "of affinities",
     ):
         assert said in text
 
