@@ -6,7 +6,10 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import binom
+from sklearn.linear_model import Ridge
 
 from coterie.benchmark.bench import Bench
 from coterie.benchmark.metrics import ablation, alignment, predictivity, ridge, sizes, stability, synergy
@@ -91,6 +94,25 @@ def test_ridge_finds_a_linear_target_and_shrinks_noise() -> None:
     assert (ridge.fitted(np.zeros((300, 2)), target[:, None], groups) == 0).all()
     for train, test in ridge.folds(groups):
         assert not set(groups[train]) & set(groups[test])
+
+
+@given(st.integers(0, 2**16), st.integers(2, 6), st.integers(1, 3), st.integers(2, 12))
+@settings(max_examples=25, deadline=None)
+def test_ridge_equals_scikit_learn_fold_by_fold(seed: int, k: int, n_targets: int, n_queries: int) -> None:
+    rng = np.random.default_rng(seed)
+    queries = np.repeat(np.arange(n_queries), 7)
+    features = rng.normal(size=(len(queries), k)) * rng.uniform(0.1, 10, k)
+    targets = features @ rng.normal(size=(k, n_targets)) + rng.normal(size=(len(queries), n_targets))
+    scaled = features / features.std(0)
+    for column, found in enumerate(ridge.fitted(features, targets, queries).T):
+        errors = np.zeros(len(ridge.PENALTIES))
+        for fold in range(min(5, n_queries)):
+            test = queries % 5 == fold
+            for i, penalty in enumerate(ridge.PENALTIES):
+                model = Ridge(alpha=penalty, fit_intercept=False).fit(scaled[~test], targets[~test, column])
+                errors[i] += ((targets[test, column] - model.predict(scaled[test])) ** 2).sum()
+        model = Ridge(alpha=ridge.PENALTIES[errors.argmin()], fit_intercept=False).fit(scaled, targets[:, column])
+        assert found == pytest.approx(model.coef_ / features.std(0), rel=1e-6, abs=1e-9)
 
 
 def test_predictivity_is_one_minus_sse_over_sst(thorough: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
