@@ -19,6 +19,7 @@ def print_list(what: str) -> None:
     with told_in_one_line():
         columns, rows = _TABLES[what]()
         table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+        table.columns[0].no_wrap = True
         for row in rows:
             table.add_row(*(escape(cell) for cell in row))
         Console().print(table)
@@ -39,7 +40,7 @@ def print_info(name: str) -> None:
         elif name in list_metrics():
             _metric(console, name)
         elif name in SUITES:
-            console.print(f"{name}: {SUITES[name]}", markup=False)
+            _suite(console, name)
         elif name.partition("[")[0] in list_tasks() or name.partition("[")[0].endswith((".yaml", ".yml")):
             _task(console, name)
         else:
@@ -121,6 +122,21 @@ def _metric(console: Console, name: str) -> None:
         f"{name}  [{metric.unit}], {direction} is better, {ranked} on {', '.join(metric.domains)}", markup=False
     )
     console.print(cleandoc(metric.__doc__ or ""), markup=False)
+
+
+def _suite(console: Console, name: str) -> None:
+    from coterie.benchmark.suites import SUITES
+
+    suite = SUITES[name]
+    cells = len(suite.tasks) * len(suite.methods) * suite.seeds
+    console.print(f"{name}: {suite.summary}\n", markup=False)
+    console.print(f"  {cells} cells: {len(suite.tasks)} tasks, {len(suite.methods)} methods, {suite.seeds} seeds")
+    console.print(f"  budget        {suite.budget} evaluations of the discovery game a method")
+    console.print("  tasks         " + "\n                ".join(suite.tasks), markup=False)
+    console.print("  methods       " + "\n                ".join(suite.methods), markup=False)
+    console.print("\nSettings:")
+    for setting, field in type(suite.settings).model_fields.items():
+        console.print(f"  {setting} = {getattr(suite.settings, setting)}  {field.description}", markup=False)
 
 
 def _task(console: Console, name: str) -> None:
