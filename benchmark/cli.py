@@ -423,6 +423,7 @@ def inspect(
 
     raise typer.Exit(inspect_command(InspectOptions(record, coalition, task, folder, device)))
 
+
 class _Terminated(BaseException):
     """SIGTERM: as cluster schedulers announce that they will kill."""
 
