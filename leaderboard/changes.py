@@ -1,19 +1,22 @@
 """What changed between two sets of records: paired differences over queries, as DataFrames.
 
-Both sides are means over their seeds, compared by ``statistics.paired_difference`` (queries and seeds resampled). All
+Both sides are means over their seeds, compared as ``statistics.paired_difference`` does: one resample of the queries for
+both, one of the seeds for each (by random numbers of its own, so that a side is resampled once for all comparisons). All
 differences of one table form one family for Holm's correction.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from coterie.leaderboard.board import Row
 from coterie.leaderboard.ranking import ALPHA, Contestant
-from coterie.leaderboard.statistics import Difference, bootstrap_weights, holm, paired_difference, ratio_interval
+from coterie.leaderboard.statistics import Array, Difference, Resampled, bootstrap_weights, holm, resample
 from coterie.tracking.record import Measure, Record
 
 if TYPE_CHECKING:
@@ -177,7 +180,7 @@ class _Side:
     unit: str = ""
     higher_is_better: bool = True
     data: frozenset[tuple[Any, ...]] = frozenset()  # the texts' revision and how many queries of each split
-    contestant: Contestant | None = None
+    resampled: Resampled | None = None
     reason: str = ""
 
 
@@ -199,14 +202,16 @@ def _averaged(records: Sequence[Record], key: str) -> _Side:
     contestant = Contestant.of_seeds(Row(entry=key, value=_mean(measures)), measures)
     arrays = contestant.arrays
     n = arrays[0].shape[1] if arrays else 0
-    interval = ratio_interval(*arrays, bootstrap_weights(n)) if arrays else None
+    stream = zlib.crc32("".join(record.identity_digest + record.date for record in records).encode())
+    resampled = resample(*arrays, _weights(n), stream=stream) if arrays else None
+    interval = resampled.interval() if resampled else None
     return _Side(
         value=contestant.row.value,
         low=interval.low if interval else None,
         high=interval.high if interval else None,
         n_queries=n,
         data=frozenset((r.task.dataset_revision, *sorted(r.task.queries.items())) for r in records),
-        contestant=contestant,
+        resampled=resampled,
         reason=contestant.row.reason or "",
         unit=unit,
         higher_is_better=up,
@@ -224,12 +229,11 @@ def _add_difference(row: dict[str, Any], names: tuple[str, str, str], first: _Si
 
 def _difference(first: _Side, second: _Side) -> Difference | str:
     """Second minus first over the same queries, or why they cannot be paired."""
-    arrays = [side.contestant.arrays if side.contestant else None for side in (first, second)]
-    if arrays[0] is None or arrays[1] is None:
+    if first.resampled is None or second.resampled is None:
         return first.reason or second.reason or "no values per query, so it cannot be compared"
     if first.data != second.data or first.n_queries != second.n_queries:
         return "other queries or texts on the two sides: not paired"
-    return paired_difference(arrays[1], arrays[0], bootstrap_weights(second.n_queries))
+    return second.resampled.minus(first.resampled)
 
 
 def _judge(rows: Sequence[dict[str, Any]]) -> None:
@@ -266,6 +270,11 @@ def _keys(records: Sequence[Record], metrics: Sequence[str]) -> list[str]:
 def _measured(record: Record, key: str) -> Measure | None:
     measure = record.score(key)
     return measure if measure is not None and measure.value is not None else None
+
+
+@lru_cache(maxsize=8)
+def _weights(n_queries: int) -> Array:
+    return bootstrap_weights(n_queries)
 
 
 def _mean(measures: Sequence[Measure]) -> float:

@@ -88,7 +88,7 @@ def test_the_difference_is_that_of_the_means_over_seeds_and_queries() -> None:
 
 
 def test_comparing_is_antisymmetric_and_equal_runs_do_not_differ() -> None:
-    one, two = version(0.1, "a", 1), version(0.8, "a", 1)
+    one, two = version(0.1, "a", 1, 5), version(1.5, "a", 1, 5)
     there, back = compare_frame(one, two), compare_frame(two, one)
     assert tuple(there.columns) == COMPARE_COLUMNS
     assert there["difference"][0] == pytest.approx(-back["difference"][0])
