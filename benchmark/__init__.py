@@ -20,4 +20,13 @@ def run(output_folder: str | Path = "coterie-out", quiet: bool = True, **options
     return run_options(RunOptions(output_folder=Path(output_folder), quiet=quiet, **{**options, **repeatable})).records
 
 
-__all__ = ["run"]
+def __getattr__(name: str) -> Any:
+    """``runs``, ``history``, ``compare`` and ``sync``: what the commands of these names print, as DataFrames."""
+    if name in ("compare", "history", "runs", "sync"):
+        from importlib import import_module
+
+        return getattr(import_module("coterie.benchmark.over_time"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = ["compare", "history", "run", "runs", "sync"]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from coterie.benchmark.runner import ExecutorName, Grid, Overwrite
     from coterie.tracking.mlflow_log import Tracker
     from coterie.tracking.record import Record
+    from coterie.tracking.run_log import RunLog
     from coterie.tracking.store import RecordStore
 
 FAILED = 1
@@ -89,7 +90,7 @@ def run_command(options: RunOptions) -> int:
     )
     for problem in result.untracked:
         print(
-            f"warning: not everything is in MLflow; all records are in {result.store.folder}: {problem}",
+            f"warning: all records are in {result.store.folder}; {problem}",
             file=sys.stderr,
         )
     return _summary(result, console) or (FAILED if result.broken_includes else 0)
@@ -119,6 +120,7 @@ def run_options(options: RunOptions, console: Console | None = None) -> RunResul
     from coterie.benchmark.progress import RunProgress
     from coterie.benchmark.runner import Run, make_executor
     from coterie.tracking.mlflow_log import Tracker
+    from coterie.tracking.run_log import RunLog
     from coterie.tracking.store import RecordStore
 
     console = console or Console()
@@ -127,27 +129,25 @@ def run_options(options: RunOptions, console: Console | None = None) -> RunResul
     store = RecordStore(options.output_folder)
     store.check_writable()
     tracker = Tracker(options.tracking_uri, options.output_folder)
+    log = RunLog(tracker, store, options.suite, {"coterie.suite": options.suite}, _parent_parameters(grid))
     if not options.quiet:
         console.print(_header(options, grid), highlight=False, markup=False)
     records: dict[str, Record] = {}
-    untracked: list[str] = []
     with RunProgress(console, options.quiet) as progress:
         if options.started is not None:
             progress.spent("start-up", time.perf_counter() - options.started)
         run = Run(grid, store, progress)
         progress.step("opening the MLflow store")
         before_store = time.perf_counter()
-        with make_executor(run) as executor, tracker:
-            tracker.start_parent(options.suite, tags={"coterie.suite": options.suite}, params=_parent_parameters(grid))
+        with make_executor(run) as executor, log:
             progress.spent("logging", time.perf_counter() - before_store)
             for record, reused in run.cells(executor):
                 records[record.identity_digest] = record
-                if not untracked:  # a store that went away is not asked again for every cell
-                    with progress.timed("logging"):
-                        untracked += _track(tracker, record, again=not reused)
+                with progress.timed("logging"):
+                    log.cell(record, reused)
     in_order = [records[d] for d in (cell.identity.digest() for cell in run.planned) if d in records]
     return RunResult(
-        in_order, run.not_run, progress.reused, untracked, broken_includes, progress.seconds, tracker, store
+        in_order, run.not_run, progress.reused, _untracked(log), broken_includes, progress.seconds, tracker, store
     )
 
 
@@ -176,15 +176,12 @@ def explain_command(options: RunOptions) -> int:
     return FAILED if broken else 0
 
 
-def _track(tracker: Tracker, record: Record, again: bool) -> list[str]:
-    """Log one record; a store that fails in the middle of a run costs a warning, not the run."""
-    from coterie.tracking.database import TrackingError
-
-    try:
-        tracker.log(record, again=again)
-    except TrackingError as error:
-        return [str(error)]
-    return []
+def _untracked(log: RunLog) -> list[str]:
+    """What is not in MLflow, and how it gets there."""
+    problems = "; ".join(log.problems)
+    if not log.missing:
+        return [f"all cells are in MLflow, but meanwhile: {problems}"] if problems else []
+    return [f"{log.missing} cells are not in MLflow ({problems}); log them with: coterie sync {log.folder}"]
 
 
 def build_grid(options: RunOptions) -> Grid:

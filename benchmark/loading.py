@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from pydantic import JsonValue
 
 from coterie.tasks.planted_task import PlantedPlan, PlantedSpec, PlantedTask, load_planted
+from coterie.tasks.reranker import RerankerSpec
 from coterie.tasks.task import Task, TaskPlan, TaskSpec
 from coterie.tasks.task import load_task as load_reranker_task
 from coterie.tasks.task import plan_task as plan_reranker_task
@@ -69,5 +71,12 @@ def task_info(task: AnyTask) -> TaskInfo:
         dtype=spec_of_reranker.reranker.dtype,
         attention=task.attention,
         revision=spec_of_reranker.reranker.revision,
+        reranker=_source(spec_of_reranker.reranker),
         warnings=list(task.warnings),
     )
+
+
+def _source(spec: RerankerSpec) -> str:
+    """Base and adapter: hub ids as they are, a folder by its last two names (the rest says only who ran this)."""
+    parts = [source for source in (spec.base, spec.adapter) if source is not None]
+    return " + ".join("/".join(Path(s).resolve().parts[-2:]) if Path(s).is_dir() else s for s in parts)

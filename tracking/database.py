@@ -19,6 +19,10 @@ class TrackingError(Exception):
     """The MLflow store cannot be used: says what was expected, what is there, and what to do."""
 
 
+class StoreAwayError(TrackingError):
+    """The store cannot be reached or does not answer: what was to be logged can be logged later."""
+
+
 def prepare_sqlite(path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
     """Have a usable MLflow database at ``path``: an existing one is checked, a missing one is created.
 
@@ -102,17 +106,26 @@ def _unsynced(path: Path) -> Iterator[None]:
 
 
 def check_database_server(uri: str) -> None:
-    """Connect once to PostgreSQL, MySQL or SQL Server. MLflow would retry for 100 seconds. Raises ``TrackingError``."""
+    """Connect once to PostgreSQL, MySQL or SQL Server. MLflow would retry for 100 seconds. Raises ``StoreAwayError``
+    where nobody answers, ``TrackingError`` where the address, the password or the driver is wrong.
+    """
     import sqlalchemy
     from sqlalchemy.pool import NullPool
 
     try:
         sqlalchemy.create_engine(uri, poolclass=NullPool).connect().close()
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        raise TrackingError(
-            f"{mask_uri(uri)}: expected a database that can be reached, got: {mask_secrets(str(error), uri)}; "
-            "fix: check address, user and password, and that the database's Python driver is installed"
+        away = isinstance(error, sqlalchemy.exc.OperationalError) and "authentication" not in str(error)
+        raise (StoreAwayError if away else TrackingError)(
+            f"{mask_uri(uri)}: expected a database that can be reached, got: {mask_secrets(one_line(error), uri)}; "
+            "fix: check address, user and password, and that the database's Python driver is installed "
+            "(PostgreSQL: pip install 'coterie[postgres]')"
         ) from cause_without_secrets(error, uri)
+
+
+def one_line(error: Exception) -> str:
+    """An error's text without its line breaks."""
+    return " ".join(str(error).split())
 
 
 def cause_without_secrets(error: Exception, uri: str) -> Exception | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,10 @@ IDENTITY_TAG = "coterie.identity"
 STATUS_TAG = "coterie.status"
 KIND_TAG = "coterie.kind"
 PROCESS_TAG = "coterie.process"
+DATE_TAG = "coterie.date"
+RUN_TAG = "coterie.run"
+SAMPLES_TAG = "coterie.system_samples"
+CURVE_POINTS = 1000  # more than a chart shows; a longer curve is thinned evenly, its last point kept
 
 _KEY = re.compile(r"[A-Za-z0-9_]([/\w.\- ]*[\w\-])?", re.ASCII)
 
@@ -33,6 +38,16 @@ class DatasetFields:
     digest: str
     source: str
     profile: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of a metric: at a step of a curve, at a moment in milliseconds since 1970."""
+
+    name: str
+    value: float
+    timestamp: int
+    step: int = 0
 
 
 def usable_key(name: str) -> bool:
@@ -58,13 +73,56 @@ def plain_parameters(values: dict[str, Any]) -> dict[str, str]:
 
 def left_out(record: Record) -> list[str]:
     """The names in the record that MLflow refuses."""
+    _, unusable = _curves(record)
     names = [*flat_parameters(record), *_all_metrics(record)]
-    return [name for name in names if not usable_key(name)]
+    return [*(name for name in names if not usable_key(name)), *unusable]
 
 
 def metrics(record: Record) -> dict[str, float]:
     """Every measured number: ``<metric>/<domain>`` with ``_low`` and ``_high`` (95 %), and what the cell cost."""
     return {name: value for name, value in _all_metrics(record).items() if usable_key(name)}
+
+
+def points(record: Record) -> list[Point]:
+    """Every number as MLflow charts it: the metrics at step 0, and the curves of the notes at their steps."""
+    _, end = times(record)
+    curves, _ = _curves(record)
+    steps = [Point(name, value, end, step) for name, curve in curves.items() for step, value in curve]
+    return [*(Point(name, value, end) for name, value in metrics(record).items()), *steps]
+
+
+def _curves(record: Record) -> tuple[dict[str, list[tuple[int, float]]], list[str]]:
+    """``notes["curves"] = {name: [[step, value], ...]}`` as metrics ``curve/<name>``, and the names that are none.
+
+    A method reports there how it converges: steps are whole numbers (evaluations, rounds), values are finite.
+    """
+    notes = record.coalitions.notes.get("curves") if record.coalitions else None
+    if notes is None:
+        return {}, []
+    if not isinstance(notes, dict):
+        return {}, ["notes.curves"]
+    curves: dict[str, list[tuple[int, float]]] = {}
+    unusable = []
+    for name, raw in notes.items():
+        curve = _curve(raw)
+        if curve is None or not usable_key(f"curve/{name}"):
+            unusable.append(f"curve/{name}")
+        else:
+            curves[f"curve/{name}"] = curve
+    return curves, unusable
+
+
+def _curve(raw: Any) -> list[tuple[int, float]] | None:
+    """The curve, thinned, or None where it is not one."""
+    if not isinstance(raw, list) or not all(isinstance(p, list) and len(p) == 2 and _is_point(*p) for p in raw):
+        return None
+    stride = max(1, math.ceil(len(raw) / CURVE_POINTS))
+    return [(step, float(value)) for step, value in raw[::-1][::stride][::-1]]
+
+
+def _is_point(step: Any, value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+    return type(step) is int and abs(step) < 2**62 and number
 
 
 def _all_metrics(record: Record) -> dict[str, float]:
@@ -98,9 +156,12 @@ def tags(record: Record) -> dict[str, str]:
         "coterie.protocol": identity.protocol,
         "coterie.task_fingerprint": identity.task_fingerprint,
         "coterie.dataset_revision": record.task.dataset_revision,
+        "coterie.model": record.task.reranker,
+        "coterie.model_hash": record.task.model_hash,
+        "coterie.model_revision": record.task.revision,
         "coterie.method_code_hash": identity.code_hash,
         "coterie.device": environment.device,
-        "coterie.date": record.date,
+        DATE_TAG: record.date,
         "coterie.left_out": ", ".join(left_out(record)),
     }
     return {name: _cut(value, TAG_CHARACTERS) for name, value in found.items() if value}
@@ -125,7 +186,9 @@ def run_name(record: Record) -> str:
 def times(record: Record) -> tuple[int, int]:
     """Start and end in milliseconds since 1970: the record was made at the end, its cost says how long it took."""
     end = round(record.when.timestamp() * 1000)
-    seconds = record.cost.discovery_seconds + record.cost.scoring_seconds if record.cost else 0.0
+    seconds = record.failure.seconds if record.failure else 0.0
+    if record.cost is not None:
+        seconds = record.cost.discovery_seconds + record.cost.scoring_seconds
     return end - round(seconds * 1000), end
 
 

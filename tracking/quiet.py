@@ -10,7 +10,11 @@ from collections.abc import Iterator, Mapping
 
 # MLflow reports its use to its makers and prints addresses, passwords included, unless it is told not to. coterie sends
 # nothing anywhere that the user did not name. A value that the user has set stays in force.
-_SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+_SILENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
 
 
 @contextlib.contextmanager

@@ -8,19 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+
+from coterie.tracking.uris import without_secrets
 
 SCHEMA_VERSION: Final = 1
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})?$")]
+_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})?$"
+Name = Annotated[str, Field(pattern=_NAME)]
 # A task's name may say what was changed: pydoc-llama/relevance[layer=1]
-TaskName = Annotated[
-    str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})?(\[[a-z0-9=:,._-]{1,120}\])?$")
-]
+_TASK_NAME = _NAME[:-1] + r"(\[[a-z0-9=:,._-]{1,120}\])?$"
+TaskName = Annotated[str, Field(pattern=_TASK_NAME)]
 Status = Literal["ok", "skipped", "failed", "timeout"]
+
+
+def is_name(text: str) -> bool:
+    """Whether the text can name a task, a method or a metric, and so be part of a path."""
+    return bool(re.fullmatch(_TASK_NAME[1:-1], text))
 
 
 class Strict(BaseModel):
@@ -150,6 +158,7 @@ class TaskInfo(Strict):
     dtype: str = "float32"
     attention: str | None = None
     revision: str | None = None
+    reranker: str | None = None
     warnings: list[str] = []
 
 
@@ -182,6 +191,12 @@ class Record(Strict):
     cost: Cost | None = None
     coalitions: CoalitionSet | None = None
     scores: list[Measure] = []
+
+    @field_validator("reason", "trace")
+    @classmethod
+    def _without_secrets(cls, text: str | None) -> str | None:
+        """An error's text may quote a URI with its password or a token from the environment: no record keeps one."""
+        return text and without_secrets(text)
 
     @model_validator(mode="after")
     def _consistent(self) -> Record:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import logging
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from coterie.tracking.files import remove_leftovers, temporary_beside, write_atomic
-from coterie.tracking.record import Identity, Record
+from coterie.tracking.record import Identity, Record, is_name
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,16 @@ class RecordStore:
 
     def scan(self) -> Scan:
         """Read everything; nothing is dropped without a reason and nothing raises."""
-        found = [self._read(path) for path in sorted(self.folder.rglob("*.json"))]
+        return self._scan(self.folder.rglob("*.json"))
+
+    def scan_cell(self, task_name: str, method_name: str) -> Scan:
+        """The same for one task and method (by name), without reading the others. A name that is none finds nothing."""
+        if not (is_name(task_name) and is_name(method_name)):
+            return Scan([], [])
+        return self._scan((self.folder / task_name / method_name).glob("*.json"))
+
+    def _scan(self, paths: Iterable[Path]) -> Scan:
+        found = [self._read(path) for path in sorted(paths)]
         return Scan([f for f in found if isinstance(f, Record)], [f for f in found if isinstance(f, Unreadable)])
 
     def check_writable(self) -> None:

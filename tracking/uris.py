@@ -10,11 +10,15 @@ from urllib.parse import unquote
 
 MASK = "***"
 # A password runs to the last @: one that holds a slash or an @ is not a valid URI, but must not be printed either.
-_USER_INFO = re.compile(r"(?P<scheme>[a-zA-Z][\w+.-]*://)(?P<user>[^/?#\s@]*?)(?::(?P<password>\S*))?@")
+_USER_INFO = re.compile(r"(?P<scheme>[a-zA-Z][\w+.-]{0,40}://)(?P<user>[^/?#\s@]*?)(?::(?P<password>\S*))?@")
 _SECRET_FIELD = re.compile(
     r"(?P<name>[?&;](?:[\w.-]*(?:password|passwd|pwd|secret|token|api_?key|access_?key|signature))=)(?P<value>[^&;#\s]+)",
     re.IGNORECASE,
 )
+_SECRET_VARIABLE = re.compile(
+    r"TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.IGNORECASE
+)
+_SHORTEST_SECRET = 6  # a shorter value of such a variable is a word that may stand anywhere
 _SQLITE = "sqlite:///"
 
 
@@ -68,6 +72,21 @@ def mask_secrets(text: str, uri: str) -> str:
     for secret in sorted(secrets_in(uri), key=len, reverse=True):
         # A one- or two-character password would blank every such letter of the message and thereby give itself away.
         text = text.replace(secret, MASK) if len(secret) > 2 else text
+    return text
+
+
+def without_secrets(text: str) -> str:
+    """``text`` without the passwords of URIs in it and without the values of this process's secret variables.
+
+    For what others wrote and we keep: the reason and trace of a failed cell. Variables are secret by their name
+    (``HF_TOKEN``, ``MLFLOW_TRACKING_PASSWORD``, ``AWS_SECRET_ACCESS_KEY``, ...).
+    """
+    values = {value for name, value in os.environ.items() if _SECRET_VARIABLE.search(name)}
+    for uri in (value for name, value in os.environ.items() if name.endswith("_URI")):
+        values |= secrets_in(uri)
+    text = mask_secrets(text, "")
+    for value in sorted((v for v in values if len(v) >= _SHORTEST_SECRET), key=len, reverse=True):
+        text = text.replace(value, MASK)
     return text
 
 

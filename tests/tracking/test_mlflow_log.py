@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from coterie.tracking import database, mlflow_log
+from coterie.tracking import database
 from coterie.tracking import mlflow_fields as fields
 from coterie.tracking.database import TrackingError, prepare_sqlite
 from coterie.tracking.mlflow_log import Tracker
+from coterie.tracking.mlflow_store import host
 from coterie.tracking.quiet import quiet_mlflow
 from tests.records import MadeUpMethod, make_record
 
@@ -134,7 +135,7 @@ def test_runs_of_killed_processes_are_closed_and_their_cells_logged(
     new_tracker: Callable[[], Tracker], tracker: Tracker, client: "MlflowClient"
 ) -> None:
     record = make_record("random")
-    here = mlflow_log._host()
+    here = host()
     dead = [
         half_written(client, tracker, kind, f"{here}:{DEAD_PID}", record.identity_digest) for kind in ("cell", "run")
     ]

@@ -1,0 +1,104 @@
+"""Out of MLflow: which runs there are, and the records that their cells carry."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from coterie.tracking import mlflow_fields as fields
+from coterie.tracking.database import TrackingError
+from coterie.tracking.mlflow_log import Key
+from coterie.tracking.mlflow_store import MlflowStore
+from coterie.tracking.record import Record, is_name
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """A parent run in MLflow. ``run_id`` is MLflow's, ``coterie_run`` the id that the run has on disk."""
+
+    run_id: str
+    coterie_run: str
+    name: str
+    started: datetime
+    ended: datetime | None
+    status: str
+
+
+def is_mlflow_run_id(text: str) -> bool:
+    return bool(_RUN_ID.fullmatch(text))
+
+
+def tracked_runs(store: MlflowStore) -> list[TrackedRun]:
+    """The parent runs of the experiment, oldest first."""
+    with store.speaking():
+        runs = list(store.search(f"tags.`{fields.KIND_TAG}` = 'run'"))
+    found = [
+        TrackedRun(
+            run_id=run.info.run_id,
+            coterie_run=run.data.tags.get(fields.RUN_TAG, ""),
+            name=run.info.run_name,
+            started=_moment(run.info.start_time),
+            ended=_moment(run.info.end_time) if run.info.end_time else None,
+            status=run.info.status,
+        )
+        for run in runs
+    ]
+    return sorted(found, key=lambda run: run.started)
+
+
+def records_of_run(store: MlflowStore, run_id: str) -> list[Record]:
+    """The records of a parent run's finished cells, or of one cell. Raises ``TrackingError``."""
+    if not is_mlflow_run_id(run_id):
+        raise TrackingError(f"expected an MLflow run id (32 hexadecimal digits), got {run_id!r}; fix: coterie runs")
+    with store.speaking():
+        found = list(store.search(f"tags.`mlflow.parentRunId` = '{run_id}'")) or [store.client.get_run(run_id)]
+        return list(_records(store, found))
+
+
+def records_of_cell(store: MlflowStore, task: str, method: str, known: Collection[Key] = ()) -> list[Record]:
+    """The records of every run of this task and method (by name), over all times; not those in ``known``."""
+    if not (is_name(task) and is_name(method)):
+        return []
+    condition = f"params.task_name = '{task}' and params.method_name = '{method}'"
+    with store.speaking():
+        return list(_records(store, store.search(condition), frozenset(known)))
+
+
+def _records(
+    store: MlflowStore, runs: Collection[Run] | Iterator[Run], known: frozenset[Key] = frozenset()
+) -> Iterator[Record]:
+    from mlflow.artifacts import download_artifacts
+
+    with tempfile.TemporaryDirectory(prefix="coterie-") as folder:
+        for run in runs:
+            tags = run.data.tags
+            key = (tags.get(fields.IDENTITY_TAG, ""), tags.get(fields.STATUS_TAG, ""), tags.get(fields.DATE_TAG, ""))
+            if tags.get(fields.KIND_TAG) != "cell" or run.info.status in ("RUNNING", "KILLED") or key in known:
+                continue
+            path = download_artifacts(
+                artifact_uri=f"{run.info.artifact_uri}/record.json", dst_path=folder, tracking_uri=store.uri
+            )
+            try:
+                yield Record.from_json(Path(path).read_bytes())
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_input=False)[0]["msg"]
+                raise TrackingError(
+                    f"{store.shown_uri}: run {run.info.run_id}: expected a record in record.json, got: {first}; "
+                    "fix: delete that run, then log the cell again with coterie sync"
+                ) from error
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
