@@ -20,7 +20,7 @@ class Settings(BaseModel):
     smallest: int = Field(default=2, ge=2, description="smallest eligible coalition")
     largest_share: float = Field(default=1 / 8, gt=0, le=1, description="largest eligible coalition, as a share of n")
     pairs: int = Field(default=6, ge=1, description="sampled pairs a coalition")
-    leave_one_outs: int = Field(default=3, ge=1, description="sampled leave-one-out ablations a coalition")
+    leave_one_outs: int = Field(default=2, ge=1, description="sampled leave-one-out ablations a coalition")
     controls: int = Field(default=20, ge=20, description="size-matched random sets a coalition")
     control_pairs: int = Field(default=100, ge=20, description="random pairs, the control of Pair for every size")
     curve_points: int = Field(default=8, ge=2, description="sizes at which random's nDCG curve is measured")
