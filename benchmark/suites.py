@@ -28,12 +28,12 @@ _NINE = tuple(
 
 SUITES: dict[str, Suite] = {
     "quick": Suite(
-        summary="one bundled task, three methods, two seeds: a first look in a minute or two",
+        summary="one bundled task, three methods, three seeds: a first look in a minute or two",
         tasks=("pydoc-llama/relevance",),
         methods=("random", "kmeans-weights", "hedonic-oca"),
-        seeds=2,
+        seeds=3,
         budget=1000,
-        settings=Settings(),
+        settings=Settings(max_coalitions=6),
     ),
     "planted": Suite(
         summary="all methods where the truth is known, told that it is six groups of about four",
