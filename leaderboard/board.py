@@ -46,13 +46,15 @@ class MeanCost(_Strict):
 class Row(_Strict):
     """One entry under one metric. ``value`` is the excess over the control where the metric has one.
 
-    ``rank`` is 1 + the number of entries that are significantly better; ``tied_with`` names the entries from which this
+    ``rank`` is 1 + the number of entries that are significantly better, ``worst_rank`` the number of ranked entries minus
+    those that are significantly worse; ``tied_with`` names the entries from which this
     one could not be told apart. ``noise_floor`` is what the computation gives where the truth is exactly zero,
     ``discovery_value`` the method's own value on the queries that it has seen, ``note`` how the number came about.
     """
 
     entry: str
     rank: int | None = None
+    worst_rank: int | None = None
     value: float | None = None
     low: float | None = None
     high: float | None = None
@@ -65,6 +67,11 @@ class Row(_Strict):
     noise_floor: float | None = None
     discovery_value: float | None = None
     note: str = ""
+
+    @property
+    def middle_rank(self) -> float | None:
+        """The middle of the places that the comparisons allow: ``(rank + worst_rank) / 2``."""
+        return None if self.rank is None or self.worst_rank is None else (self.rank + self.worst_rank) / 2
 
     @property
     def below_noise(self) -> bool:
@@ -180,7 +187,7 @@ class OverallRow(_Strict):
 
 
 class Overall(_Strict):
-    """Mean rank over (task, primary metric); ``note`` says why there is no interval, if so."""
+    """Mean of the middle ranks over (task, primary metric); ``note`` says why there is no interval, if so."""
 
     columns: list[Column]
     rows: list[OverallRow]

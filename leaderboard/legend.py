@@ -40,7 +40,12 @@ COLUMNS = (
         "the method's own value on the discovery queries, which it has seen. What is above its held-out value (Method's) is "
         "optimism: a method that selects by ablation is not to be judged by ablation of what it has seen.",
     ),
-    ("Mean rank", f"over all ranked tables. In brackets: {PERCENT} bootstrap interval over tasks."),
+    (
+        "Mean rank",
+        "over all ranked tables, of the middle of the places that are possible for the method: from 1 + the number that are "
+        "significantly better to the last place but those that are significantly worse. A method that cannot be told from "
+        f"any other is in the middle. In brackets: {PERCENT} bootstrap interval over tasks.",
+    ),
     (
         "Evaluations",
         "what the method spent to find its coalitions, mean over seeds; one is a pass over all discovery pairs.",

@@ -18,6 +18,10 @@ Ranked = tuple[TaskBoard, MetricBoard]
 def compile_overall(labels: Sequence[str], tasks: Sequence[TaskBoard]) -> Overall:
     """Entries by mean rank; those without a rank in some column come last, with the reason.
 
+    The mean is over the middles of the places that each table allows an entry, from 1 + the number that are significantly
+    better to the number of entries minus those that are significantly worse: a method that is measured too imprecisely to
+    be told from anybody is in the middle, not first.
+
     The interval is a bootstrap over tasks, not over columns: the metrics of one task are not independent. With fewer
     than 3 tasks there is none.
     """
@@ -47,12 +51,12 @@ def _note(tasks: Sequence[TaskBoard], ranked: Sequence[Ranked]) -> str | None:
 def _row(label: str, tasks: Sequence[TaskBoard], ranked: Sequence[Ranked]) -> OverallRow:
     found = [_row_of(metric, label) for _, metric in ranked]
     ranks = [row.rank for row in found]
-    complete = [rank for rank in ranks if rank is not None]
+    middles = [row.middle_rank for row in found if row.middle_rank is not None]
     reason = _reason(label, tasks)
     costs = [cost for task in tasks if task.ranked and (cost := _row_of(task.ranked[0], label).cost)]
     mean_rank = low = high = None
-    if ranked and reason is None and len(complete) == len(ranks):
-        mean_rank, low, high = _mean_rank(complete, [task.task_name for task, _ in ranked])
+    if ranked and reason is None and len(middles) == len(ranks):
+        mean_rank, low, high = _mean_rank(middles, [task.task_name for task, _ in ranked])
     return OverallRow(
         entry=label, mean_rank=mean_rank, low=low, high=high, ranks=ranks, cost=_mean_cost(costs), reason=reason
     )
@@ -75,7 +79,7 @@ def _reason(label: str, tasks: Sequence[TaskBoard]) -> str | None:
     return problems[0] + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
 
 
-def _mean_rank(ranks: Sequence[int], task_names: Sequence[str]) -> tuple[float, float | None, float | None]:
+def _mean_rank(ranks: Sequence[float], task_names: Sequence[str]) -> tuple[float, float | None, float | None]:
     """``sum_t (ranks of t) / sum_t (columns of t)``, tasks resampled with replacement."""
     tasks = sorted(set(task_names))
     sums = np.array([sum(r for r, t in zip(ranks, task_names, strict=True) if t == task) for task in tasks], float)

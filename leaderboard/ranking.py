@@ -22,6 +22,7 @@ from coterie.leaderboard.statistics import (
     minimum_detectable_difference,
     ranks,
     resample,
+    worst_ranks,
 )
 from coterie.tracking.record import Measure
 
@@ -107,9 +108,13 @@ def _compare(
     separated = np.zeros((len(able), len(able)), dtype=bool)
     for (i, j), comparison in zip(combinations(range(len(able)), 2), comparisons, strict=True):
         separated[i, j] = separated[j, i] = comparison.p_holm < ALPHA
-    found = ranks([sign * resampled.value for _, resampled in able], separated)
+    goodness = [sign * resampled.value for _, resampled in able]
+    places = list(zip(ranks(goodness, separated), worst_ranks(goodness, separated), strict=True))
     ties = [[o.entry for j, (o, _) in enumerate(able) if j != i and not separated[i, j]] for i in range(len(able))]
-    changes = [{"rank": rank, "tied_with": names} for rank, names in zip(found, ties, strict=True)]
+    changes = [
+        {"rank": first, "worst_rank": last, "tied_with": names}
+        for (first, last), names in zip(places, ties, strict=True)
+    ]
     return [r.model_copy(update=c) for (r, _), c in zip(able, changes, strict=True)] + unable, comparisons
 
 

@@ -196,6 +196,15 @@ def ranks(goodness: Sequence[float], separated: NDArray[np.bool_]) -> list[int]:
     return [1 + int(n) for n in beaten_by.sum(axis=1)]
 
 
+def worst_ranks(goodness: Sequence[float], separated: NDArray[np.bool_]) -> list[int]:
+    """``n - number of j that are worse than i and separated from it``: the last place that the comparisons allow.
+
+    With ``ranks``, the first one, it is the range of places of a method. Who cannot be told from anybody has all of
+    1 .. n: the middle of the range rewards no imprecision, as the first place alone would.
+    """
+    return [len(goodness) + 1 - rank for rank in ranks([-value for value in goodness], separated)]
+
+
 def minimum_detectable_difference(standard_error: float, alpha: float = 0.05, power: float = 0.8) -> float:
     """The smallest true difference that a two-sided test at ``alpha`` finds with probability ``power``.
 

@@ -1,20 +1,23 @@
 """The tables and pictures of docs/results.md from the records of ``coterie run --suite paper-small``.
 
-    python -m coterie.benchmark.perf.paper_small coterie-out docs/images
+    python -m coterie.benchmark.perf.paper_small coterie-out docs/results.md
 
-prints Markdown and writes the pictures. A missing cell is said to be missing; nothing is filled in.
+puts the tables between the document's two markers and the picture into ``images/`` beside it. A missing cell is said to be
+missing; nothing is filled in.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from math import floor, log10
 from pathlib import Path
 
 from coterie.benchmark.suites import SUITES
 from coterie.leaderboard import compile_board
 from coterie.leaderboard.board import Board, TaskBoard
 from coterie.leaderboard.summary import Mean, entry_mean, head_to_head, mean_over_tasks
+from coterie.methods.registry import get_method
 from coterie.tracking.store import RecordStore
 
 RANKED = (
@@ -27,12 +30,14 @@ RANKED = (
     "alignment_r2/heldout",
 )
 SHOWN = ("synergy_ratio/heldout", "synergy_joint_margin/heldout", "ndcg_curve/heldout")
+BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
+_ORDER = [get_method(m).selector for m in SUITES["paper-small"].methods]
 EQUAL_INFORMATION = (
     ("hedonic-oca", "hierarchical"),
-    ("hedonic-oca", "leiden[resolution=4]"),
+    ("hedonic-oca", "leiden[resolution=4.0]"),
     ("hedonic-oca", "kmeans-activations"),
     ("hedonic-pas", "hierarchical[affinity=pas-hessian]"),
-    ("hedonic-pas", "leiden[affinity=pas-hessian,resolution=4]"),
+    ("hedonic-pas", "leiden[affinity=pas-hessian,resolution=4.0]"),
     ("hedonic-oca", "random"),
     ("hedonic-pas", "random"),
     ("hedonic-oca", "kmeans-weights"),
@@ -40,22 +45,22 @@ EQUAL_INFORMATION = (
 )
 
 
-def main(folder: Path, images: Path) -> None:
-    """Print everything."""
+def main(folder: Path, document: Path) -> None:
+    """Write the tables into the document, the picture beside it."""
     board = compile_board(RecordStore(folder).all())
-    methods = [m for m in SUITES["paper-small"].methods if any(e.label == m for e in board.entries)]
-    print("\n".join(_coverage(board)))
+    selectors = {get_method(m).selector for m in SUITES["paper-small"].methods}
+    methods = [e.label for e in sorted(board.entries, key=lambda e: _ORDER.index(e.label)) if e.label in selectors]
+    lines = _coverage(board)
     for title, select in _groups(board):
-        print(f"\n### {title}\n")
-        print("\n".join(_table(board, methods, select)))
-    print("\n### Head to head\n")
-    print("\n".join(_head_to_head(board)))
-    print("\n### Sizes, agreement, stability, optimism\n")
-    print("\n".join(_shape(board, methods)))
-    print("\n### Overall\n")
-    print("\n".join(_overall(board)))
-    path = _draw(board, methods, images / "paper-small-by-layer.png")
-    print(f"\nWritten: {path}")
+        lines += ["", f"### {title}", "", *_table(board, methods, select)]
+    lines += ["", "### Head to head", "", *_head_to_head(board)]
+    lines += ["", "### Sizes, agreement, stability, optimism", "", *_shape(board, methods)]
+    lines += ["", "### Overall", "", *_overall(board)]
+    picture = _draw(board, methods, document.parent / "images" / "paper-small-by-layer.png")
+    before, _, rest = document.read_text("utf8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    document.write_text(before + BEGIN + "\n\n" + "\n".join(lines) + "\n\n" + END + after, "utf8")
+    print(f"Written: {document}, {picture}")
 
 
 def _coverage(board: Board) -> list[str]:
@@ -102,11 +107,11 @@ def _shape(board: Board, methods: list[str]) -> list[str]:
         "|---|" + "---:|" * (len(shares) + 7),
     ]
     for method in methods:
-        cells = [_number(entry_mean(board, f"sizes/{share}", method), 2) for share in shares]
+        cells = [_plain(entry_mean(board, f"sizes/{share}", method)) for share in shares]
         agreed = [
             (t.task_name, a.ami) for t in board.tasks for a in t.agreement if a.entry == method and a.ami is not None
         ]
-        cells.append(_number(mean_over_tasks(agreed), 2))
+        cells.append(_plain(mean_over_tasks(agreed)))
         cells += [_number(entry_mean(board, "pac_blocking/heldout", method, f)) for f in ("value", "control_value")]
         for key in ("ndcg_drop/heldout", "synergy_joint/heldout"):
             cells += [_number(entry_mean(board, key, method, f)) for f in ("discovery_value", "method_value")]
@@ -122,12 +127,19 @@ def _overall(board: Board) -> list[str]:
     return lines
 
 
-def _number(mean: Mean | None, places: int = 4) -> str:
+def _number(mean: Mean | None, places: int | None = None) -> str:
+    """Two digits of the interval's half-width, or as many places as asked for."""
     if mean is None:
         return "-"
-    places = 2 if abs(mean.value) >= 1 else places
+    if places is None:
+        half = (mean.high - mean.low) / 2 if mean.high is not None and mean.low is not None else 0
+        places = min(5, max(0, 1 - floor(log10(half)))) if half > 0 else 3
     interval = "" if mean.low is None or mean.high is None else f" [{mean.low:.{places}f}, {mean.high:.{places}f}]"
     return f"{mean.value:+.{places}f}{interval}"
+
+
+def _plain(mean: Mean | None) -> str:
+    return "-" if mean is None else f"{mean.value:.2f}"
 
 
 def _draw(board: Board, methods: list[str], path: Path) -> Path:

@@ -17,6 +17,7 @@ from coterie.leaderboard.statistics import (
     ranks,
     ratio_interval,
     resample,
+    worst_ranks,
 )
 
 p_values = st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=7)
@@ -182,11 +183,15 @@ def test_ranks_count_who_is_better_and_separated(data: st.DataObject, n: int) ->
     goodness = data.draw(st.lists(st.integers(-3, 3).map(float), min_size=n, max_size=n))
     upper = data.draw(arrays(bool, (n, n)))
     separated = np.triu(upper, 1) | np.triu(upper, 1).T
-    found = ranks(goodness, separated)
+    found, worst = ranks(goodness, separated), worst_ranks(goodness, separated)
     for i in range(n):
         beaten_by = [j for j in range(n) if separated[i, j] and goodness[j] > goodness[i]]
         assert found[i] == 1 + len(beaten_by)
+        beats = [j for j in range(n) if separated[i, j] and goodness[j] < goodness[i]]
+        assert worst[i] == n - len(beats)
+        assert found[i] <= worst[i]
     assert 1 in found
+    assert n in worst
 
 
 def test_a_tie_that_is_not_transitive_keeps_the_middle_with_the_best() -> None:
@@ -245,3 +250,11 @@ def test_seeds_that_make_no_difference_leave_the_bootstrap_over_queries(n_seeds:
     assert resample(*repeated, weights, stream=3).interval() == ratio_interval(numerator, denominator, weights)
     other = drawn(20, seed=1)
     assert paired_difference(repeated, other, weights) == paired_difference((numerator, denominator), other, weights)
+
+
+def test_who_cannot_be_told_from_anybody_is_in_the_middle() -> None:
+    separated = np.zeros((3, 3), dtype=bool)
+    separated[0, 1] = separated[1, 0] = True
+    goodness = [0.3, 0.1, 0.2]  # the third is measured too imprecisely
+    places = list(zip(ranks(goodness, separated), worst_ranks(goodness, separated), strict=True))
+    assert places == [(1, 2), (2, 3), (1, 3)]
