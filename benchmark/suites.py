@@ -26,6 +26,16 @@ _NINE = tuple(
     f"pydoc-{model}/{o}" for model in ("llama", "mistral", "pythia") for o in ("relevance", "cqtr", "mean-tf-l")
 )
 
+_LIGHT = Settings(
+    max_coalitions=5,
+    pairs=3,
+    leave_one_outs=2,
+    control_pairs=40,
+    curve_points=5,
+    curve_controls=3,
+    reference_evaluations=64,
+)
+
 SUITES: dict[str, Suite] = {
     "quick": Suite(
         summary="one bundled task, three methods, three seeds: a first look in a minute or two",
@@ -33,7 +43,7 @@ SUITES: dict[str, Suite] = {
         methods=("random", "kmeans-weights", "hedonic-oca"),
         seeds=3,
         budget=1000,
-        settings=Settings(max_coalitions=6),
+        settings=_LIGHT.model_copy(update={"max_coalitions": 4}),
     ),
     "planted": Suite(
         summary="all methods where the truth is known, told that it is six groups of about four",
@@ -83,14 +93,6 @@ SUITES: dict[str, Suite] = {
         ),
         seeds=3,
         budget=160,
-        settings=Settings(
-            max_coalitions=5,
-            pairs=3,
-            leave_one_outs=2,
-            control_pairs=40,
-            curve_points=5,
-            curve_controls=3,
-            reference_evaluations=64,
-        ),
+        settings=_LIGHT,
     ),
 }
