@@ -36,7 +36,7 @@ from coterie.tasks.memory import DEFAULT_TOKENS
 from coterie.tasks.reranker import Reranker
 from coterie.tasks.rotary_layer import RotaryLayers
 from coterie.tasks.site import Site, first
-from coterie.tasks.threads import for_each
+from coterie.tasks.threads import evenly, for_each
 from coterie.tasks.tokens import Tokens, in_batches, shared
 
 _ROWS = 1024  # players whose derivatives at every token are in memory at once
@@ -141,7 +141,7 @@ class ReplayEngine:
                     final = form.outputs([groups[i] for i in chunk])
                     results[torch.tensor(chunk)[:, None], batch.rows] = self._logits(final).cpu()
             for part in batch.parts:
-                pieces += [(batch, part, chunk) for chunk in _chunks(large, self._piece // len(part.columns))]
+                pieces += [(batch, part, chunk) for chunk in evenly(large, self._piece // len(part.columns))]
 
         @torch.no_grad()  # which a thread does not have from another
         def work(piece: tuple[_Batch, _Part, list[int]]) -> None:

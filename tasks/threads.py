@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -25,3 +26,11 @@ def for_each(pieces: Sequence[Piece], work: Callable[[Piece], None], device: tor
                 pass
     finally:
         torch.set_num_threads(threads)  # what a thread sets for itself is also what later threads begin with
+
+
+def evenly(items: list[int], largest: int) -> list[list[int]]:
+    """The items in runs of at most so many (and at least one), as many for each of torch's threads, all about as long."""
+    threads = torch.get_num_threads()
+    count = min(len(items), -(-len(items) // (max(1, largest) * threads)) * threads)
+    edges = [len(items) * i // count for i in range(count + 1)] if count else []
+    return [items[start:stop] for start, stop in pairwise(edges)]

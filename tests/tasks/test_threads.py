@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coterie.tasks.engine import ReplayEngine
 from coterie.tasks.reranker import load_reranker
-from coterie.tasks.threads import for_each
+from coterie.tasks.threads import evenly, for_each
 from tests.tasks.test_engine import random_masks
 from tests.tasks.tiny import pairs, save_reranker
 
@@ -68,3 +70,14 @@ def test_threads_change_no_result(tmp_path: Path, model_type: str, layer: int) -
         torch.set_num_threads(1)
     assert not together.requires_grad
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+
+
+@given(st.integers(0, 60), st.integers(0, 20))
+def test_runs_are_even_and_as_many_for_each_thread(n: int, largest: int) -> None:
+    items, threads = list(range(n)), torch.get_num_threads()
+    runs = evenly(items, largest)
+    assert [i for run in runs for i in run] == items
+    sizes = [len(run) for run in runs]
+    assert max(sizes, default=0) <= max(1, largest)
+    assert max(sizes, default=0) - min(sizes, default=0) <= 1
+    assert len(runs) % threads == 0 or len(runs) == n
