@@ -9,12 +9,16 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from coterie.methods import arrays
 from coterie.methods.affinity import AFFINITIES, AffinityMethod, AffinityName, AffinitySees, get_affinity
+from coterie.methods.affinity_lens import pas_lens
 from coterie.methods.base import MethodError
 from coterie.methods.coalitions import Coalitions
 from coterie.tasks.game import BudgetExceededError, Capability, Game
+from coterie.tasks.lens import Lens
 from coterie.tasks.reranker import Reranker, load_reranker
 from coterie.tasks.reranker_game import RerankerGame
 from tests.games import SyntheticGame
@@ -110,6 +114,46 @@ class Quadratic(SyntheticGame):
 
     def _ablate(self, masks: torch.Tensor) -> torch.Tensor:
         return torch.stack([self._relaxed(mask.float()) for mask in masks])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    parts=st.integers(1, 2),
+    n_players=st.integers(2, 6),
+    d_model=st.integers(2, 9),
+    n_outputs=st.integers(1, 5),
+    double=st.booleans(),
+    seed=st.integers(0, 999),
+)
+def test_the_lens_form_of_any_shape_is_its_definition(
+    parts: int, n_players: int, d_model: int, n_outputs: int, double: bool, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+
+    def random(*shape: int) -> torch.Tensor:
+        values = torch.randn(*shape, generator=generator, dtype=torch.float64)
+        return values if double else values.float()
+
+    lens = Lens(
+        5 * random(n_outputs, d_model),
+        random(parts, n_outputs, n_players),
+        random(parts, n_players, d_model),
+        random(d_model),
+        1e-5,
+    )
+
+    def effect(*group: int) -> float:
+        mask = torch.zeros(n_players, dtype=torch.bool)
+        nothing = lens.scores(mask)
+        mask[list(group)] = True
+        return float((nothing - lens.scores(mask)).double().mean())
+
+    psi = pas_lens(lens)
+    scale = max(1e-3, max(abs(effect(i)) for i in range(n_players)))
+    for i in range(n_players):
+        for j in range(i):
+            expected = effect(i, j) - effect(i) - effect(j)
+            assert psi[i, j] == pytest.approx(expected, abs=2e-5 * scale)
 
 
 def test_the_second_order_is_all_there_is_of_a_quadratic_readout() -> None:

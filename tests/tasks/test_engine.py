@@ -33,12 +33,14 @@ def plain_scores(
 ) -> Tensor:
     """The obvious way: one full forward a pair, a hook on the down projection, no batching, no cache."""
     site = layers_of(reranker.model)[layer]
+    row = architecture_of(reranker.model)
+    mlp, down_projection = site.get_submodule("mlp"), site.get_submodule(row.down)
     base = reranker.base_mlp.get(layer)
     residual = {}
 
     def replace(_module: object, arguments: tuple[Tensor], output: Tensor) -> Tensor:
         taken = arguments[0] * mask
-        write = site.mlp.down_proj.weight
+        write = down_projection.weight
         if intervention == "zero":
             return output - taken @ write.T
         if intervention == "mean":
@@ -49,8 +51,8 @@ def plain_scores(
         return output - taken @ write.T + (own * mask) @ down.T
 
     hooks = [
-        site.mlp.register_forward_pre_hook(lambda _m, a: residual.update(mlp_input=a[0])),
-        site.mlp.down_proj.register_forward_hook(replace),
+        mlp.register_forward_pre_hook(lambda _m, a: residual.update(mlp_input=a[0])),
+        down_projection.register_forward_hook(replace),
         site.register_forward_hook(lambda _m, _a, out: residual.update(out=out[0] if isinstance(out, tuple) else out)),
     ]
     scores = []

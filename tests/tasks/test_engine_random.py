@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def rerankers(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int, 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    model_type=st.sampled_from(["llama", "mistral", "qwen2", "qwen3"]),
+    model_type=st.sampled_from(["llama", "mistral", "qwen2", "qwen3", "gpt_neox"]),
     kv_heads=st.sampled_from([1, 2]),
     sharing=st.sampled_from([1, 3]),
     layers=st.integers(2, 4),
@@ -47,14 +48,22 @@ def test_any_shape_mask_intervention_and_dtype(
     if shape not in rerankers:
         folder: Path = tmp_path_factory.mktemp("shape")
         heads = kv_heads * sharing
-        sizes = {"hidden_size": 8 * heads, "head_dim": 8, "num_attention_heads": heads, "num_key_value_heads": kv_heads}
+        sizes = {"hidden_size": 8 * heads, "num_attention_heads": heads}
+        if model_type != "gpt_neox":
+            sizes |= {"head_dim": 8, "num_key_value_heads": kv_heads}
         spec = save_reranker(folder, model_type, layers=layers, intermediate_size=players, **sizes)
-        rerankers[shape] = load_reranker(spec)
+        rerankers[shape] = load_reranker(spec, keep_base=range(layers))
     dtype = data.draw(st.sampled_from([torch.float32, torch.float64]))
     reranker = rerankers[shape]
     reranker.model.to(dtype)
+    reranker = replace(
+        reranker,
+        base_mlp={i: {name: p.to(dtype) for name, p in kept.items()} for i, kept in reranker.base_mlp.items()},
+    )
     layer = data.draw(st.integers(0, layers - 1))
-    intervention: Any = data.draw(st.sampled_from(["zero", "mean"]))
+    intervention: Any = data.draw(
+        st.sampled_from(["zero", "mean"] if model_type == "gpt_neox" else ["zero", "mean", "base"])
+    )
     rows = pairs(n_queries=2, depth=data.draw(st.integers(1, 3)), seed=seed)
     engine = ReplayEngine(
         reranker, rows, layer, intervention, tokens_at_once=data.draw(st.sampled_from([16, 64, 4096]))
