@@ -17,7 +17,7 @@ from coterie.methods.coalitions import Coalitions
 from coterie.tasks.game import BudgetExceededError, Capability, Game
 from coterie.tasks.reranker import Reranker, load_reranker
 from coterie.tasks.reranker_game import RerankerGame
-from tests.games import SyntheticGame
+from coterie.tasks.synthetic import SyntheticGame
 from tests.tasks.tiny import pairs, save_reranker
 
 AMPLE = 10_000
