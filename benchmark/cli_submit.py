@@ -36,4 +36,43 @@ def check(
     raise typer.Exit(check_command(path, seconds))
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"new-method": new_method, "check": check}
+def submit(
+    output_folder: Annotated[Path, typer.Argument(help="The output folder of a finished run.")],
+    method: Annotated[str, typer.Option("-m", "--method", help="Method, or name[param=value,...].")],
+    suite: Annotated[str, typer.Option("--suite", help="The suite that was run.")] = "quick",
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="Seeds 0 to N-1; default: those of the suite.")
+    ] = None,
+    card: Annotated[
+        Path, typer.Option("--card", help="The method card; where there is none, a template is written.")
+    ] = Path("card.yaml"),
+    to: Annotated[Path, typer.Option("--to", help="Where submissions lie.")] = Path("leaderboard/submissions"),
+) -> None:
+    """Gather a method's records over a suite, with a card, into a submission: TO/METHOD/VERSION.
+
+    Refuses what is incomplete or of mixed versions, and says what is missing.
+    """
+    from coterie.benchmark.submit_command import SubmitOptions, submit_command
+
+    raise typer.Exit(submit_command(SubmitOptions(output_folder, method, suite, seeds, card, to)))
+
+
+def verify(
+    path: Annotated[Path, typer.Argument(help="A submission: leaderboard/submissions/METHOD/VERSION.")],
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Score the coalitions of a submission again from scratch and compare every number; lists each discrepancy.
+
+    Writes verification.json, the badge, where there is none. Exit codes: 0 verified, 1 not, 2 no such folder.
+    """
+    from coterie.benchmark.verify_command import verify_command
+
+    raise typer.Exit(verify_command(path, device))
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "new-method": new_method,
+    "check": check,
+    "submit": submit,
+    "verify": verify,
+}
