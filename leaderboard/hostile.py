@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 
 import yaml
 
-MOST_FILES, DEEPEST_FOLDER = 4000, 8
+MOST_FILES, MOST_BYTES, DEEPEST_FOLDER = 4000, 2**29, 8
+MOST_LISTS = 50_000  # and objects, in one JSON text: a record of 20,000 coalitions has fewer
 DEEPEST_VALUE = 32  # brackets in brackets
 _BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|[\]}]')
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -35,9 +36,9 @@ class HostileError(ValueError):
 def walk(folder: Path) -> Iterator[tuple[str, HostileError | None]]:
     """Every entry below the folder but plain folders: its path relative to it, and why it is refused, or None.
 
-    Goes into no link and stops, with an error, at :data:`MOST_FILES` entries or :data:`DEEPEST_FOLDER` levels.
+    Goes into no link and stops, with an error, at :data:`MOST_FILES` entries and at :data:`MOST_BYTES`.
     """
-    waiting, seen = [("", 0)], 0
+    waiting, seen, total = [("", 0)], 0, 0
     while waiting:
         below, depth = waiting.pop()
         with os.scandir(folder / below) as entries:
@@ -47,8 +48,13 @@ def walk(folder: Path) -> Iterator[tuple[str, HostileError | None]]:
                 if seen > MOST_FILES:
                     yield path, HostileError(f"at most {MOST_FILES} files", "more")
                     return
-                if not entry.is_dir(follow_symlinks=False):
-                    yield path, _refused(entry.stat(follow_symlinks=False))
+                status = entry.stat(follow_symlinks=False)
+                total += status.st_size
+                if total > MOST_BYTES:
+                    yield path, HostileError(f"at most {MOST_BYTES} bytes in all", "more")
+                    return
+                if not stat.S_ISDIR(status.st_mode):
+                    yield path, _refused(status)
                 elif depth >= DEEPEST_FOLDER:
                     yield path, HostileError(f"at most {DEEPEST_FOLDER} levels of folders", "more")
                 else:
@@ -141,6 +147,9 @@ def _refused(status: os.stat_result) -> HostileError | None:
 
 
 def _check_depth(text: str) -> None:
+    number = text.count("[") + text.count("{")
+    if number > MOST_LISTS:
+        raise HostileError(f"at most {MOST_LISTS} lists and objects", str(number))
     depth = 0
     for found in _BRACKET.finditer(text):
         depth += 1 if found[1] else -1 if found[0] in "]}" else 0
