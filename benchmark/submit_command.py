@@ -14,7 +14,7 @@ from coterie.benchmark.errors import UsageError, told_in_one_line
 from coterie.benchmark.settings import PROTOCOL
 from coterie.benchmark.suites import SUITES, Suite
 from coterie.leaderboard.hostile import HostileError, check_words, read_text, strict_yaml
-from coterie.leaderboard.submissions import CARD, LARGEST, MANIFEST, TO_FILL, Card, manifest_of, read_submission
+from coterie.leaderboard.submission import CARD, LARGEST, MANIFEST, TO_FILL, Card, manifest_of, read_submission
 from coterie.methods.base import did_you_mean, split_selector
 from coterie.methods.registry import get_method, list_methods
 from coterie.tracking.files import write_atomic

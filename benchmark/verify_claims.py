@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from coterie.benchmark.settings import PROTOCOL
 from coterie.benchmark.suites import SUITES, Suite
-from coterie.leaderboard.submissions import CARD, MANIFEST, Discrepancy, Submission
+from coterie.leaderboard.submission import CARD, MANIFEST, Discrepancy, Submission
 from coterie.methods.base import MethodError, split_selector
 from coterie.methods.identity import code_hash
 from coterie.methods.registry import get_method, list_methods

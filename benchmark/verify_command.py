@@ -14,7 +14,7 @@ from coterie.benchmark.errors import UsageError, told_in_one_line, user_errors
 from coterie.benchmark.settings import PROTOCOL
 from coterie.benchmark.verify_claims import check_claims, registered
 from coterie.benchmark.verify_scores import TOLERANCE, Compared, check_scores
-from coterie.leaderboard.submissions import BADGE, Discrepancy, Submission, Verification, read_submission
+from coterie.leaderboard.submission import BADGE, Discrepancy, Submission, Verification, read_submission
 from coterie.methods.registry import list_methods
 from coterie.tracking.files import write_atomic
 from coterie.tracking.record import Record

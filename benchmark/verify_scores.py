@@ -33,7 +33,7 @@ from coterie.benchmark.metrics.synergy import Ratio
 from coterie.benchmark.scoring import score
 from coterie.benchmark.settings import Settings
 from coterie.leaderboard.statistics import bootstrap_weights, ratio_interval
-from coterie.leaderboard.submissions import Discrepancy
+from coterie.leaderboard.submission import Discrepancy
 from coterie.methods.coalitions import Coalitions
 from coterie.tasks.registry import get_task_spec
 from coterie.tracking.record import Measure, Record

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-MOST_FILES, MOST_BYTES, DEEPEST_FOLDER = 4000, 2**29, 8
+MOST_FILES, MOST_BYTES, DEEPEST_FOLDER = 4000, 2**26, 8
 MOST_LISTS = 50_000  # and objects, in one JSON text: a record of 20,000 coalitions has fewer
 DEEPEST_VALUE = 32  # brackets in brackets
 _BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|[\]}]')

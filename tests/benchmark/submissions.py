@@ -14,7 +14,7 @@ from coterie.benchmark.orders import Listener
 from coterie.benchmark.runner import Grid, run_grid
 from coterie.benchmark.settings import Settings
 from coterie.benchmark.suites import Suite
-from coterie.leaderboard.submissions import BADGE, CARD, MANIFEST
+from coterie.leaderboard.submission import BADGE, CARD, MANIFEST
 from coterie.methods import get_method
 from coterie.tasks.registry import get_task_spec
 from coterie.tracking.record import Identity

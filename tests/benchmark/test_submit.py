@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from coterie.benchmark import cli, suites
 from coterie.benchmark.scoring import score
 from coterie.benchmark.verify_scores import FLOORS, Compared, compare
-from coterie.leaderboard.submissions import BADGE, MANIFEST, read_badge, submissions_in
+from coterie.leaderboard.submission import BADGE, MANIFEST, read_badge, submissions_in
 from coterie.methods import Coalitions
 from coterie.tracking.record import Measure
 from coterie.tracking.store import RecordStore
