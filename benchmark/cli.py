@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from coterie.benchmark import cli_submit
+
 # torch's idle threads would spin on the cores that the fused kernels use; read when torch is first imported
 os.environ.setdefault("GOMP_SPINCOUNT", "100000")
 
@@ -422,6 +424,10 @@ def inspect(
     from coterie.benchmark.inspect_command import InspectOptions, inspect_command
 
     raise typer.Exit(inspect_command(InspectOptions(record, coalition, task, folder, device)))
+
+
+for command, function in cli_submit.COMMANDS.items():
+    app.command(command)(function)
 
 
 class _Terminated(BaseException):

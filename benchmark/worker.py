@@ -204,6 +204,20 @@ def _record(order: Order, task: AnyTask, **fields: object) -> Record:
 
 def main() -> None:
     """Serve orders until stdin ends: then whoever gave them is gone, and this process ends at once, whatever it does."""
+    waiting, answers = served()
+
+    def tell(message: News | Done | NotRun) -> None:
+        answers.write(message.model_dump_json() + "\n")
+        answers.flush()
+
+    worker = Worker(tell)
+    while True:
+        outcome = worker.run(Order.model_validate_json(waiting.get()))
+        tell(Done(record=outcome) if isinstance(outcome, Record) else outcome)
+
+
+def served() -> tuple[queue.SimpleQueue[str], TextIO]:
+    """Orders as they come and where the answers go, of a process that ends at once where stdin does, whatever it does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the run decides what becomes of us
     faulthandler.enable()
     if hasattr(signal, "SIGUSR1"):
@@ -216,15 +230,8 @@ def main() -> None:
             waiting.put(line)
         os._exit(0)
 
-    def tell(message: News | Done | NotRun) -> None:
-        answers.write(message.model_dump_json() + "\n")
-        answers.flush()
-
     threading.Thread(target=read, daemon=True).start()
-    worker = Worker(tell)
-    while True:
-        outcome = worker.run(Order.model_validate_json(waiting.get()))
-        tell(Done(record=outcome) if isinstance(outcome, Record) else outcome)
+    return waiting, answers
 
 
 def _own_pipes() -> tuple[TextIO, TextIO]:

@@ -35,11 +35,11 @@ def thread_settings(threads: int | None) -> dict[str, str]:
 
 
 class WorkerProcess:
-    """``python -m coterie.benchmark.worker`` and the two threads that read what it says."""
+    """``python -m coterie.benchmark.worker`` (or another module that serves lines) and the two threads that read it."""
 
-    def __init__(self, variables: Mapping[str, str]) -> None:
+    def __init__(self, variables: Mapping[str, str], module: str = "coterie.benchmark.worker") -> None:
         self._popen = subprocess.Popen(
-            [sys.executable, "-P", "-m", "coterie.benchmark.worker"],  # -P: no module of the working directory
+            [sys.executable, "-P", "-m", module],  # -P: no module of the working directory
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

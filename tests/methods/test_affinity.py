@@ -21,7 +21,7 @@ from coterie.tasks.game import BudgetExceededError, Capability, Game
 from coterie.tasks.lens import Lens
 from coterie.tasks.reranker import Reranker, load_reranker
 from coterie.tasks.reranker_game import RerankerGame
-from tests.games import SyntheticGame
+from coterie.tasks.synthetic import SyntheticGame
 from tests.tasks.tiny import pairs, save_reranker
 
 AMPLE = 10_000

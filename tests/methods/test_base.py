@@ -15,7 +15,7 @@ from pydantic import Field
 from coterie.methods.base import Method, MethodError, split_selector
 from coterie.methods.coalitions import Coalitions
 from coterie.tasks.game import Capability, Game
-from tests.games import SyntheticGame
+from coterie.tasks.synthetic import SyntheticGame
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from coterie.methods import Coalitions, get_method
 from coterie.methods.affinity import AFFINITIES, Affinity
 from coterie.methods.clustering import as_distance, by_affinity, cluster_count, groups_of
 from coterie.methods.graph import nearest_graph
-from tests.games import SyntheticGame
+from coterie.tasks.synthetic import SyntheticGame
 
 BLOCKS = (range(4), range(4, 9), range(9, 12))
 STRENGTHS = (0.5, 0.9, 0.7)

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 from coterie.methods.affinity import get_affinity
 from coterie.methods.fidelity import fidelity
 from coterie.tasks.game import Capability
-from tests.games import SyntheticGame
+from coterie.tasks.synthetic import SyntheticGame
 
 QUERIES = np.repeat(np.arange(6), 5)
 

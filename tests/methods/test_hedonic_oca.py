@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from coterie.methods.hedonic_oca import HedonicOca
-from tests.games import SyntheticGame
+from coterie.tasks.synthetic import SyntheticGame
 
 
 def planted_game(n_blocks: int, size: int, dead: int = 0) -> SyntheticGame:

@@ -12,7 +12,7 @@ from coterie.methods.hedonic_pas import HedonicPas
 from coterie.methods.hedonic_top_cover import HedonicTopCover
 from coterie.methods.pac import paper_samples
 from coterie.tasks.game import BudgetExceededError, Capability
-from tests.games import SyntheticGame
+from coterie.tasks.synthetic import SyntheticGame
 from tests.methods import naive
 from tests.methods.test_hedonic import exact
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from coterie.methods.kmeans_weights import KMeansWeights
-from tests.games import SyntheticGame
+from coterie.tasks.synthetic import SyntheticGame
 
 
 def game_with(writes: np.ndarray) -> SyntheticGame:

@@ -10,7 +10,7 @@ from coterie.methods import get_method
 from coterie.methods.coalitions import Coalitions
 from coterie.methods.msa_modes import MsaModes
 from coterie.methods.msa_top import MsaTop
-from tests.games import SyntheticGame
+from coterie.tasks.synthetic import SyntheticGame
 
 BLOCKS = [tuple(range(start, start + 5)) for start in (0, 5, 10)]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from coterie.methods.random_groups import RandomGroups
-from tests.games import SyntheticGame
+from coterie.tasks.synthetic import SyntheticGame
 
 
 def test_groups_are_disjoint_and_fill_most_of_the_players() -> None:

@@ -11,7 +11,7 @@ from coterie.methods.top_activation import TopActivation
 from coterie.methods.top_gradient import TopGradient
 from coterie.methods.top_integrated_gradients import TopIntegratedGradients
 from coterie.tasks.planted import PlantedGame, Planting
-from tests.games import SyntheticGame
+from coterie.tasks.synthetic import SyntheticGame
 
 RNG = np.random.default_rng(0)
 

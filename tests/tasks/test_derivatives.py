@@ -11,7 +11,7 @@ from torch import Tensor
 from coterie.tasks.game import BudgetExceededError, Capability, CapabilityError
 from coterie.tasks.reranker import Reranker, load_reranker
 from coterie.tasks.reranker_game import RerankerGame
-from tests.games import SyntheticGame
+from coterie.tasks.synthetic import SyntheticGame
 from tests.tasks.tiny import pairs, save_reranker
 
 

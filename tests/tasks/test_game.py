@@ -14,7 +14,7 @@ from coterie.tasks.game import (
     Meter,
     refuse_additive,
 )
-from tests.games import SyntheticGame
+from coterie.tasks.synthetic import SyntheticGame
 
 
 class Linear(SyntheticGame):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from coterie.tasks.game import BudgetExceededError, Capability, Game
 from coterie.tasks.memo import Memo
-from tests.games import SyntheticGame
+from coterie.tasks.synthetic import SyntheticGame
 
 ALL = frozenset(Capability)
 MASKS = torch.rand(7, 24, generator=torch.Generator().manual_seed(0)) < 0.3

@@ -1,4 +1,4 @@
-"""Tiny games for tests."""
+"""A tiny game that has every capability: what methods are checked on, in tests and by ``coterie check``."""
 
 from __future__ import annotations
 
@@ -65,8 +65,47 @@ class SyntheticGame(Game):
         hidden, out = (part.clone() if self._copies else part for part in (self._hidden, self._out))
         return Lens(hidden @ out, hidden[None], out[None], self._head.clone(), 1e-5)
 
-    def _activations(self, pooling: Pooling) -> Float[Tensor, "rows players"]:
+    def _activations(self, pooling: Pooling) -> Float[Tensor, "rows players"]:  # noqa: ARG002 - no tokens to pool
         return self._hidden.clone() if self._copies else self._hidden
 
     def _write_vectors(self) -> Float[Tensor, "players d_model"]:
         return self._out.clone() if self._copies else self._out
+
+
+class WatchedGame(SyntheticGame):
+    """Remembers in ``asked`` which information a method asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: set[Capability] = set()
+
+    def _ablate(self, masks: Bool[Tensor, "m players"]) -> Float[Tensor, "m outputs"]:
+        self.asked.add(Capability.ABLATIONS)
+        return super()._ablate(masks)
+
+    def _activations(self, pooling: Pooling) -> Float[Tensor, "rows players"]:
+        self.asked.add(Capability.ACTIVATIONS)
+        return super()._activations(pooling)
+
+    def _gradients(self, amounts: Float[Tensor, " players"] | None) -> Float[Tensor, "outputs players"]:
+        self.asked.add(Capability.GRADIENTS)
+        return super()._gradients(amounts)
+
+    def _hessian_products(self, directions: Float[Tensor, "m players"]) -> Float[Tensor, "m players"]:
+        self.asked.add(Capability.GRADIENTS)
+        return super()._hessian_products(directions)
+
+    def _lens(self) -> Lens:
+        self.asked.add(Capability.LENS)
+        return super()._lens()
+
+    def _write_vectors(self) -> Float[Tensor, "players d_model"]:
+        self.asked.add(Capability.WEIGHTS)
+        return super()._write_vectors()
+
+
+class RenumberedGame(SyntheticGame):
+    """The same game with other numbers: its player p is player ``old[p]`` of the one it was made from."""
+
+    def __init__(self, game: SyntheticGame, old: Tensor) -> None:
+        super().__init__(activations=game._hidden[:, old], write_vectors=game._out[old])
