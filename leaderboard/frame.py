@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,8 +56,12 @@ def to_frame(board: Board, badges: Mapping[str, str] | None = None) -> pd.DataFr
 def to_csv(table: pd.DataFrame) -> str:
     """CSV whose text no spreadsheet takes for a formula: such cells begin with an apostrophe."""
     texts = table.select_dtypes(["object", "string"]).columns
-    quoted = {name: table[name].map(lambda v: f"'{v}" if isinstance(v, str) and v.startswith(FORMULA) else v) for name in texts}
-    return str(table.assign(**quoted).to_csv(index=False))
+    quoted = {name: table[name].map(_plain) for name in texts}
+    return str(table.assign(**quoted).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC))
+
+
+def _plain(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
 def _line(entry: Entry, task: TaskBoard, metric: MetricBoard, row: Row) -> dict[str, Any]:

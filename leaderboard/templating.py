@@ -64,6 +64,7 @@ def frame(scripts: tuple[str, ...] = PAGE_SCRIPTS, *, base: str = "", plots: boo
         "style": Markup(style),  # noqa: S704
         "script": Markup(script),  # noqa: S704
         "legend": legend,
+        "reserved_styles": [],
         "links": {},
         "badges": {},
     }
