@@ -232,7 +232,9 @@ def leaderboard(
 def leaderboard_build(
     sources: Annotated[
         list[Path] | None,
-        typer.Option("--from", help="Output folder, submissions or MLflow artifacts; repeatable. Default: coterie-out."),
+        typer.Option(
+            "--from", help="Output folder, submissions or MLflow artifacts; repeatable. Default: coterie-out."
+        ),
     ] = None,
     site: Annotated[Path, typer.Option("--site", help="Folder of the site; what was built before is replaced.")] = Path(
         "coterie-site"

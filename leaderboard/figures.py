@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from html import escape
+from math import ceil
 from statistics import fmean
 from typing import Any
 
@@ -94,8 +95,13 @@ def _against_cost(rows: Sequence[Place], up: dict[str, Any], sign: int) -> Figur
     x, y = [max(row[1], LEAST_SECONDS) for row in rows], [row[2] for row in rows]
     points = []
     for number, row in enumerate(rows):
-        point = _line(_label(row[0]), number, [x[number]], [y[number]]) | {"mode": "markers", "error_y": _arms([row[2:]])}
-        point["marker"] |= {"size": 10} if number in front else {"size": 9, "symbol": f"{point['marker']['symbol']}-open"}
+        point = _line(_label(row[0]), number, [x[number]], [y[number]]) | {
+            "mode": "markers",
+            "error_y": _arms([row[2:]]),
+        }
+        point["marker"] |= (
+            {"size": 10} if number in front else {"size": 9, "symbol": f"{point['marker']['symbol']}-open"}
+        )
         point["hovertemplate"] = "%{fullData.name}: %{y:.4g} in %{x:.3g} s<extra></extra>"
         points.append(point)
     line = {
@@ -152,8 +158,8 @@ def sizes(labelled: Sequence[tuple[str, Record]]) -> Figure | None:
     known = {label: sorted(numbers) for label, numbers in sorted(found.items()) if numbers}
     if not known:
         return None
-    quantiles = {label: [numbers[max(0, -int(-q * len(numbers) // 1) - 1)] for q in QUANTILES] for label, numbers in known.items()}
-    columns = list(zip(*quantiles.values(), strict=True))
+    quantiles = [[found[max(ceil(q * len(found)), 1) - 1] for q in QUANTILES] for found in known.values()]
+    columns = list(zip(*quantiles, strict=True))
     box = {
         "type": "box",
         "orientation": "h",
@@ -203,7 +209,7 @@ def history(rows: Sequence[dict[str, Any]]) -> Figure | None:
     several = {name: found for name, found in sorted(series.items()) if len(found) > 1}
     traces = []
     for number, (name, found) in enumerate(several.items()):
-        trace = _line(_label(name), number, [row["date"] for row in found], [row["value"] for row in found])
+        trace = _line(_label(name), number, [str(row["date"]) for row in found], [row["value"] for row in found])
         trace["error_y"] = _arms([(row["value"], _known(row["low"]), _known(row["high"])) for row in found])
         traces.append(trace)
     return _figure(traces, {"title": {"text": "date"}}, {"title": {"text": "value"}}, legend=True) if traces else None
@@ -212,7 +218,10 @@ def history(rows: Sequence[dict[str, Any]]) -> Figure | None:
 def task_figures(board: Board, task: TaskBoard, records: Sequence[tuple[str, Record]]) -> list[tuple[str, Figure]]:
     """(caption, figure) of everything there is to draw of a task."""
     drawn: list[tuple[str, Figure | None]] = [
-        *((f"{metric.key}: quality against cost; filled and dotted: what nothing beats in both", pareto(metric)) for metric in task.ranked),
+        *(
+            (f"{metric.key}: quality against cost; filled and dotted: what nothing beats in both", pareto(metric))
+            for metric in task.ranked
+        ),
         *((f"{metric.key}: quality against budget", budgets(board, metric)) for metric in task.ranked),
         ("Removing coalitions one after the other; dotted: random sets of the same sizes", ablation(records)),
         ("Sizes of the coalitions: quartiles, whiskers from the smallest to the largest", sizes(records)),

@@ -58,14 +58,18 @@ class TaskView:
 
 def render_html(board: Board) -> str:
     """The whole page. Names, reasons and notes come from records and are escaped wherever they stand."""
-    return environment().get_template("index.html.j2").render(
-        **frame(),
-        board=board,
-        date=day(board.date),
-        tasks=[task_view(task) for task in board.tasks],
-        overall=overall_view(board),
-        budgets=[(name, base64.b64encode(svg.encode()).decode()) for name, svg in drawn_budgets(board)],
-        columns=legend.columns_of(board),
+    return (
+        environment()
+        .get_template("index.html.j2")
+        .render(
+            **frame(),
+            board=board,
+            date=day(board.date),
+            tasks=[task_view(task) for task in board.tasks],
+            overall=overall_view(board),
+            budgets=[(name, base64.b64encode(svg.encode()).decode()) for name, svg in drawn_budgets(board)],
+            columns=legend.columns_of(board),
+        )
     )
 
 

@@ -24,7 +24,9 @@ def update_section(path: Path, board: Board) -> bool:
     try:
         before = path.read_bytes().decode("utf8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SectionError(f"{path}: expected a Markdown file, got: {error}; fix: name a file with the markers") from None
+        raise SectionError(
+            f"{path}: expected a Markdown file, got: {error}; fix: name a file with the markers"
+        ) from None
     counts = before.count(BEGIN), before.count(END)
     start, end = before.find(BEGIN) + len(BEGIN), before.find(END)
     if counts != (1, 1) or end < start:

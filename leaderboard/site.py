@@ -60,7 +60,7 @@ class Site:
 
     @cached_property
     def plotly(self) -> str:
-        """plotly's script."""
+        """Plotly's script."""
         from plotly.offline import get_plotlyjs
 
         return str(get_plotlyjs())
@@ -72,7 +72,12 @@ class Site:
     def pages(self) -> Iterator[tuple[str, str]]:
         """(path from the root, HTML) of every page."""
         yield "index.html", self._overview()
-        yield "results.html", self._page("results.html.j2", "results", fields=_task_fields(self.board), sees=_sees(self.board), cells=self._cells)
+        yield (
+            "results.html",
+            self._page(
+                "results.html.j2", "results", fields=_task_fields(self.board), sees=_sees(self.board), cells=self._cells
+            ),
+        )
         for task in self.board.tasks:
             yield link("tasks", task.task_name), self._task(task.task_name)
         for entry in self.board.entries:
@@ -91,16 +96,21 @@ class Site:
             "date": day(self.board.date),
             "link": link,
             "here": here,
-            "figures": [(caption, json.dumps(figure)) for caption, figure in drawn],
+            "figures": [(caption, json.dumps(figure, allow_nan=False)) for caption, figure in drawn],
         }
         return self.templates.get_template(template).render(**common, **values)
 
     def _overview(self) -> str:
         board = self.board
-        drawn = [("Mean ranks with their intervals; grey bars join entries that cannot be told apart", figures.ranks(board))]
+        drawn = [
+            ("Mean ranks with their intervals; grey bars join entries that cannot be told apart", figures.ranks(board))
+        ]
         drawn += [("Mean rank against cost; filled and dotted: what nothing beats in both", figures.rank_pareto(board))]
         groups = figures.tie_groups(board.overall.rows)
-        letters = {entry.label: "".join(chr(65 + i) for i, g in enumerate(groups) if entry.label in g) for entry in board.entries}
+        letters = {
+            entry.label: "".join(chr(65 + i) for i, g in enumerate(groups) if entry.label in g)
+            for entry in board.entries
+        }
         return self._page(
             "overview.html.j2",
             "overview",
@@ -145,7 +155,10 @@ class Site:
 
     def _coalitions(self, task_name: str, entry: str) -> str:
         records = [record for label, record in self.of_task(task_name) if label == entry and record.coalitions]
-        drawn = [(f"Seed {record.seed}: how many coalitions of each size", figures.size_histogram(record)) for record in records]
+        drawn = [
+            (f"Seed {record.seed}: how many coalitions of each size", figures.size_histogram(record))
+            for record in records
+        ]
         sets = [(record, records_path(record), *evaluated(record)) for record in records]
         present = [(caption, figure) for caption, figure in drawn if figure]
         return self._page(
@@ -234,4 +247,3 @@ def _task_fields(board: Board) -> list[tuple[str, str, list[str]]]:
 
 def _sees(board: Board) -> list[tuple[str, str, list[str]]]:
     return [("sees", "Sees", sorted({kind for entry in board.entries for kind in entry.sees or ["nothing"]}))]
-

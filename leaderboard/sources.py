@@ -14,7 +14,9 @@ from coterie.tracking.record import Record
 from coterie.tracking.store import RecordStore, Unreadable, explain_invalid
 
 VERIFICATION = "verification.json"
-NOT_RECORDS = frozenset({VERIFICATION, "leaderboard.json", "leaderboard-schema.json", "coalitions.json", "results.json"})
+NOT_RECORDS = frozenset(
+    {VERIFICATION, "leaderboard.json", "leaderboard-schema.json", "coalitions.json", "results.json"}
+)
 MAXIMUM_BYTES = 64 * 2**20  # a record with a thousand queries has some 1 MB
 
 

@@ -50,7 +50,9 @@ def test_the_curve_is_the_mean_over_seeds() -> None:
     records = []
     for seed in (0, 1):
         curve = [(0.0, 0.0, 0.0), (0.5, 0.2 + 0.2 * seed, 0.1)]
-        measure = make_measure(METRICS[1], 0).model_copy(update={"metric": "ndcg_curve", "curve": curve, "primary": False})
+        measure = make_measure(METRICS[1], 0).model_copy(
+            update={"metric": "ndcg_curve", "curve": curve, "primary": False}
+        )
         records.append(make_record("louvain", seed=seed, scores=[make_measure(METRICS[0], 0), measure]))
     figure = figures.ablation(shown_records(records))
     assert figure is not None

@@ -13,7 +13,11 @@ from coterie.tracking.store import RecordStore
 from tests.records import METRICS, MadeUpMethod, make_record
 
 RECORDS = [
-    *(make_record(MadeUpMethod("good", effect=1.0, parameters={"k": 3}), task=t, seed=s) for t in ("a", "b") for s in (0, 1)),
+    *(
+        make_record(MadeUpMethod("good", effect=1.0, parameters={"k": 3}), task=t, seed=s)
+        for t in ("a", "b")
+        for s in (0, 1)
+    ),
     make_record("random", task="a"),
     make_record("louvain", task="a", status="failed", reason="out of memory"),
 ]
@@ -27,7 +31,9 @@ def test_a_row_per_entry_task_and_metric_with_the_boards_own_numbers() -> None:
     for task in board.tasks:
         for metric in task.metrics:
             for row in metric.rows:
-                where = (table.task == task.task_name) & (table.metric == metric.metric) & (table.domain == metric.domain)
+                where = (
+                    (table.task == task.task_name) & (table.metric == metric.metric) & (table.domain == metric.domain)
+                )
                 (line,) = table[where & (table.entry == row.entry)].to_dict("records")
                 assert (line["value"] == row.value) or (math.isnan(line["value"]) and row.value is None)
                 assert line["seeds"] == row.n_seeds
@@ -41,7 +47,9 @@ def test_load_reads_an_output_folder_and_a_board_alike(tmp_path: Path) -> None:
     write_board(compile_board(RECORDS), tmp_path)
     loaded = coterie.leaderboard.load(tmp_path)
     assert not loaded["verified"].any()
-    pd.testing.assert_frame_equal(loaded.drop(columns="verified"), coterie.leaderboard.load(tmp_path / "leaderboard.json"))
+    pd.testing.assert_frame_equal(
+        loaded.drop(columns="verified"), coterie.leaderboard.load(tmp_path / "leaderboard.json")
+    )
 
 
 def test_load_says_that_there_is_nothing(tmp_path: Path) -> None:
