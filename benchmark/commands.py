@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from coterie.benchmark.loading import AnySpec
     from coterie.benchmark.orders import NotRun
     from coterie.benchmark.runner import ExecutorName, Grid, Overwrite
+    from coterie.leaderboard.board import Board
     from coterie.tracking.mlflow_log import Tracker
     from coterie.tracking.record import Record
     from coterie.tracking.run_log import RunLog
@@ -292,8 +293,8 @@ def _parent_parameters(grid: Grid) -> dict[str, Any]:
     }
 
 
-def report(records: list[Record], output_folder: Path, console: Console, quiet: bool = False) -> None:
-    """Print the board and write its three files."""
+def report(records: list[Record], output_folder: Path, console: Console, quiet: bool = False) -> Board:
+    """Print the board, write its files and return it."""
     from coterie.leaderboard import compile_board, print_board, write_board
 
     board = compile_board(records)
@@ -301,6 +302,7 @@ def report(records: list[Record], output_folder: Path, console: Console, quiet: 
         print_board(board, console)
     written = write_board(board, output_folder)
     console.print("Written: " + ", ".join(str(path) for path in written), highlight=False, soft_wrap=True)
+    return board
 
 
 def read_config(path: Path, options: dict[str, bool]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from coterie.benchmark.errors import UsageError, told_in_one_line
 def leaderboard_command(output_folder: Path, update: Path | None = None) -> int:
     """Print the board of all records of an output folder and write its files; keep a Markdown section up to date."""
     from coterie.leaderboard.section import SectionError, update_section
-    from coterie.leaderboard.table import compile_board
     from coterie.tracking.store import RecordStore
 
     with told_in_one_line():
@@ -24,10 +23,10 @@ def leaderboard_command(output_folder: Path, update: Path | None = None) -> int:
             print(f"left out: {unreadable}", file=sys.stderr)
         if not scan.records:
             raise UsageError(f"{output_folder}: no records there; fix: coterie run --output-folder {output_folder}")
-        report(scan.records, output_folder, Console())
+        board = report(scan.records, output_folder, Console())
         if update is not None:
             try:
-                changed = update_section(update, compile_board(scan.records))
+                changed = update_section(update, board)
             except SectionError as error:
                 raise UsageError(str(error)) from None
             print(f"{update}: {'updated' if changed else 'up to date'}")

@@ -83,8 +83,8 @@ class Site:
         for entry in self.board.entries:
             yield link("methods", entry.label), self._method(entry)
         sets = dict.fromkeys((record.task_name, entry) for entry, record in self.shown if record.coalitions)
-        for task_name, entry in sets:
-            yield link("coalitions", f"{task_name} {entry}"), self._coalitions(task_name, entry)
+        for task_name, label in sets:
+            yield link("coalitions", f"{task_name} {label}"), self._coalitions(task_name, label)
 
     def _page(self, template: str, here: str, *, base: str = "", drawn: Sequence[Any] = (), **values: Any) -> str:
         common = {
