@@ -94,8 +94,9 @@ def _against_cost(rows: Sequence[Place], up: dict[str, Any], sign: int) -> Figur
     front = front_of([(seconds, sign * value) for _, seconds, value, _, _ in rows])
     x, y = [max(row[1], LEAST_SECONDS) for row in rows], [row[2] for row in rows]
     points = []
+    colours = {entry: i for i, entry in enumerate(sorted(row[0] for row in rows))}  # the same in every plot of a task
     for number, row in enumerate(rows):
-        point = _line(_label(row[0]), number, [x[number]], [y[number]]) | {
+        point = _line(_label(row[0]), colours[row[0]], [x[number]], [y[number]]) | {
             "mode": "markers",
             "error_y": _arms([row[2:]]),
         }
