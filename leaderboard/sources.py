@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from coterie.tracking.record import Record
 from coterie.tracking.store import RecordStore, Unreadable, explain_invalid
 
-VERIFICATION = "verification.json"
+VERIFICATION, MANIFEST = "verification.json", "manifest.json"
 NOT_RECORDS = frozenset(
-    {VERIFICATION, "leaderboard.json", "leaderboard-schema.json", "coalitions.json", "results.json"}
+    {VERIFICATION, MANIFEST, "leaderboard.json", "leaderboard-schema.json", "coalitions.json", "results.json"}
 )
 MAXIMUM_BYTES = 64 * 2**20  # a record with a thousand queries has some 1 MB
 
@@ -25,13 +26,21 @@ class SourceError(ValueError):
 
 
 class Verification(BaseModel):
-    """What a board needs of ``verification.json``; whoever wrote it vouches for it, the board does not check again."""
+    """What a board needs of ``verification.json``, which `coterie verify` writes; the board does not score again.
+
+    ``submission`` is the SHA-256 of the manifest as compact JSON, ``files`` the manifest's path -> SHA-256.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    passed: bool
+    submission: str
     protocol: str
     date: str
+    files: dict[str, str] = {}
+
+    def covers(self, path: str, data: bytes, protocol: str) -> bool:
+        """Whether the file is the one that was verified."""
+        return self.protocol == protocol and self.files.get(path) == hashlib.sha256(data).hexdigest()
 
     @property
     def text(self) -> str:
@@ -70,7 +79,7 @@ def gather(folders: Iterable[Path]) -> Gathered:
         if not folder.is_dir():
             got = "a file" if folder.exists() else "nothing"
             raise SourceError(f"{folder}: expected a folder with records, got {got}; fix: name an output folder")
-        if (folder / "records").is_dir():
+        if (folder / "records").is_dir() and not (folder / VERIFICATION).exists():
             scan = RecordStore(folder).scan()
             gathered.records += scan.records
             gathered.unreadable += scan.unreadable
@@ -88,7 +97,8 @@ def _walk(folder: Path, into: Gathered) -> None:
         if path.name in NOT_RECORDS:
             continue
         try:
-            record = Record.from_json(path.read_bytes())
+            data = path.read_bytes()
+            record = Record.from_json(data)
         except OSError as error:
             into.unreadable.append(Unreadable(path, f"cannot be read: {error.strerror}"))
             continue
@@ -96,9 +106,9 @@ def _walk(folder: Path, into: Gathered) -> None:
             into.unreadable.append(Unreadable(path, explain_invalid(error)))
             continue
         into.records.append(record)
-        proof = next((proofs[p] for p in path.parents if p in proofs), None)
-        if proof and proof.passed and proof.protocol == record.identity.protocol:
-            into.verified[record.identity_digest] = proof
+        above = next((p for p in path.parents if p in proofs), None)
+        if above and proofs[above].covers(path.relative_to(above).as_posix(), data, record.identity.protocol):
+            into.verified[record.identity_digest] = proofs[above]
 
 
 def _files(folder: Path, into: Gathered) -> Iterator[Path]:
@@ -116,7 +126,10 @@ def _read_verification(path: Path, proofs: dict[Path, Verification], into: Gathe
     try:
         proof = Verification.model_validate(json.loads(path.read_text("utf8")))
         datetime.fromisoformat(proof.date)
-    except (OSError, ValueError, RecursionError) as error:
+        manifest = json.loads(path.with_name(MANIFEST).read_text("utf8"))
+        compact = json.dumps(manifest, separators=(",", ":"), ensure_ascii=False)
+        if hashlib.sha256(compact.encode()).hexdigest() != proof.submission:
+            raise ValueError("it verifies another manifest than the one beside it; fix: coterie verify")
+        proofs[path.parent] = proof.model_copy(update={"files": dict(manifest["files"])})
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         into.unreadable.append(Unreadable(path, f"not a verification: {' '.join(str(error).split())[:200]}"))
-        return
-    proofs[path.parent] = proof

@@ -1,4 +1,5 @@
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,21 @@ from coterie.tracking.record import Record
 from coterie.tracking.store import RecordStore
 from tests.records import make_record
 
-PROOF = {"passed": True, "protocol": "coterie-1", "date": "2026-11-24T12:00:00+00:00", "checks": ["more than we need"]}
+PROOF = {"protocol": "coterie-1", "date": "2026-11-24T12:00:00+00:00", "compared": ["more than we need"]}
 
 
 def submit(folder: Path, records: list[Record], proof: Any = PROOF) -> Path:
-    folder.mkdir(parents=True)
+    """A submission as `coterie submit` and `coterie verify` leave it; no badge without a proof."""
     for record in records:
-        (folder / f"{record.seed}-{record.identity_digest[:8]}.json").write_text(record.to_json())
+        RecordStore(folder).write(record)
+    files = {p.relative_to(folder).as_posix(): sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*.json")}
+    manifest = {"schema_version": 1, "method": "louvain", "files": files}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
     (folder / "card.yaml").write_text("authors: [somebody]")
+    digest = sha256(json.dumps(manifest, separators=(",", ":")).encode()).hexdigest()
     if proof is not None:
-        (folder / "verification.json").write_text(proof if isinstance(proof, str) else json.dumps(proof))
+        text = proof if isinstance(proof, str) else json.dumps({"submission": digest} | proof)
+        (folder / "verification.json").write_text(text)
     return folder
 
 
@@ -51,15 +57,14 @@ def test_output_folders_submissions_and_mlflow_artifacts_mix(tmp_path: Path) -> 
     [
         (PROOF, True),
         (None, False),
-        (PROOF | {"passed": False}, False),
-        (PROOF | {"passed": "no"}, False),
+        (PROOF | {"submission": "0" * 64}, False),
         (PROOF | {"protocol": "coterie-0"}, False),
         (PROOF | {"date": "yesterday"}, False),
-        ({"passed": True}, False),
+        ({"protocol": "coterie-1"}, False),
         ("[" * 100_000, False),
     ],
 )
-def test_only_a_passed_verification_of_the_same_protocol_makes_a_badge(
+def test_only_a_verification_of_this_manifest_and_protocol_makes_a_badge(
     tmp_path: Path, proof: Any, verified: bool
 ) -> None:
     submit(tmp_path / "a", [make_record("louvain")], proof)
@@ -71,6 +76,14 @@ def test_an_entry_with_an_unverified_record_has_no_badge(tmp_path: Path) -> None
     assert badges(tmp_path) == {"louvain": "re-scored from scratch under protocol coterie-1 on 2026-11-24"}
     submit(tmp_path / "b", [make_record("louvain", seed=1)], None)
     assert badges(tmp_path) == {}
+
+
+def test_a_record_changed_after_the_verification_has_no_badge(tmp_path: Path) -> None:
+    folder = submit(tmp_path / "a", [make_record("louvain")])
+    assert set(badges(folder)) == {"louvain"}  # the submission itself, and below the folder of all
+    (path,) = (folder / "records").rglob("*.json")
+    path.write_text(path.read_text() + " ")
+    assert badges(folder) == badges(tmp_path) == {}
 
 
 def test_what_is_no_record_is_named_with_its_reason(tmp_path: Path) -> None:
