@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from coterie.benchmark.loading import AnySpec
     from coterie.benchmark.orders import NotRun
     from coterie.benchmark.runner import ExecutorName, Grid, Overwrite
+    from coterie.leaderboard.board import Board
     from coterie.tracking.mlflow_log import Tracker
     from coterie.tracking.record import Record
     from coterie.tracking.run_log import RunLog
@@ -72,7 +73,7 @@ def run_command(options: RunOptions) -> int:
         result = run_options(options, console)
         before_board = time.perf_counter()
         if result.records:
-            _report(result.records, options.output_folder, console, options.quiet)
+            report(result.records, options.output_folder, console, options.quiet)
         elif result.not_run and result.not_run[0].usage:
             raise UsageError(result.not_run[0].reason)
     seconds = {**result.seconds, "board": time.perf_counter() - before_board}
@@ -292,22 +293,8 @@ def _parent_parameters(grid: Grid) -> dict[str, Any]:
     }
 
 
-def leaderboard_command(output_folder: Path) -> int:
-    """``coterie leaderboard``: the board of all records of an output folder."""
-    from coterie.tracking.store import RecordStore
-
-    with told_in_one_line():
-        scan = RecordStore(output_folder).scan()
-        for unreadable in scan.unreadable:
-            print(f"left out: {unreadable}", file=sys.stderr)
-        if not scan.records:
-            raise UsageError(f"{output_folder}: no records there; fix: coterie run --output-folder {output_folder}")
-        _report(scan.records, output_folder, Console())
-    return 0
-
-
-def _report(records: list[Record], output_folder: Path, console: Console, quiet: bool = False) -> None:
-    """Print the board and write its three files."""
+def report(records: list[Record], output_folder: Path, console: Console, quiet: bool = False) -> Board:
+    """Print the board, write its files and return it."""
     from coterie.leaderboard import compile_board, print_board, write_board
 
     board = compile_board(records)
@@ -315,6 +302,7 @@ def _report(records: list[Record], output_folder: Path, console: Console, quiet:
         print_board(board, console)
     written = write_board(board, output_folder)
     console.print("Written: " + ", ".join(str(path) for path in written), highlight=False, soft_wrap=True)
+    return board
 
 
 def read_config(path: Path, options: dict[str, bool]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from coterie.leaderboard.board import Board
@@ -17,13 +18,19 @@ def render_json(board: Board) -> str:
     return board.model_dump_json(indent=1) + "\n"
 
 
+def render_schema() -> str:
+    """The published JSON schema of ``leaderboard.json``; its version is the constant of ``schema_version``."""
+    return json.dumps(Board.model_json_schema(), indent=1) + "\n"
+
+
 def write_board(board: Board, folder: Path) -> list[Path]:
-    """Write ``leaderboard.json``, ``leaderboard.md`` and ``index.html`` and return their paths.
+    """Write ``leaderboard.json`` with its schema, ``leaderboard.md`` and ``index.html`` and return their paths.
 
     Everything is rendered before the first file is written, and each is written whole or not at all. Raises ``OSError``.
     """
     files = {
         folder / "leaderboard.json": render_json(board),
+        folder / "leaderboard-schema.json": render_schema(),
         folder / "leaderboard.md": render_markdown(board),
         folder / "index.html": render_html(board),
     }

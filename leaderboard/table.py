@@ -81,14 +81,9 @@ def compile_board(records: Iterable[Record]) -> Board:
 
     Raises ``ValueError`` if there are no records.
     """
-    in_order = sorted(records, key=_age)
-    newest = {(record.identity_digest, record.task.dataset_revision): record for record in in_order}
-    if not newest:
+    editions = _editions(records)
+    if not editions:
         raise ValueError("expected at least one record to compile a leaderboard from, got none; fix: run `coterie run`")
-    by_task = defaultdict(list)
-    for record in sorted(newest.values(), key=_age):
-        by_task[record.task_name].append(record)
-    editions = {task: _newest_edition(found) for task, found in sorted(by_task.items())}
     shown = [record for found, _ in editions.values() for record in found]
     labels = _labels(shown)
     tasks = [_task_board(found, notes, labels) for found, notes in editions.values()]
@@ -100,6 +95,24 @@ def compile_board(records: Iterable[Record]) -> Board:
         overall=compile_overall([entry.label for entry in entries], tasks),
         tasks=tasks,
     )
+
+
+def shown_records(records: Iterable[Record]) -> list[tuple[str, Record]]:
+    """(entry label, record) for every record that the board of ``records`` counts, by task, method and seed."""
+    shown = [record for found, _ in _editions(records).values() for record in found]
+    labels = _labels(shown)
+    placed = [(labels[_Key.of(record)], record) for record in shown]
+    return sorted(placed, key=lambda pair: (pair[1].task_name, pair[0], pair[1].seed))
+
+
+def _editions(records: Iterable[Record]) -> dict[str, tuple[list[Record], list[str]]]:
+    """Task -> the records that count, newest edition and newest of each cell, and notes about what is left out."""
+    in_order = sorted(records, key=_age)
+    newest = {(record.identity_digest, record.task.dataset_revision): record for record in in_order}
+    by_task = defaultdict(list)
+    for record in sorted(newest.values(), key=_age):
+        by_task[record.task_name].append(record)
+    return {task: _newest_edition(found) for task, found in sorted(by_task.items())}
 
 
 def _age(record: Record) -> tuple[datetime, str, bool]:

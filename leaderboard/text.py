@@ -131,7 +131,24 @@ def render_markdown(board: Board) -> str:
     lines += [f"Protocol {_md(protocols)}; newest result {_md(board.date)}; {board.n_records} records.", ""]
     for task in board.tasks:
         lines += [f"> **{_md(task.task_name)}**: {_md(warning)}\n" for warning in task.warnings]
-    lines += ["## Overall", "", _md(_overall_title(board)), ""]
+    lines += ["## Overall", "", *_md_overall(board)]
+    for task in board.tasks:
+        lines += ["", f"## {_md(task.task_name)}"]
+        lines += [f"\n{_md(note)}" for note in task.notes]
+        for metric in task.metrics:
+            lines += _md_metric(metric)
+        lines += _md_agreement(task)
+    lines += ["", "## How to read this", ""]
+    lines += [f"- **{name}**: {_md(text)}" for name, text in legend.columns_of(board)]
+    return "\n".join(lines) + "\n"
+
+
+def render_overall(board: Board) -> str:
+    """The overall table alone, for a section of another document."""
+    return "\n".join(_md_overall(board)) + "\n"
+
+
+def _md_overall(board: Board) -> list[str]:
     overall = [
         (
             f"`{_code(r.entry)}`",
@@ -142,16 +159,8 @@ def render_markdown(board: Board) -> str:
         )
         for r in board.overall.rows
     ]
-    lines += _md_table(("Method", "Mean rank", "Evaluations", "Seconds", "Sees", "Note"), "lrrrll", overall)
-    for task in board.tasks:
-        lines += ["", f"## {_md(task.task_name)}"]
-        lines += [f"\n{_md(note)}" for note in task.notes]
-        for metric in task.metrics:
-            lines += _md_metric(metric)
-        lines += _md_agreement(task)
-    lines += ["", "## How to read this", ""]
-    lines += [f"- **{name}**: {_md(text)}" for name, text in legend.columns_of(board)]
-    return "\n".join(lines) + "\n"
+    headings = ("Method", "Mean rank", "Evaluations", "Seconds", "Sees", "Note")
+    return [_md(_overall_title(board)), "", *_md_table(headings, "lrrrll", overall)]
 
 
 def _md_metric(metric: MetricBoard) -> list[str]:

@@ -198,6 +198,17 @@ class Record(Strict):
         """An error's text may quote a URI with its password or a token from the environment: no record keeps one."""
         return text and without_secrets(text)
 
+    @field_validator("schema_version", mode="before")
+    @classmethod
+    def _current(cls, found: object) -> object:
+        """The one place where old records would be migrated. Version 1 is the first: there is nothing to migrate yet."""
+        if found != SCHEMA_VERSION:
+            raise ValueError(
+                f"expected schema version {SCHEMA_VERSION}, got {found!r}; no migration leads from it; fix: run the cell "
+                "again, or read it with the version of coterie that wrote it"
+            )
+        return found
+
     @model_validator(mode="after")
     def _consistent(self) -> Record:
         try:

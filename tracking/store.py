@@ -127,14 +127,15 @@ class RecordStore:
         except OSError as error:
             return Unreadable(path, f"cannot be read: {error.strerror}")
         except ValidationError as error:
-            return Unreadable(path, _first_error(error))
+            return Unreadable(path, explain_invalid(error))
         expected = self.path_for(record)
         if path != expected:
             return Unreadable(path, f"a copy or a renamed file: this record belongs at {expected}")
         return record
 
 
-def _first_error(error: ValidationError) -> str:
+def explain_invalid(error: ValidationError) -> str:
+    """The first thing that is wrong with a record, in one line."""
     details = error.errors(include_url=False, include_input=False)
     first = details[0]
     where = ".".join(str(part) for part in first["loc"])

@@ -111,7 +111,12 @@ def test_json_holds_the_exact_board_and_its_schema_version(board: Board, tmp_pat
 
 def test_all_files_are_written_or_none(board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = write_board(board, tmp_path / "new")
-    assert [path.name for path in paths] == ["leaderboard.json", "leaderboard.md", "index.html"]
+    assert [path.name for path in paths] == [
+        "leaderboard.json",
+        "leaderboard-schema.json",
+        "leaderboard.md",
+        "index.html",
+    ]
     assert sorted((tmp_path / "new").iterdir()) == sorted(paths)
 
     def broken(_: Board) -> str:
