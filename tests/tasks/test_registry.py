@@ -9,6 +9,7 @@ import pytest
 from coterie.tasks import registry
 from coterie.tasks.planted_task import PlantedSpec
 from coterie.tasks.registry import TaskFileError, UnknownTaskError, get_task_spec, list_tasks
+from coterie.tasks.task import plan_task
 
 
 def test_bundled_tasks_are_found_and_named_as_their_folder() -> None:
@@ -103,3 +104,15 @@ def test_wrong_task_files(tmp_path: Path, text: str, says: str) -> None:
 def test_missing_task_file(tmp_path: Path) -> None:
     with pytest.raises(TaskFileError, match="cannot be read: No such file"):
         get_task_spec(str(tmp_path / "none.yaml"))
+
+
+def test_fewer_queries_are_no_other_revision_of_the_texts(pydoc_domains: object) -> None:
+    plan = plan_task(get_task_spec("pydoc-llama/relevance[queries=5]"))
+    assert {split: len({p.query_id for p in rows}) for split, rows in plan.pairs.items()} == {
+        "discovery": 5,
+        "heldout": 5,
+        "pandas": 2,
+        "mlflow": 2,
+        "scientific": 2,
+    }
+    assert not [w for w in plan.warnings if "texts differ" in w]
