@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from coterie.benchmark import cli_submit
+from coterie.benchmark.cli_leaderboard import leaderboard_app
 
 # torch's idle threads would spin on the cores that the fused kernels use; read when torch is first imported
 os.environ.setdefault("GOMP_SPINCOUNT", "100000")
@@ -210,45 +211,7 @@ def info(name: Annotated[str, typer.Argument(help="A task, method, suite or metr
     print_info(name)
 
 
-leaderboard_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None, add_completion=False)
 app.add_typer(leaderboard_app, name="leaderboard")
-
-
-@leaderboard_app.callback()
-def leaderboard(
-    context: typer.Context,
-    output_folder: OutputFolder = OUTPUT,
-    update: Annotated[
-        Path | None,
-        typer.Option("--update", help="Markdown file whose section between coterie:leaderboard markers is replaced."),
-    ] = None,
-) -> None:
-    """Compile and print the board of an output folder again, from its records; nothing is run. `build` makes a site."""
-    if context.invoked_subcommand is None:
-        from coterie.benchmark.leaderboard_command import leaderboard_command
-
-        raise typer.Exit(leaderboard_command(output_folder, update))
-
-
-@leaderboard_app.command("build")
-def leaderboard_build(
-    sources: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--from", help="Output folder, submissions or MLflow artifacts; repeatable. Default: coterie-out."
-        ),
-    ] = None,
-    site: Annotated[Path, typer.Option("--site", help="Folder of the site; what was built before is replaced.")] = Path(
-        "coterie-site"
-    ),
-) -> None:
-    """Build the board as a static site: overview, all results, a page each task, method and set of coalitions.
-
-    It works from file:// and asks nothing of the network: open index.html, or copy the folder to any web server.
-    """
-    from coterie.benchmark.leaderboard_command import build_command
-
-    raise typer.Exit(build_command(tuple(sources or (OUTPUT,)), site))
 
 
 @app.command()
