@@ -19,12 +19,12 @@ SITE_SCRIPTS = ("sort.js", "filter.js", "plots.js")
 EMPTY_STYLE = ""  # plotly inserts one empty style element and fills it rule by rule
 
 
-def environment() -> Environment:
-    """Autoescape is on, and a name that a template misspells is an error."""
+def environment(folder: Path = TEMPLATES) -> Environment:
+    """For the templates of a folder: autoescape is on, and a name that a template misspells is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     made = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

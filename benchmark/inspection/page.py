@@ -7,6 +7,7 @@ import hashlib
 from pathlib import Path
 
 from coterie.benchmark.inspection.card import Against, Card, Inspection
+from coterie.leaderboard.templating import environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 LEVELS = 5  # shades of a token
@@ -14,20 +15,13 @@ LEVELS = 5  # shades of a token
 
 def render_page(inspection: Inspection) -> str:
     """A self-contained page, light and dark, for wide and narrow screens. Only the package's own style is unescaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": _number, "interval": _interval, "percent": lambda share: f"{share:.0%}"}
+    pages = environment(TEMPLATES)
+    pages.filters |= {"number": _number, "interval": _interval, "percent": lambda share: f"{share:.0%}"}
     style = (TEMPLATES / "cards.css").read_text("utf8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return environment.get_template("cards.html.j2").render(
+    return pages.get_template("cards.html.j2").render(
         inspection=inspection,
         cards=[(card, _darkest(card)) for card in inspection.cards],
         shade=shade,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from coterie.benchmark.transitions.flow import COLOURS, MEANINGS, NODE_COLOUR, Diagram
 from coterie.benchmark.transitions.report import Report
+from coterie.leaderboard.templating import environment
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -19,24 +20,17 @@ _EDGE = 0.01  # nodes stand around their place, and plotly takes a place of 0 fo
 
 def page(report: Report, diagram: Diagram) -> str:
     """The page, plotly's script included. Names come from files of others and are escaped wherever they stand."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = lambda share: "-" if share is None else f"{share:.0%}"
+    pages = environment(TEMPLATES)
+    pages.filters["percent"] = lambda share: "-" if share is None else f"{share:.0%}"
     figure = sankey(diagram).to_html(
         full_html=False,
         include_plotlyjs=True,
         div_id="transitions",
         config={"displayModeBar": False, "responsive": True},
     )
-    return environment.get_template("page.html.j2").render(
+    return pages.get_template("page.html.j2").render(
         report=report,
         note=diagram.note,
         colours=COLOURS,
