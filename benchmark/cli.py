@@ -11,8 +11,9 @@ from typing import Annotated
 
 import typer
 
-from coterie.benchmark import cli_submit
+from coterie.benchmark import cli_submit, cli_tracking
 from coterie.benchmark.cli_leaderboard import leaderboard_app
+from coterie.benchmark.cli_tracking import OUTPUT, OutputFolder, TrackingUri
 
 # torch's idle threads would spin on the cores that the fused kernels use; read when torch is first imported
 os.environ.setdefault("GOMP_SPINCOUNT", "100000")
@@ -57,15 +58,6 @@ class Listed(StrEnum):
     methods = "methods"
     suites = "suites"
     metrics = "metrics"
-
-
-OutputFolder = Annotated[Path, typer.Option("--output-folder", help="Where records, board and MLflow store lie.")]
-OUTPUT = Path("coterie-out")
-TrackingUri = Annotated[
-    str | None,
-    typer.Option("--tracking-uri", help="MLflow store; default: MLFLOW_TRACKING_URI, or sqlite in the output folder."),
-]
-Csv = Annotated[Path | None, typer.Option("--csv", help="Also write the table's exact numbers to this file.")]
 
 
 def _version(wanted: bool) -> None:
@@ -215,76 +207,6 @@ app.add_typer(leaderboard_app, name="leaderboard")
 
 
 @app.command()
-def runs(
-    output_folder: OutputFolder = OUTPUT,
-    tracking_uri: Annotated[
-        str | None, typer.Option("--tracking-uri", help="List the runs of this MLflow store instead.")
-    ] = None,
-) -> None:
-    """List the runs of an output folder: when, how long, how many cells, how it ended."""
-    from coterie.benchmark.history_command import runs_command
-
-    raise typer.Exit(runs_command(output_folder, tracking_uri))
-
-
-@app.command()
-def history(
-    task: Annotated[str, typer.Argument(help="Task name.")],
-    method: Annotated[str, typer.Argument(help="Method, or name[param=value,...]; a name takes all parameters.")],
-    metric: Annotated[
-        list[str] | None,
-        typer.Option("--metric", help="metric or metric/domain; repeatable. Default: the ranked ones."),
-    ] = None,
-    output_folder: Annotated[
-        list[Path] | None, typer.Option("--output-folder", help="Where the records lie; repeatable.")
-    ] = None,
-    tracking_uri: TrackingUri = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="PNG to draw; default: history/TASK-METHOD.png in the output folder.")
-    ] = None,
-    csv: Csv = None,
-) -> None:
-    """Show one cell over code versions, dates and environments, and mark what changed significantly.
-
-    From the records and from MLflow, which also has those that were replaced since.
-    """
-    from coterie.benchmark.history_command import history_command
-
-    folders = tuple(output_folder or (OUTPUT,))
-    raise typer.Exit(history_command(task, method, tuple(metric or ()), folders, tracking_uri, plot, csv))
-
-
-@app.command()
-def compare(
-    run_a: Annotated[str, typer.Argument(help="An output folder, a run of it (coterie runs), or an MLflow run id.")],
-    run_b: Annotated[str, typer.Argument(help="The same; differences are B minus A.")],
-    output_folder: OutputFolder = OUTPUT,
-    tracking_uri: TrackingUri = None,
-    csv: Csv = None,
-) -> None:
-    """Compare two runs: the paired difference per task, metric and method, with intervals."""
-    from coterie.benchmark.history_command import compare_command
-
-    raise typer.Exit(compare_command(run_a, run_b, output_folder, tracking_uri, csv))
-
-
-@app.command()
-def sync(
-    output_folder: Annotated[Path, typer.Argument(help="The folder that coterie run wrote to.")] = OUTPUT,
-    tracking_uri: TrackingUri = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
-) -> None:
-    """Log to MLflow what it lacks of an output folder: after a server was away, or into another store.
-
-    Repeat it as you like: what is there is not logged again. Exit codes: 0 fine, 1 something could not be logged, 2
-    wrong input or a store that does not answer.
-    """
-    from coterie.benchmark.history_command import sync_command
-
-    raise typer.Exit(sync_command(output_folder, tracking_uri, quiet))
-
-
-@app.command()
 def fidelity(
     task: Annotated[str, typer.Argument(help="Task name or task.yaml.")] = "pydoc-llama/relevance",
     budget: Annotated[int, typer.Option("--budget", min=1, help="Evaluations that an affinity may spend.")] = 1000,
@@ -422,7 +344,7 @@ def inspect(
     raise typer.Exit(inspect_command(InspectOptions(record, coalition, task, folder, device)))
 
 
-for command, function in cli_submit.COMMANDS.items():
+for command, function in {**cli_tracking.COMMANDS, **cli_submit.COMMANDS}.items():
     app.command(command)(function)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-OUTPUT = Path("coterie-out")
+from coterie.benchmark.cli_tracking import OUTPUT
 
 leaderboard_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None, add_completion=False)
 
