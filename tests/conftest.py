@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite runs on several processes
@@ -15,6 +16,19 @@ from jaxtyping import install_import_hook
 torch.set_num_threads(1)
 CHECKED = ["game", "engine", "last_layer", "rotary_layer", "tokens"]
 install_import_hook([f"coterie.tasks.{name}" for name in CHECKED], "beartype.beartype")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_methods() -> Iterator[None]:
+    """What the tests of one file include is gone with them: names are unique in a process, and files share one."""
+    from coterie.methods.registry import _registry
+
+    _registry.scan()
+    methods, included = dict(_registry._methods), dict(_registry._included)
+    yield
+    for kept, before in ((_registry._methods, methods), (_registry._included, included)):
+        kept.clear()
+        kept.update(before)
 
 
 @pytest.fixture(scope="session")

@@ -190,7 +190,9 @@ def test_a_disk_that_gets_full_and_one_that_is_read_only(tmp_path: Path) -> None
         assert full.returncode == 2
         assert "free disk space, got a full disk" in printed
         assert "Traceback" not in printed
-        assert [r.method_name for r in check_store(disk / "out").all()] == ["random"] * 2, "what was finished stays"
+        stored = [r.method_name for r in check_store(disk / "out").all()]
+        assert stored.count("random") == 2, "what was finished stays"
+        assert len(stored) < 4, "the disk was never full"
         again = start(disk / "out", *arguments, "--seeds", "2")
         assert "free disk space" in again.communicate(timeout=300)[0]
         assert again.returncode == 2
@@ -206,4 +208,4 @@ def test_a_disk_that_gets_full_and_one_that_is_read_only(tmp_path: Path) -> None
         printed, _ = frozen.communicate(timeout=300)
         assert frozen.returncode == 2
         assert "expected a folder that can be written" in printed
-        assert len(check_store(disk / "out").all()) == 3
+        assert [r.method_name for r in check_store(disk / "out").all()].count("random") == 3
