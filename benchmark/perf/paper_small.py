@@ -38,6 +38,7 @@ EQUAL_INFORMATION = (
     ("hedonic-oca", "kmeans-activations"),
     ("hedonic-pas", "hierarchical[affinity=pas-hessian]"),
     ("hedonic-pas", "leiden[affinity=pas-hessian,resolution=4.0]"),
+    ("hedonic-pas", "kmeans-activations"),
     ("hedonic-oca", "random"),
     ("hedonic-pas", "random"),
     ("hedonic-oca", "kmeans-weights"),
