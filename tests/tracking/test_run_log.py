@@ -107,12 +107,9 @@ def test_the_end_of_a_run_is_noted_as_what_it_was(
     store: RecordStore, new_tracker: Callable[[], Tracker], error: type[BaseException] | None
 ) -> None:
     log = RunLog(new_tracker(), store, "quick", {}, {})
-    try:
-        with log:
-            if error:
-                raise error
-    except (ValueError, KeyboardInterrupt):
-        pass
+    with contextlib.suppress(ValueError, KeyboardInterrupt), log:
+        if error:
+            raise error
     (found,), _ = read_runs(store.root)
     assert isinstance(found.end, End)
     assert found.end.status == {None: "FINISHED", ValueError: "FAILED", KeyboardInterrupt: "KILLED"}[error]
