@@ -1,5 +1,6 @@
 """A run beside its store: what is noted on disk, what is logged when, and that nothing of it stops the run."""
 
+import contextlib
 import json
 import threading
 import time
