@@ -26,6 +26,8 @@ _NINE = tuple(
     f"pydoc-{model}/{o}" for model in ("llama", "mistral", "pythia") for o in ("relevance", "cqtr", "mean-tf-l")
 )
 
+_LAYER_1 = ("pydoc-llama/cqtr", "pydoc-llama/mean-tf-l", "pydoc-mistral/relevance")  # by default; ten times as slow
+
 _LIGHT = Settings(
     max_coalitions=5,
     pairs=3,
@@ -36,14 +38,44 @@ _LIGHT = Settings(
     reference_evaluations=64,
 )
 
+# ``quick`` is a part of ``board``: of the same budget and settings, so that a first run stands beside the published rows.
+_BOARD_BUDGET, _BOARD = 160, _LIGHT.model_copy(update={"max_coalitions": 4})
+
 SUITES: dict[str, Suite] = {
     "quick": Suite(
         summary="one bundled task, three methods, three seeds: a first look in a minute or two",
         tasks=("pydoc-llama/relevance",),
         methods=("random", "kmeans-weights", "hedonic-oca"),
         seeds=3,
-        budget=1000,
-        settings=_LIGHT.model_copy(update={"max_coalitions": 4}),
+        budget=_BOARD_BUDGET,
+        settings=_BOARD,
+    ),
+    "board": Suite(
+        summary="the published board: every built-in method on the nine bundled rerankers, at layer 2",
+        tasks=tuple(f"{t}[layer=2]" if t in _LAYER_1 else t for t in _NINE),
+        methods=(
+            "random",
+            "kmeans-weights",
+            "kmeans-activations",
+            "top-activation",
+            "top-gradient",
+            "top-integrated-gradients",
+            "msa-top",
+            "msa-modes",
+            "hedonic-oca",
+            "hedonic-top-cover",
+            "hierarchical",
+            "spectral",
+            "hdbscan",
+            "leiden[resolution=4]",  # by default they find a few communities too large to be judged
+            "louvain[resolution=4]",
+            "hedonic-pas",
+            "hierarchical[affinity=pas-hessian]",  # on the very matrix that hedonic-pas has
+            "leiden[affinity=pas-hessian,resolution=4]",
+        ),
+        seeds=3,
+        budget=_BOARD_BUDGET,
+        settings=_BOARD,
     ),
     "planted": Suite(
         summary="all methods where the truth is known, told that it is six groups of about four",
