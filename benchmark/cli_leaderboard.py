@@ -15,17 +15,28 @@ leaderboard_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None
 @leaderboard_app.callback()
 def leaderboard(
     context: typer.Context,
-    output_folder: Annotated[Path, typer.Option("--output-folder", help="Where the records lie.")] = OUTPUT,
+    output_folder: Annotated[
+        Path, typer.Option("--output-folder", help="Where the records lie and the board is written.")
+    ] = OUTPUT,
+    sources: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from", help="Print the board of these instead, write nothing: output folders, submissions; repeatable."
+        ),
+    ] = None,
     update: Annotated[
         Path | None,
         typer.Option("--update", help="Markdown file whose section between coterie:leaderboard markers is replaced."),
     ] = None,
 ) -> None:
-    """Compile and print the board of an output folder again, from its records; nothing is run. `build` makes a site."""
+    """Compile and print the board of an output folder again, from its records; nothing is run. `build` makes a site.
+
+    The published board: coterie leaderboard --from leaderboard/submissions
+    """
     if context.invoked_subcommand is None:
         from coterie.benchmark.leaderboard_command import leaderboard_command
 
-        raise typer.Exit(leaderboard_command(output_folder, update))
+        raise typer.Exit(leaderboard_command(output_folder, tuple(sources or ()), update))
 
 
 @leaderboard_app.command("build")

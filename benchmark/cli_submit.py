@@ -38,7 +38,10 @@ def check(
 
 def submit(
     output_folder: Annotated[Path, typer.Argument(help="The output folder of a finished run.")],
-    method: Annotated[str, typer.Option("-m", "--method", help="Method, or name[param=value,...].")],
+    method: Annotated[str | None, typer.Option("-m", "--method", help="Method, or name[param=value,...].")] = None,
+    built_in: Annotated[
+        bool, typer.Option("--built-in", help="Every method of the suite, with cards made from the registry.")
+    ] = False,
     suite: Annotated[str, typer.Option("--suite", help="The suite that was run.")] = "quick",
     seeds: Annotated[
         int | None, typer.Option("--seeds", min=1, help="Seeds 0 to N-1; default: those of the suite.")
@@ -54,20 +57,25 @@ def submit(
     """
     from coterie.benchmark.submit_command import SubmitOptions, submit_command
 
+    if (method is None) != built_in:
+        raise typer.BadParameter("expected either -m METHOD or --built-in", param_hint="-m")
     raise typer.Exit(submit_command(SubmitOptions(output_folder, method, suite, seeds, card, to)))
 
 
 def verify(
-    path: Annotated[Path, typer.Argument(help="A submission: leaderboard/submissions/METHOD/VERSION.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Submissions, leaderboard/submissions/METHOD/VERSION, or a folder of them."),
+    ],
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Score the coalitions of a submission again from scratch and compare every number; lists each discrepancy.
+    """Score the coalitions of submissions again from scratch and compare every number; lists each discrepancy.
 
     Writes verification.json, the badge, where there is none. Exit codes: 0 verified, 1 not, 2 no such folder.
     """
     from coterie.benchmark.verify_command import verify_command
 
-    raise typer.Exit(verify_command(path, device))
+    raise typer.Exit(verify_command(paths, device))
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -5,25 +5,33 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from coterie.benchmark.commands import report
 from coterie.benchmark.errors import UsageError, told_in_one_line
 
+if TYPE_CHECKING:
+    from coterie.leaderboard.sources import Gathered
+    from coterie.tracking.record import Record
+    from coterie.tracking.store import Unreadable
 
-def leaderboard_command(output_folder: Path, update: Path | None = None) -> int:
-    """Print the board of all records of an output folder and write its files; keep a Markdown section up to date."""
+
+def leaderboard_command(output_folder: Path, sources: Sequence[Path] = (), update: Path | None = None) -> int:
+    """Print the board of all records of an output folder and write its files there; of `sources`, print it only.
+
+    A Markdown section is kept up to date with either.
+    """
+    from coterie.leaderboard import compile_board, print_board
     from coterie.leaderboard.section import SectionError, update_section
-    from coterie.tracking.store import RecordStore
 
     with told_in_one_line():
-        scan = RecordStore(output_folder).scan()
-        for unreadable in scan.unreadable:
-            print(f"left out: {unreadable}", file=sys.stderr)
-        if not scan.records:
-            raise UsageError(f"{output_folder}: no records there; fix: coterie run --output-folder {output_folder}")
-        board = report(scan.records, output_folder, Console())
+        if sources:
+            board = compile_board(_gathered(sources).records)
+            print_board(board, Console())
+        else:
+            board = report(_stored(output_folder), output_folder, Console())
         if update is not None:
             try:
                 changed = update_section(update, board)
@@ -36,16 +44,11 @@ def leaderboard_command(output_folder: Path, update: Path | None = None) -> int:
 def build_command(sources: Sequence[Path], folder: Path) -> int:
     """Build the site from any mix of folders."""
     from coterie.leaderboard.site import write_site
-    from coterie.leaderboard.sources import SourceError, gather
+    from coterie.leaderboard.sources import SourceError
 
     with told_in_one_line():
+        gathered = _gathered(sources)
         try:
-            gathered = gather(sources)
-            for unreadable in gathered.unreadable:
-                print(f"left out: {unreadable}", file=sys.stderr)
-            if not gathered.records:
-                named = ", ".join(str(source) for source in sources)
-                raise UsageError(f"{named}: no records there; fix: coterie run, or name other folders with --from")
             written = write_site(gathered, folder)
         except SourceError as error:
             raise UsageError(str(error)) from None
@@ -55,3 +58,33 @@ def build_command(sources: Sequence[Path], folder: Path) -> int:
     pages = sum(path.suffix == ".html" for path in written)
     print(f"{pages} pages from {len(gathered.records)} records, {size / 1e6:.1f} MB. Open {folder / 'index.html'}")
     return 0
+
+
+def _gathered(sources: Sequence[Path]) -> Gathered:
+    """The records of folders, at least one; on stderr what had to be left out. Raises ``UsageError``."""
+    from coterie.leaderboard.sources import SourceError, gather
+
+    try:
+        gathered = gather(sources)
+    except SourceError as error:
+        raise UsageError(str(error)) from None
+    _told(gathered.unreadable)
+    if not gathered.records:
+        named = ", ".join(str(source) for source in sources)
+        raise UsageError(f"{named}: no records there; fix: coterie run, or name other folders with --from")
+    return gathered
+
+
+def _stored(output_folder: Path) -> list[Record]:
+    from coterie.tracking.store import RecordStore
+
+    scan = RecordStore(output_folder).scan()
+    _told(scan.unreadable)
+    if not scan.records:
+        raise UsageError(f"{output_folder}: no records there; fix: coterie run --output-folder {output_folder}")
+    return scan.records
+
+
+def _told(left_out: Sequence[Unreadable]) -> None:
+    for unreadable in left_out:
+        print(f"left out: {unreadable}", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import yaml
@@ -15,7 +16,7 @@ from coterie.benchmark.settings import PROTOCOL
 from coterie.benchmark.suites import SUITES, Suite
 from coterie.leaderboard.hostile import HostileError, check_words, read_text, strict_yaml
 from coterie.leaderboard.submission import CARD, LARGEST, MANIFEST, TO_FILL, Card, manifest_of, read_submission
-from coterie.methods.base import did_you_mean, split_selector
+from coterie.methods.base import Method, did_you_mean, split_selector
 from coterie.methods.registry import get_method, list_methods
 from coterie.tracking.files import write_atomic
 from coterie.tracking.record import Record
@@ -27,8 +28,10 @@ _MOST_TOLD = 8
 
 @dataclass(frozen=True)
 class SubmitOptions:
+    """``method`` None: every built-in method of the suite."""
+
     output_folder: Path
-    method: str
+    method: str | None
     suite: str
     seeds: int | None
     card: Path
@@ -36,37 +39,48 @@ class SubmitOptions:
 
 
 def submit_command(options: SubmitOptions) -> int:
-    """Write the submission; exit code 2, with all that is missing, where there is none to write."""
+    """Write the submissions; exit code 2, with all that is missing, where there is none to write."""
     with told_in_one_line():
-        folder = submit(options)
-    print(f"Written: {folder}\nNext:\n  coterie verify {folder}")
+        folders = submit(options)
+    print(
+        f"Written: {', '.join(map(str, folders))}\nNext:\n  coterie verify {folders[0] if len(folders) == 1 else options.to}"
+    )
     return 0
 
 
-def submit(options: SubmitOptions) -> Path:
-    """The folder of the new submission. Raises ``UsageError``."""
+def submit(options: SubmitOptions) -> list[Path]:
+    """The folders of the new submissions: all or none. Raises ``UsageError``."""
     if options.suite not in SUITES:
         raise UsageError(f"unknown suite {options.suite!r}{did_you_mean(options.suite, SUITES)}")
     suite = SUITES[options.suite]
     seeds = options.seeds or suite.seeds
     if seeds < suite.seeds:
         raise UsageError(f"--seeds: expected at least the {suite.seeds} of suite {options.suite}, got {seeds}")
-    records = _cells(options, suite, seeds)
-    card = _card(options.card, records)
-    folder = options.to / card.method / card.version
-    if folder.exists():
-        raise UsageError(f"{folder}: exists already; fix: another `version` in {options.card}, or remove that folder")
+    planned = []
+    for selector in [options.method] if options.method else suite.methods:
+        records = _cells(options, selector, suite, seeds)
+        card = _card(options.card, records) if options.method else _built_in_card(get_method(selector), records)
+        folder = options.to / card.method / card.version
+        if folder.exists():
+            way = f"another `version` in {options.card}" if options.method else "another --to"
+            raise UsageError(f"{folder}: exists already; fix: {way}, or remove that folder")
+        planned.append((folder, card, records))
+    written: list[Path] = []
     try:
-        return _write(folder, card, records, options, seeds)
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be written: {error}; fix: --to for another folder") from None
+        for folder, card, records in planned:
+            written.append(_write(folder, card, records, options.suite, seeds))
+    except BaseException:
+        for done in written:
+            shutil.rmtree(done, ignore_errors=True)
+        raise
+    return written
 
 
-def _cells(options: SubmitOptions, suite: Suite, seeds: int) -> list[Record]:
+def _cells(options: SubmitOptions, method: str, suite: Suite, seeds: int) -> list[Record]:
     """One record for each cell of the suite, all of one method, protocol, settings, code and data."""
     scan = RecordStore(options.output_folder).scan()
-    name = split_selector(options.method)[0]
-    selector = get_method(options.method).selector if name in list_methods() else options.method
+    name = split_selector(method)[0]
+    selector = get_method(method).selector if name in list_methods() else method
     named = [record for record in scan.records if record.method.selector == selector]
     if not named:
         there = {record.method.selector for record in scan.records}
@@ -154,11 +168,32 @@ def _card(path: Path, records: Sequence[Record]) -> Card:
     return card
 
 
-def _write_template(path: Path, records: Sequence[Record]) -> list[str]:
-    """Known fields filled in, the others to be; the names of the latter."""
+def _built_in_card(method: Method, records: Sequence[Record]) -> Card:
+    """The card of a method that coterie brings along; its version is coterie's, and what it is set to."""
+    here = version("coterie")
+    defaults = type(method).build({}).parameters
+    changed = [f"{name}-{value}" for name, value in method.parameters.items() if value != defaults[name]]
+    return Card(
+        method=method.name,
+        version="-".join([here, *changed]),
+        summary=method.summary(),
+        authors=["the authors of coterie"],
+        citation=method.reference,
+        code=f"coterie=={here}",
+        licence="Apache-2.0",
+        sees=sorted(capability.value for capability in method.sees),
+        cost=_cost(records),
+    )
+
+
+def _cost(records: Sequence[Record]) -> str:
     spent = [sum(r.cost.evaluations.values()) for r in records if r.cost is not None]
     seconds = [r.cost.discovery_seconds for r in records if r.cost is not None]
-    known = f"{min(spent)} to {max(spent)} evaluations, {max(seconds):.1f} s at most for a cell" if spent else "not run"
+    return f"{min(spent)} to {max(spent)} evaluations, {max(seconds):.1f} s at most for a cell" if spent else "not run"
+
+
+def _write_template(path: Path, records: Sequence[Record]) -> list[str]:
+    """Known fields filled in, the others to be; the names of the latter."""
     info = records[0].method
     told = {
         "method": records[0].method_name,
@@ -169,7 +204,7 @@ def _write_template(path: Path, records: Sequence[Record]) -> list[str]:
         "code": f"{TO_FILL}: https://... at a commit or tag",
         "licence": f"{TO_FILL}: an SPDX expression, e.g. Apache-2.0",
         "sees": sorted(info.sees),
-        "cost": known,
+        "cost": _cost(records),
     }
     lines = []
     for name, value in told.items():
@@ -182,19 +217,21 @@ def _write_template(path: Path, records: Sequence[Record]) -> list[str]:
     return [name for name, value in told.items() if TO_FILL in str(value)]
 
 
-def _write(folder: Path, card: Card, records: Sequence[Record], options: SubmitOptions, seeds: int) -> Path:
+def _write(folder: Path, card: Card, records: Sequence[Record], suite: str, seeds: int) -> Path:
     """All files, and read back: the folder is there whole and sound, or not at all."""
     store = RecordStore(folder)
     try:
         for record in records:
             store.write(record)
         write_atomic(folder / CARD, yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
-        manifest = manifest_of(folder, card, records[0].method.selector, options.suite, seeds)
+        manifest = manifest_of(folder, card, records[0].method.selector, suite, seeds)
         write_atomic(folder / MANIFEST, manifest.model_dump_json(indent=1))
         problems = read_submission(folder).problems
         if problems:
             raise UsageError(f"{problems[0]}; fix: see there; {len(problems)} such problems in all")
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise UsageError(f"{folder}: cannot be written: {error}; fix: --to for another folder") from None
         raise
     return folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -10,11 +10,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from coterie.benchmark.errors import UsageError, told_in_one_line, user_errors
+from coterie.benchmark.errors import UsageError, told_in_one_line
 from coterie.benchmark.settings import PROTOCOL
 from coterie.benchmark.verify_claims import check_claims, registered
-from coterie.benchmark.verify_scores import TOLERANCE, Compared, check_scores
-from coterie.leaderboard.submission import BADGE, Discrepancy, Submission, Verification, read_submission
+from coterie.benchmark.verify_scores import TOLERANCE, Compared, Rescored, check_scores
+from coterie.leaderboard.submission import (
+    BADGE,
+    CARD,
+    MANIFEST,
+    Discrepancy,
+    Submission,
+    Verification,
+    read_submission,
+    submissions_in,
+)
 from coterie.methods.registry import list_methods
 from coterie.tracking.files import write_atomic
 from coterie.tracking.record import Record
@@ -31,63 +40,101 @@ class Verified:
     badge: Verification | None
 
 
-def verify(folder: Path, device: str = "cpu", told: Callable[[str], None] = lambda _line: None) -> Verified:
-    """Read, check and re-score a submission. Raises ``UsageError`` where there is no such folder; writes nothing."""
+def verify(
+    folders: Sequence[Path], device: str = "cpu", told: Callable[[str], None] = lambda _line: None
+) -> list[Verified]:
+    """Read, check and re-score submissions, in this order. Raises ``UsageError`` for what is no folder; writes nothing."""
+    read = [_read(folder) for folder in folders]
+    claims = [[*found.problems, *check_claims(found)] for found in read]
+    rescored = [Rescored(_sound(found, problems)) for found, problems in zip(read, claims, strict=True)]
+    check_scores(rescored, device, told)
+    outcomes = []
+    for found, problems, again in zip(read, claims, rescored, strict=True):
+        everything = list(dict.fromkeys([*problems, *again.problems]))
+        badge = None if everything else _badge(found, again.compared)
+        outcomes.append(Verified(found, everything, badge))
+    return outcomes
+
+
+def verify_command(paths: Sequence[Path], device: str) -> int:
+    """Print the outcomes; write the badges, or take former ones away. Exit code 1 where anything is wrong."""
+    from coterie.benchmark.commands import resolve_device
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    with told_in_one_line():
+        folders = list(dict.fromkeys(folder for path in paths for folder in _expanded(path)))
+        outcomes = verify(folders, resolve_device(device), lambda line: console.print(f"scoring again: {line}"))
+        for outcome in outcomes:
+            _settle(outcome)
+    for outcome in outcomes:
+        _print(outcome, console)
+    failed = sum(outcome.badge is None for outcome in outcomes)
+    if len(outcomes) > 1:
+        console.print(f"{len(outcomes) - failed} of {len(outcomes)} submissions verified")
+    return 1 if failed else 0
+
+
+def _expanded(path: Path) -> list[Path]:
+    """The submission itself, or all below a folder of submissions, or all versions below the folder of a method."""
+    if path.is_symlink() or not path.is_dir() or _is_submission(path):
+        return [path]
+    versions = [folder for folder in sorted(path.iterdir()) if folder.is_dir()]
+    return versions if any(map(_is_submission, versions)) else list(submissions_in(path)) or [path]
+
+
+def _is_submission(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (CARD, MANIFEST, "records"))
+
+
+def _read(folder: Path) -> Submission:
     try:
-        found = read_submission(folder)
+        return read_submission(folder)
     except OSError as error:
         raise UsageError(
             f"{folder}: expected the folder of a submission, got: {error.strerror or error}; fix: "
             "coterie verify leaderboard/submissions/METHOD/VERSION"
         ) from None
-    problems = [*found.problems, *check_claims(found)]
-    compared = Compared()
+
+
+def _sound(found: Submission, problems: Sequence[Discrepancy]) -> dict[str, Record]:
+    """The records that can be scored again: of registered tasks, with the settings and the identity that they should have."""
     faulty = {problem.file for problem in problems if problem.field.startswith("identity.")}
-    sound = {p: r for p, r in found.records.items() if p not in faulty and registered(r)}
+    return {path: r for path, r in found.records.items() if path not in faulty and registered(r)}
+
+
+def _settle(outcome: Verified) -> None:
+    badge = outcome.submission.folder / BADGE
     try:
-        problems += check_scores(sound, device, told, compared)
-    except user_errors() as error:
-        problems.append(Discrepancy("records", "", "tasks that can be loaded here, to score again", str(error)))
-    if not problems and found.manifest is not None:
-        return Verified(found, [], _badge(found, compared, next(iter(found.records.values()))))
-    return Verified(found, list(dict.fromkeys(problems)), None)
+        if outcome.badge is not None:
+            write_atomic(badge, outcome.badge.model_dump_json(indent=1))
+        elif badge.is_file():
+            badge.unlink()
+    except OSError as error:
+        raise UsageError(f"{badge}: cannot be written: {error.strerror}; fix: its permissions") from None
 
 
-def verify_command(folder: Path, device: str) -> int:
-    """Print the outcome; write the badge, or take a former one away. Exit code 1 where anything is wrong."""
-    from coterie.benchmark.commands import resolve_device
-
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    with told_in_one_line():
-        found = verify(folder, resolve_device(device), lambda line: console.print(f"scoring again: {line}"))
-        if found.badge is None:
-            if (folder / BADGE).is_file():
-                (folder / BADGE).unlink()
-            for problem in found.problems[:MOST_TOLD]:
-                console.print(f"  {problem}")
-            more = len(found.problems) - MOST_TOLD
-            console.print(f"  and {more} more" if more > 0 else "", end="\n" if more > 0 else "")
-            console.print(f"NOT verified: {len(found.problems)} discrepancies in {folder}")
-            return 1
-        try:
-            write_atomic(folder / BADGE, found.badge.model_dump_json(indent=1))
-        except OSError as error:
-            raise UsageError(f"{folder / BADGE}: cannot be written: {error.strerror}; fix: its permissions") from None
-    badge = found.badge
+def _print(outcome: Verified, console: Console) -> None:
+    badge, folder = outcome.badge, outcome.submission.folder
+    if badge is None:
+        for problem in outcome.problems[:MOST_TOLD]:
+            console.print(f"  {problem}")
+        if len(outcome.problems) > MOST_TOLD:
+            console.print(f"  and {len(outcome.problems) - MOST_TOLD} more")
+        console.print(f"NOT verified: {len(outcome.problems)} discrepancies in {folder}")
+        return
     differences = ", ".join(f"{kind} {value:.1e}" for kind, value in badge.largest_difference.items())
     console.print(
-        f"Verified: {badge.cells} cells, {badge.numbers} numbers scored again ({badge.protocol}, {badge.date})"
+        f"Verified: {badge.cells} cells, {badge.numbers} numbers of {folder} scored again ({badge.protocol}, {badge.date})"
     )
     console.print(f"  largest differences: {differences or 'none'}\n  not compared: {'; '.join(badge.not_compared)}")
-    return 0
 
 
-def _badge(found: Submission, compared: Compared, record: Record) -> Verification:
-    known = record.method_name in list_methods()
-    code = "the method's code and parameters: it is not in this checkout"
-    same = "code hash, parameters, summary and reference of the method"
+def _badge(found: Submission, compared: Compared) -> Verification:
     if found.manifest is None:
         raise ValueError("expected a submission with a manifest, got none")
+    known = found.manifest.method in list_methods()
+    code = "the method's code and parameters: it is not in this checkout"
+    same = "code hash, parameters, summary and reference of the method"
     return Verification(
         submission=found.manifest.digest(),
         protocol=PROTOCOL,

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from coterie.benchmark.bench import Bench
+from coterie.benchmark.errors import user_errors
 from coterie.benchmark.loading import AnyTask, load_task, plan_task, task_info
 from coterie.benchmark.metrics.synergy import UNIT as SYNERGY_UNIT
 from coterie.benchmark.metrics.synergy import Ratio
@@ -69,30 +70,52 @@ class Compared:
         self.largest[kind] = max(self.largest.get(kind, 0.0), difference)
 
 
-def check_scores(
-    records: dict[str, Record], device: str, told: Callable[[str], None], compared: Compared
-) -> Iterator[Discrepancy]:
-    """Score every record again, task by task. The records' settings and tasks have been found to be known ones."""
-    for name in sorted({record.task_name for record in records.values()}):
-        own = {path: record for path, record in records.items() if record.task_name == name}
-        told(f"{name}: {len(own)} records")
-        plan = plan_task(get_task_spec(name))
-        fitting = {}
-        for path, record in own.items():
-            if record.identity.task_fingerprint == plan.fingerprint:
-                fitting[path] = record
-            else:
-                found = record.identity.task_fingerprint
-                yield Discrepancy(path, "identity.task_fingerprint", plan.fingerprint, found)
-        if fitting:
+@dataclass
+class Rescored:
+    """The records of one submission by path, and what scoring them again has brought to light."""
+
+    records: dict[str, Record]
+    compared: Compared = field(default_factory=Compared)
+    problems: list[Discrepancy] = field(default_factory=list)
+
+    def on(self, task_name: str) -> dict[str, Record]:
+        return {path: record for path, record in self.records.items() if record.task_name == task_name}
+
+
+def check_scores(submissions: Sequence[Rescored], device: str, told: Callable[[str], None]) -> None:
+    """Score every record again, task by task: what the judges share on a task is computed once for all submissions.
+
+    The records' settings and tasks have been found to be known ones. A task that cannot be loaded is a problem of its
+    records.
+    """
+    for name in sorted({record.task_name for submission in submissions for record in submission.records.values()}):
+        concerned = [submission for submission in submissions if submission.on(name)]
+        told(f"{name}: {sum(len(submission.on(name)) for submission in concerned)} records")
+        try:
+            plan = plan_task(get_task_spec(name))
             task = load_task(plan, device, lambda _step: None)
-            bench = Bench(task, Settings.model_validate(next(iter(fitting.values())).identity.settings))
-            for path, record in fitting.items():
-                yield from (Discrepancy(path, *problem) for problem in _check_record(record, task, bench, compared))
-                compared.cells += 1
+        except user_errors() as error:
+            for submission in concerned:
+                submission.problems.append(
+                    Discrepancy("records", "", f"a task that can be loaded here, to score again: {name}", str(error))
+                )
+            continue
+        benches: dict[str, Bench] = {}
+        for submission in concerned:
+            for path, record in submission.on(name).items():
+                settings = Settings.model_validate(record.identity.settings)
+                bench = benches.setdefault(settings.model_dump_json(), Bench(task, settings))
+                found = _check_record(record, plan.fingerprint, task, bench, submission.compared)
+                submission.problems += (Discrepancy(path, *problem) for problem in found)
 
 
-def _check_record(record: Record, task: AnyTask, bench: Bench, compared: Compared) -> Iterator[Problem]:
+def _check_record(
+    record: Record, fingerprint: str, task: AnyTask, bench: Bench, compared: Compared
+) -> Iterator[Problem]:
+    if record.identity.task_fingerprint != fingerprint:
+        yield "identity.task_fingerprint", fingerprint, record.identity.task_fingerprint
+        return
+    compared.cells += 1
     yield from _check_task(record, task)
     if record.status == "skipped":
         gives = {capability.value for capability in task.discovery.capabilities}

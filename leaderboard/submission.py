@@ -31,8 +31,9 @@ LARGEST_RECORD = 8 * 2**20  # the largest bundled one has 0.2 MB
 MOST_COALITIONS, MOST_MEMBERS = 20_000, 2_000_000
 TO_FILL = "FILL IN"
 
-Version = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$")]
+Version = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Line = Annotated[str, Field(min_length=1, max_length=300)]
+_CODE = r"^(https://[A-Za-z0-9.-]+(/[A-Za-z0-9._~/@%+-]*)?|coterie==[0-9]+(\.[0-9]+)*)$"
 Capability = Literal["ablations", "activations", "gradients", "lens", "weights"]
 
 
@@ -44,8 +45,8 @@ class Card(Strict):
     summary: Line = Field(description="one sentence")
     authors: list[Line] = Field(min_length=1, max_length=50)
     citation: Annotated[str, Field(min_length=1, max_length=2000)] = Field(description="how to cite it, or 'none'")
-    code: Annotated[str, Field(pattern=r"^https://[A-Za-z0-9.-]+(/[A-Za-z0-9._~/@%+-]*)?$", max_length=300)] = Field(
-        description="https address of the code, at a fixed commit or tag"
+    code: Annotated[str, Field(pattern=_CODE, max_length=300)] = Field(
+        description="https address of the code, at a fixed commit or tag (coterie==VERSION for what coterie brings along)"
     )
     licence: Annotated[str, Field(pattern=r"^[A-Za-z0-9.+-]+( (WITH|OR|AND) [A-Za-z0-9.+-]+)*$", max_length=100)] = (
         Field(description="SPDX expression, e.g. Apache-2.0")

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from coterie.benchmark import cli, suites
 from coterie.benchmark.scoring import score
 from coterie.benchmark.verify_scores import FLOORS, Compared, compare
 from coterie.leaderboard.submission import BADGE, MANIFEST, read_badge, submissions_in
-from coterie.methods import Coalitions
+from coterie.methods import Coalitions, get_method
 from coterie.tracking.record import Measure
 from coterie.tracking.store import RecordStore
-from tests.benchmark.submissions import CARD_VALUES, SELECTOR, SETTINGS, SUITE, edit, record_file, rehash, run_suite
+from tests.benchmark.submissions import (
+    CARD_VALUES,
+    SELECTOR,
+    SETTINGS,
+    SUITE,
+    edit,
+    measure,
+    record_file,
+    rehash,
+    run_suite,
+)
 
 
 def invoke(*arguments: object) -> tuple[int, str]:
@@ -62,6 +74,38 @@ def test_from_records_to_a_badge(output: Path) -> None:
     assert badge is not None
     assert (badge.protocol, badge.cells) == ("coterie-1", 2)
     assert invoke("verify", folder)[0] == 0, "the badge is no extra file"
+
+
+def test_the_built_in_methods_of_a_suite_are_submitted_and_verified_together(output: Path) -> None:
+    to = output.parent / "to"
+    code, printed = invoke("submit", output, "--built-in", "--suite", "tiny", "--to", to)
+    assert code == 0, printed
+    [folder] = submissions_in(to)
+    assert folder == to / "random" / f"{version('coterie')}-min_size-3-max_size-5", "named after what differs"
+    card = yaml.safe_load((folder / "card.yaml").read_text())
+    assert card["code"] == f"coterie=={version('coterie')}"
+    assert card["citation"] == get_method("random").reference
+    assert invoke("submit", output, "--built-in", "--suite", "tiny", "--to", to)[0] == 2, "what is there is kept"
+    assert submit(output)[0] == 0
+    one, other = submissions_in(to)
+    edit(lambda values: measure(values, "synergy_joint").update(value=0.5))(other)
+    rehash(other)
+    code, printed = invoke("verify", to)
+    assert code == 1
+    assert "scores.synergy_joint/heldout.value: expected" in printed
+    assert f"discrepancies in {other}" in printed
+    assert f"discrepancies in {one}" not in printed
+    assert "1 of 2 submissions verified" in printed
+    assert read_badge(one) is not None
+    assert read_badge(other) is None
+    assert invoke("verify", to / "random", one)[1].count("scoring again: planted/coactive: 4 records") == 1, "each once"
+
+
+@pytest.mark.parametrize("more", [[], ["--built-in", "-m", "random"]])
+def test_one_method_or_all_built_in_ones(more: list[str], output: Path) -> None:
+    code, printed = invoke("submit", output, *more)
+    assert code == 2
+    assert "either -m METHOD or --built-in" in printed
 
 
 def test_a_badge_goes_when_the_files_change(output: Path) -> None:
