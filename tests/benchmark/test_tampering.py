@@ -355,7 +355,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     run_suite(root / "out")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(suites.SUITES, "tiny", SUITE)
-        yield submit(SubmitOptions(root / "out", SELECTOR, "tiny", None, card, root / "to"))
+        [folder] = submit(SubmitOptions(root / "out", SELECTOR, "tiny", None, card, root / "to"))
+        yield folder
 
 
 @pytest.fixture
