@@ -1,0 +1,71 @@
+"""The published board as it lies in the repository: complete, sound, verified, and of the code and the texts that are here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from coterie.benchmark.loading import plan_task
+from coterie.benchmark.settings import PROTOCOL
+from coterie.benchmark.suites import SUITES
+from coterie.benchmark.verify_claims import check_claims
+from coterie.benchmark.verify_scores import Rescored, check_scores
+from coterie.leaderboard.submission import Submission, read_badge, read_submission, submissions_in
+from coterie.methods import get_method, list_methods
+from coterie.tasks.registry import get_task_spec
+
+ROOT = Path(__file__).parents[2] / "leaderboard/submissions"
+RENEW = "fix: bash .ci/board"
+
+
+@pytest.fixture(scope="module")
+def published() -> list[Submission]:
+    return [read_submission(folder) for folder in submissions_in(ROOT)]
+
+
+def test_the_suite_has_every_built_in_method() -> None:
+    there = {get_method(selector).name for selector in SUITES["board"].methods}
+    assert there == {name for name, cls in list_methods().items() if cls.__module__.startswith("coterie.methods")}
+
+
+def test_quick_is_a_part_of_the_board() -> None:
+    quick, board = SUITES["quick"], SUITES["board"]
+    assert set(quick.tasks) <= set(board.tasks)
+    assert set(quick.methods) <= set(board.methods)
+    assert (quick.seeds, quick.budget, quick.settings) == (board.seeds, board.budget, board.settings)
+
+
+def test_every_method_of_the_suite_is_published(published: list[Submission]) -> None:
+    there = {found.manifest.selector for found in published if found.manifest}
+    assert {get_method(selector).selector for selector in SUITES["board"].methods} <= there, RENEW
+
+
+def test_what_is_published_is_sound_and_verified(published: list[Submission]) -> None:
+    for found in published:
+        assert not found.problems, found.folder
+        assert not list(check_claims(found)), f"{found.folder}: {RENEW}"
+        badge = read_badge(found.folder)
+        assert badge is not None, f"{found.folder}: no badge that belongs to it; {RENEW}"
+        assert (badge.protocol, badge.cells) == (PROTOCOL, len(found.records))
+
+
+def test_it_is_of_the_texts_and_weights_that_are_here(published: list[Submission]) -> None:
+    here = {name: plan_task(get_task_spec(name)).fingerprint for name in SUITES["board"].tasks}
+    for found in published:
+        for record in found.records.values():
+            assert record.identity.task_fingerprint == here[record.task_name], f"{record.task_name}: {RENEW}"
+            assert not [warning for warning in record.task.warnings if "texts differ" in warning]
+
+
+@pytest.mark.slow
+def test_it_scores_again(published: list[Submission]) -> None:
+    """One cell of two methods; ``coterie verify leaderboard/submissions`` does all, in half an hour."""
+    chosen = [found for found in published if found.manifest and found.manifest.method in ("random", "hedonic-oca")]
+    again = [
+        Rescored({p: r for p, r in found.records.items() if (r.task_name, r.seed) == ("pydoc-llama/relevance", 0)})
+        for found in chosen
+    ]
+    check_scores(again, "cpu", lambda _line: None)
+    assert [submission.compared.cells for submission in again] == [1, 1]
+    assert [problem for submission in again for problem in submission.problems] == []
