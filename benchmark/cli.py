@@ -212,11 +212,12 @@ def fidelity(
     budget: Annotated[int, typer.Option("--budget", min=1, help="Evaluations that an affinity may spend.")] = 1000,
     pairs: Annotated[int, typer.Option("--pairs", min=10, help="Random pairs with exact synergy.")] = 500,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    output_folder: OutputFolder = OUTPUT,
 ) -> None:
-    """Compare every affinity with exact pair synergies on held-out queries: a table of rank correlations."""
-    from coterie.benchmark.fidelity_command import fidelity_command
+    """Compare every affinity with exact pair synergies on held-out queries: a table of rank correlations, and as JSON."""
+    from coterie.benchmark.fidelity_command import FidelityOptions, fidelity_command
 
-    raise typer.Exit(fidelity_command(task, budget, pairs, device))
+    raise typer.Exit(fidelity_command(FidelityOptions(task, budget, pairs, device, output_folder)))
 
 
 @app.command()
@@ -329,19 +330,17 @@ def inspect(
     task: Annotated[
         str | None, typer.Option("--task", help="Task file, where the task is not a registered one.")
     ] = None,
-    folder: Annotated[Path, typer.Option("--folder", help="Where inspect.html and inspect.json are written.")] = Path(
-        "coterie-inspect"
-    ),
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    output_folder: OutputFolder = OUTPUT,
 ) -> None:
     """Show what a record's coalitions mean: a card each, as a page and as JSON.
 
     The held-out pairs on which it fires most and least, its tokens, the IR signal it follows, what its ablation costs;
-    beside each number that of random sets of its size (docs/inspect.md).
+    beside each number that of random sets of its size (docs/inspect.md). `coterie leaderboard build` links to the cards.
     """
     from coterie.benchmark.inspect_command import InspectOptions, inspect_command
 
-    raise typer.Exit(inspect_command(InspectOptions(record, coalition, task, folder, device)))
+    raise typer.Exit(inspect_command(InspectOptions(record, coalition, task, output_folder, device)))
 
 
 for command, function in {**cli_tracking.COMMANDS, **cli_submit.COMMANDS}.items():

@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from coterie.benchmark.errors import UsageError, told_in_one_line
+from coterie.benchmark.names import slug
 
 if TYPE_CHECKING:
-    from coterie.benchmark.inspection.card import Against, Inspection
     from coterie.benchmark.loading import AnySpec, AnyTask
     from coterie.benchmark.settings import Settings
+    from coterie.leaderboard.reports.card import Against, Inspection
     from coterie.tracking.record import Record
 
 MOST_BYTES = 64 * 2**20  # of a record: one with 16,384 singletons has well under one MB
@@ -30,15 +31,15 @@ class InspectOptions:
     record: Path
     coalition: int | None
     task: str | None
-    folder: Path
+    output_folder: Path
     device: str
 
 
 def inspect_command(options: InspectOptions) -> int:
-    """Make the cards, print a table of them, write ``inspect.html`` and ``inspect.json``."""
+    """Make the cards, print a table of them, write ``inspect.html`` and ``inspect.json`` to a folder of their own."""
     from coterie.benchmark.commands import resolve_device
     from coterie.benchmark.inspection.build import inspect_record
-    from coterie.benchmark.inspection.page import render_page
+    from coterie.leaderboard.reports.card_page import render_page
     from coterie.tracking.files import write_atomic
 
     console = Console()
@@ -50,17 +51,21 @@ def inspect_command(options: InspectOptions) -> int:
             status.update(f"{spec.name}: activations and ablations of the coalitions and their random sets")
             found = inspect_record(record, task, settings, options.coalition)
         _print(found, console)
+        folder = _folder(found, options)
         try:
-            write_atomic(options.folder / "inspect.html", render_page(found))
-            write_atomic(options.folder / "inspect.json", found.model_dump_json(indent=1) + "\n")
+            write_atomic(folder / "inspect.html", render_page(found))
+            write_atomic(folder / "inspect.json", found.model_dump_json(indent=1) + "\n")
         except OSError as error:
-            raise UsageError(f"{options.folder}: cannot be written to: {error.strerror}; fix: --folder") from None
-    console.print(
-        f"Written: {options.folder / 'inspect.html'}, {options.folder / 'inspect.json'}",
-        highlight=False,
-        soft_wrap=True,
-    )
+            raise UsageError(f"{folder}: cannot be written to: {error.strerror}; fix: --output-folder") from None
+    console.print(f"Written: {folder / 'inspect.html'}, {folder / 'inspect.json'}", highlight=False, soft_wrap=True)
     return 0
+
+
+def _folder(found: Inspection, options: InspectOptions) -> Path:
+    """Beside the output folder's records, where `coterie leaderboard build` finds it: one a record, or a coalition."""
+    name = f"{slug(found.task_name)}-{slug(found.method_name)}-{found.seed}-{found.record[:8]}"
+    single = "" if options.coalition is None else f"-coalition-{options.coalition}"
+    return options.output_folder / "inspect" / (name + single)
 
 
 def read_record(path: Path) -> Record:

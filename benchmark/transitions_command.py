@@ -16,11 +16,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from coterie.benchmark.errors import UsageError, told_in_one_line
+from coterie.benchmark.names import slug
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from coterie.benchmark.transitions.report import Count, LayerArrays, LayerCoalitions, Options, Report
+    from coterie.benchmark.transitions.report import LayerArrays, Options
+    from coterie.leaderboard.reports.transitions import Count, LayerCoalitions, TransitionsReport
     from coterie.methods.base import Method
     from coterie.methods.coalitions import Coalitions
     from coterie.tasks.reranker_game import RerankerGame
@@ -128,8 +130,9 @@ def _report(
     stored: dict[int, Record],
     device: str,
     step: Callable[[str], None],
-) -> Report:
-    from coterie.benchmark.transitions.report import LayerArrays, Report, layer_coalitions, layer_pair
+) -> TransitionsReport:
+    from coterie.benchmark.transitions.report import LayerArrays, layer_coalitions, layer_pair
+    from coterie.leaderboard.reports.transitions import TransitionsReport
     from coterie.methods.identity import code_hash
     from coterie.tasks.layers import open_layers
 
@@ -144,7 +147,7 @@ def _report(
         )
         layers.append((kept, LayerArrays(opened.reads, opened.writes, opened.activity)))
     step(f"comparing with {compare.draws} draws of random coalitions")
-    return Report(
+    return TransitionsReport(
         coterie_version=version("coterie"),
         task_name=options.task,
         task_fingerprints=[plan.fingerprint for plan in plans],
@@ -188,11 +191,11 @@ def _of_record(record: Record, game: RerankerGame) -> Coalitions:
         ) from None
 
 
-def write_report(report: Report, output_folder: Path, show: int) -> list[Path]:
+def write_report(report: TransitionsReport, output_folder: Path, show: int) -> list[Path]:
     """Write transitions.json, .html, .png and .svg to a folder of their own, named after what determines them."""
-    from coterie.benchmark.transitions.flow import diagram
     from coterie.benchmark.transitions.page import page
     from coterie.benchmark.transitions.picture import draw
+    from coterie.leaderboard.reports.flow import diagram
     from coterie.tracking.files import write_atomic
 
     text = report.model_dump_json(indent=1)
@@ -202,7 +205,7 @@ def write_report(report: Report, output_folder: Path, show: int) -> list[Path]:
     thresholds = [(pair.alpha, pair.beta) for pair in report.pairs]
     digest = hashlib.sha256(f"{determined}{thresholds}{show}".encode()).hexdigest()[:8]
     first, last = report.layers[0].layer, report.layers[-1].layer
-    name = f"{_slug(report.task_name)}-{_slug(report.method)}-layers-{first}-{last}-{digest}"
+    name = f"{slug(report.task_name)}-{slug(report.method)}-layers-{first}-{last}-{digest}"
     folder = output_folder / "transitions" / name
     layout = diagram(report, show)
     paths = [folder / f"transitions.{ending}" for ending in ("json", "html", "png", "svg")]
@@ -213,12 +216,7 @@ def write_report(report: Report, output_folder: Path, show: int) -> list[Path]:
     return paths
 
 
-def _slug(name: str) -> str:
-    """A part of a folder's name that leads nowhere else, whatever the name is."""
-    return re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:60] or "x"
-
-
-def _print(report: Report, console: Console) -> None:
+def _print(report: TransitionsReport, console: Console) -> None:
     console.print(f"{report.task_name}, {report.method}, seed {report.seed}", markup=False, highlight=False)
     for layer in report.layers:
         left = f", {layer.left_out} smaller ones left out" if layer.left_out else ""

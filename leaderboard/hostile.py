@@ -86,9 +86,9 @@ def read_text(folder: Path, path: str, largest: int) -> str:
     return text
 
 
-def strict_json(text: str) -> Any:
-    """The value of a JSON text. Raises :class:`HostileError`."""
-    _check_depth(text)
+def strict_json(text: str, most_lists: int = MOST_LISTS) -> Any:
+    """The value of a JSON text of at most so many lists and objects. Raises :class:`HostileError`."""
+    _check_depth(text, most_lists)
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
     except HostileError:
@@ -146,10 +146,10 @@ def _refused(status: os.stat_result) -> HostileError | None:
     return HostileError("a file of its own", f"a hard link, one of {status.st_nlink}") if status.st_nlink > 1 else None
 
 
-def _check_depth(text: str) -> None:
+def _check_depth(text: str, most_lists: int) -> None:
     number = text.count("[") + text.count("{")
-    if number > MOST_LISTS:
-        raise HostileError(f"at most {MOST_LISTS} lists and objects", str(number))
+    if number > most_lists:
+        raise HostileError(f"at most {most_lists} lists and objects", str(number))
     depth = 0
     for found in _BRACKET.finditer(text):
         depth += 1 if found[1] else -1 if found[0] in "]}" else 0

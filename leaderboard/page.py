@@ -73,12 +73,16 @@ def render_html(board: Board) -> str:
     )
 
 
-def task_view(task: TaskBoard) -> TaskView:
-    """Ids for deep links hold colons, which names do not: different names have different ids."""
-    anchor = task.task_name.replace("/", ":")
+def task_view(task: TaskBoard, *, alone: bool = False) -> TaskView:
+    """Ids for deep links hold colons, which names do not: different names have different ids.
+
+    ``alone``: the task has a page of its own, where its metrics' ids need not hold its name.
+    """
+    anchor = "tables" if alone else task.task_name.replace("/", ":")
     anchors: dict[str, MetricBoard] = {}
     for metric in task.metrics:
-        own = f"{anchor}::{metric.key.replace('/', ':')}"
+        key = metric.key.replace("/", ":")
+        own = key if alone else f"{anchor}::{key}"
         anchors[own if own not in anchors else f"{own}::{len(anchors)}"] = metric  # the same key in another unit
     return TaskView(task, anchor, [metric_view(metric, own) for own, metric in anchors.items()])
 

@@ -130,7 +130,7 @@ class Site:
         sets = list(dict.fromkeys(entry for entry, record in records if record.coalitions))
         drawn = figures.task_figures(self.board, task, records)
         columns = legend.columns_of(self.board)
-        values = {"task": task_view(task), "sets": sets, "columns": columns}
+        values = {"task": task_view(task, alone=True), "sets": sets, "columns": columns}
         return self._page("task.html.j2", "tasks", base="../", drawn=drawn, **values)
 
     def _method(self, entry: Entry) -> str:
@@ -167,7 +167,7 @@ class Site:
 
     @cached_property
     def _cells(self) -> list[dict[str, Any]]:
-        views = [task_view(task) for task in self.board.tasks]
+        views = [task_view(task, alone=True) for task in self.board.tasks]
         return [
             {"task": view.board, "metric": metric, "row": row, "entry": self.board.entry(row.entry)}
             for view in views

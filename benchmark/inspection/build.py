@@ -10,7 +10,9 @@ import numpy as np
 from coterie.benchmark.bench import Bench
 from coterie.benchmark.errors import UsageError
 from coterie.benchmark.inspection.alignment import Alignment, alignments
-from coterie.benchmark.inspection.card import (
+from coterie.benchmark.inspection.firing import Firing, Group, firing_of
+from coterie.benchmark.settings import Settings
+from coterie.leaderboard.reports.card import (
     Against,
     Card,
     Inspection,
@@ -20,8 +22,6 @@ from coterie.benchmark.inspection.card import (
     Token,
     TokenKind,
 )
-from coterie.benchmark.inspection.firing import Firing, Group, firing_of
-from coterie.benchmark.settings import Settings
 from coterie.leaderboard.statistics import bootstrap_weights, ratio_interval
 from coterie.methods.coalitions import Coalitions
 from coterie.tasks.planted_task import PlantedTask

@@ -21,17 +21,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from coterie.leaderboard.reports.transitions import SOURCE_EVENTS, Event
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Group = Sequence[int]
-Event = Literal["persist", "split", "merge", "vanish", "emerge"]
-SOURCE_EVENTS: tuple[Event, ...] = ("persist", "split", "merge", "vanish")
-TARGET_EVENTS: tuple[Event, ...] = ("persist", "split", "merge", "emerge")
 _ROWS = 1024  # neurons whose strengths to all of the next layer are computed at once
 
 

@@ -1,15 +1,14 @@
-"""What ``coterie transitions`` found, as it is written to transitions.json."""
+"""From coalitions of adjacent layers to what ``coterie transitions`` tells of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from coterie.benchmark.transitions.events import (
-    Event,
     Group,
     Link,
     Thresholds,
@@ -17,84 +16,10 @@ from coterie.benchmark.transitions.events import (
     interaction_mass,
     pair_strength,
 )
-from coterie.tracking.record import Strict
+from coterie.leaderboard.reports.transitions import Coalition, Count, Event, LayerCoalitions, LayerPair, LinkRow
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-class Coalition(Strict):
-    """One coalition; ``number`` is its place among all that the method named, as in its record."""
-
-    number: int
-    members: list[int]
-
-
-class LayerCoalitions(Strict):
-    """A layer's coalitions of at least the smallest size. ``from_record`` where a finished cell had them."""
-
-    layer: int
-    n_players: int
-    coalitions: list[Coalition]
-    left_out: int
-    from_record: bool
-
-
-class LinkRow(Strict):
-    """A coalition and its partner by their numbers, see :func:`coterie.benchmark.transitions.events.events`."""
-
-    source: int | None
-    target: int | None
-    mass: float
-    alpha: float
-    beta: float
-    matched: bool
-    event: Event
-
-
-class Count(Strict):
-    """How often an event is, and how often in random coalitions of the same sizes: mean and 95 % range over the draws.
-
-    ``share`` and its like are of the sources, for ``emerge`` of the targets; null where there are none.
-    """
-
-    event: Event
-    count: int
-    share: float | None
-    chance: float | None
-    chance_low: float | None
-    chance_high: float | None
-
-
-class LayerPair(Strict):
-    """What becomes of the coalitions of one layer in the next, with the thresholds in force."""
-
-    source_layer: int
-    target_layer: int
-    alpha: float
-    beta: float
-    counts: list[Count]
-    sources: list[LinkRow]
-    targets: list[LinkRow]
-
-
-class Report(Strict):
-    """Everything that was asked, and what came out. ``task_fingerprints`` are the task's at each layer."""
-
-    schema_version: Literal[1] = 1
-    coterie_version: str
-    task_name: str
-    task_fingerprints: list[str]
-    method: str
-    code_hash: str
-    budget: int
-    seed: int
-    all_pairs: bool
-    smallest: int
-    draws: int
-    warnings: list[str]
-    layers: list[LayerCoalitions]
-    pairs: list[LayerPair]
 
 
 @dataclass(frozen=True)

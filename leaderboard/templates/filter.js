@@ -7,11 +7,18 @@ for (const panel of document.querySelectorAll("[data-filters]")) {
   const boxes = [...panel.querySelectorAll("[data-column]")];
   const own = (name) => `${table.id}.${name}`;
 
+  // What a row is stands in its own attributes, or follows from the texts of its cells: {column: {text: {filter: value}}}.
+  const facts = Object.entries(JSON.parse(panel.dataset.facts ?? "{}"));
+  const text = (cell) => (cell.querySelector("a") ?? cell).textContent.trim();
+  const known = new Map(rows.map((row) => [
+    row, Object.assign({}, row.dataset, ...facts.map(([column, texts]) => texts[text(row.cells[column])])),
+  ]));
+
   const matches = (row, control) => {
     const wanted = control.value;
     if (wanted === "") return true;
     if (control.type === "search") return row.textContent.toLowerCase().includes(wanted.trim().toLowerCase());
-    return row.dataset[control.dataset.filter].split("\n").includes(wanted);
+    return known.get(row)[control.dataset.filter].split("\n").includes(wanted);
   };
 
   const remember = () => {

@@ -7,8 +7,8 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
   const key = (row, column) => {
     const cell = row.cells[column];
     const text = "value" in cell.dataset ? cell.dataset.value : cell.textContent.trim();
-    const number = text === "" ? NaN : Number(text);
-    return { text, number, empty: text === "" };
+    const empty = text === "" || text.startsWith("–"); // a dash, maybe with the reason
+    return { text, number: empty ? NaN : Number(text.replaceAll(",", "").replace("−", "-")), empty };
   };
 
   const compare = (a, b) => {

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field, model_validator
+
+from coterie.tracking.record import Strict
 
 SCHEMA_VERSION: Final = 1
-
-
-class Strict(BaseModel):
-    """Frozen; unknown fields and numbers that are not finite are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+Text = Annotated[str, Field(max_length=20_000)]  # a document's query, a token, a name
+Index = Annotated[int, Field(ge=0, lt=10**7)]
 
 
 class Against(Strict):
@@ -21,7 +19,7 @@ class Against(Strict):
     value: float
     low: float | None = None
     high: float | None = None
-    reason: str | None = None
+    reason: Text | None = None
     control: float  # mean over the random sets
     share_of_controls: float  # of the random sets, how many have a value at least as large
 
@@ -29,14 +27,14 @@ class Against(Strict):
 class Token(Strict):
     """One token of a text and how strongly the coalition fires at it, in standard deviations."""
 
-    text: str
+    text: Text
     firing: float
 
 
 class TokenKind(Strict):
     """A token of the vocabulary: its mean firing over all its occurrences on held-out pairs."""
 
-    text: str
+    text: Text
     firing: float
     occurrences: int
 
@@ -44,9 +42,9 @@ class TokenKind(Strict):
 class ShownPair(Strict):
     """A held-out pair with its tokens as the reranker reads them; ``objective`` is what it was trained for, if anything."""
 
-    query_id: str
-    document_id: str
-    query: str
+    query_id: Text
+    document_id: Text
+    query: Text
     firing: float  # mean over the tokens
     score: float  # of the reranker, nothing ablated
     objective: float | None
@@ -56,25 +54,25 @@ class ShownPair(Strict):
 class Signal(Strict):
     """How well the coalition's firing follows one classical signal, within queries."""
 
-    name: str
+    name: Text
     r2: Against | None
     correlation: float | None
-    reason: str | None = None  # why there is no R2
+    reason: Text | None = None  # why there is no R2
 
 
 class ShownQuery(Strict):
     """A held-out query and the nDCG@10 that it loses when the coalition is ablated."""
 
-    query_id: str
-    query: str
+    query_id: Text
+    query: Text
     ndcg_drop: float
 
 
 class Card(Strict):
     """One coalition. ``number`` counts from 0 in the record's order; ``evaluated`` says whether the protocol judges it."""
 
-    number: int
-    members: list[int]
+    number: Index
+    members: list[Index]
     evaluated: bool
     silent_members: int  # whose activation does not vary over held-out tokens
     agreement: Against | None  # mean correlation of two members over tokens
@@ -84,7 +82,7 @@ class Card(Strict):
     signals: list[Signal]
     effect: Against  # f(C), standard deviations of the score
     ndcg_drop: Against | None
-    ndcg_reason: str | None
+    ndcg_reason: Text | None
     loses_most: list[ShownQuery]
     gains_most: list[ShownQuery]
     tokens_high: list[TokenKind]
@@ -97,19 +95,27 @@ class Inspection(Strict):
     """The cards of one record, and what they were made from."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    task_name: str
-    method_name: str
-    method: str  # with its parameters
+    task_name: Text
+    method_name: Text
+    method: Text  # with its parameters
     seed: int
-    record: str  # the record's identity digest
-    task_fingerprint: str
+    record: Text  # the record's identity digest
+    task_fingerprint: Text
     layer: int
-    n_players: int
-    players: str
+    n_players: Index
+    players: Text
     heldout_queries: int
     heldout_pairs: int
     heldout_tokens: int
-    tokens_are: str  # which tokens activations are known of
+    tokens_are: Text  # which tokens activations are known of
     controls: int
-    warnings: list[str]
+    warnings: list[Text]
     cards: list[Card]
+
+    @model_validator(mode="after")
+    def _sound(self) -> Inspection:
+        if len({card.number for card in self.cards}) != len(self.cards):
+            raise ValueError("cards: expected each coalition once")
+        if max((i for card in self.cards for i in card.members), default=-1) >= self.n_players:
+            raise ValueError(f"cards: expected members below {self.n_players}")
+        return self

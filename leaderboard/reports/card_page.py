@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from pathlib import Path
 
-from coterie.benchmark.inspection.card import Against, Card, Inspection
-from coterie.leaderboard.templating import environment
+from coterie.leaderboard.reports.card import Against, Card, Inspection
+from coterie.leaderboard.templating import TEMPLATES, environment
 
-TEMPLATES = Path(__file__).parent / "templates"
 LEVELS = 5  # shades of a token
 
 
-def render_page(inspection: Inspection) -> str:
-    """A self-contained page, light and dark, for wide and narrow screens. Only the package's own style is unescaped."""
+def render_page(inspection: Inspection, numbers: str = "inspect.json", back: str = "") -> str:
+    """A self-contained page, light and dark, for wide and narrow screens. Only the package's own style is unescaped.
+
+    ``numbers`` and ``back`` are addresses, of its JSON and of the site's page that it belongs to, if there is one.
+    """
     from markupsafe import Markup
 
-    pages = environment(TEMPLATES)
+    pages = environment()
     pages.filters |= {"number": _number, "interval": _interval, "percent": lambda share: f"{share:.0%}"}
     style = (TEMPLATES / "cards.css").read_text("utf8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -25,6 +26,8 @@ def render_page(inspection: Inspection) -> str:
         inspection=inspection,
         cards=[(card, _darkest(card)) for card in inspection.cards],
         shade=shade,
+        numbers=numbers,
+        back=back,
         style=Markup(style),  # noqa: S704  a file of this package, not input
         style_hash=f"sha256-{digest}",
     )

@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from coterie.benchmark.transitions.events import Event
-from coterie.benchmark.transitions.report import LayerCoalitions, LayerPair, Report
+from coterie.leaderboard.reports.transitions import Event, LayerCoalitions, LayerPair, TransitionsReport
 
 Kind = Literal["coalition", "others", "vanish", "emerge"]
 Key = tuple[int, Kind, int]  # column, kind, number
@@ -75,7 +74,7 @@ class Diagram:
     note: str
 
 
-def diagram(report: Report, show: int) -> Diagram:
+def diagram(report: TransitionsReport, show: int) -> Diagram:
     """Lay a report out."""
     shown = [_largest(layer, show) for layer in report.layers]
     flows = list(_flows(report, shown))
@@ -116,7 +115,7 @@ def _largest(layer: LayerCoalitions, show: int) -> dict[int, Kind]:
     return {c.number: "coalition" if rank < show else "others" for rank, c in enumerate(order)}
 
 
-def _flows(report: Report, shown: list[dict[int, Kind]]) -> Iterator[_Flow]:
+def _flows(report: TransitionsReport, shown: list[dict[int, Kind]]) -> Iterator[_Flow]:
     """The flows of every pair of layers, those between the same two nodes of the same event as one."""
     for column, pair in enumerate(report.pairs):
         before, after = (_sizes(layer) for layer in report.layers[column : column + 2])
@@ -191,7 +190,7 @@ def _ordered(count: int, heights: dict[Key, float], flows: list[_Flow]) -> list[
     return columns
 
 
-def _told(report: Report, shown: list[dict[int, Kind]], key: Key) -> tuple[str, str]:
+def _told(report: TransitionsReport, shown: list[dict[int, Kind]], key: Key) -> tuple[str, str]:
     """A node's label and what a pointer shows."""
     column, kind, number = key
     layer = report.layers[column]

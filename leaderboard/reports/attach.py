@@ -1,0 +1,102 @@
+"""Which report belongs to which entry, record and task of a board; those that fit none, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from coterie.leaderboard.reports.card import Card, Inspection
+from coterie.leaderboard.reports.fidelity import FidelityReport
+from coterie.leaderboard.reports.read import Report
+from coterie.leaderboard.reports.transitions import TransitionsReport
+from coterie.tracking.record import Record
+from coterie.tracking.store import Unreadable
+
+R = TypeVar("R")
+Shown = Sequence[tuple[str, Record]]  # (entry, record) of a board
+
+
+class _UnfitError(ValueError):
+    """A report about something else than what the board shows."""
+
+
+@dataclass
+class Reports:
+    """Reports by what they are about: an entry, a record (its identity's digest), a task. None is verified by anybody."""
+
+    transitions: dict[str, list[TransitionsReport]] = field(default_factory=dict)
+    inspections: dict[str, list[Inspection]] = field(default_factory=dict)
+    fidelity: dict[str, list[FidelityReport]] = field(default_factory=dict)
+
+    def across(self, entry: str, fingerprint: str | None = None) -> list[TransitionsReport]:
+        """The entry's reports across layers; with a task's fingerprint those that go through it."""
+        own = self.transitions.get(entry, [])
+        return [report for report in own if fingerprint is None or fingerprint in report.task_fingerprints]
+
+    def cards(self, record: Record) -> dict[int, tuple[Inspection, Card]]:
+        """By number, the cards of the record's coalitions, and of which inspection each is."""
+        found = self.inspections.get(record.identity_digest, [])
+        return {card.number: (inspection, card) for inspection in found for card in inspection.cards}
+
+
+def attach(found: Iterable[tuple[Path, Report]], shown: Shown) -> tuple[Reports, list[Unreadable]]:
+    """Give every report its place. Coalitions must be those of the record that they are said to be of."""
+    reports, left_out = Reports(), list[Unreadable]()
+    for path, report in found:
+        try:
+            if isinstance(report, TransitionsReport):
+                _add(reports.transitions, _entry_of(report, shown), report)
+            elif isinstance(report, Inspection):
+                _add(reports.inspections, _record_of(report, shown), report)
+            else:
+                _add(reports.fidelity, _task_of(report, shown), report)
+        except _UnfitError as error:
+            left_out.append(Unreadable(path, str(error)))
+    for rows in reports.transitions.values():
+        rows.sort(key=lambda r: (r.task_name, r.seed, r.layers[0].layer, len(r.layers), r.all_pairs))
+    return reports, left_out
+
+
+def _add(into: dict[str, list[R]], key: str, report: R) -> None:
+    known = into.setdefault(key, [])
+    if report not in known:  # the same folder may be named twice
+        known.append(report)
+
+
+def _entry_of(report: TransitionsReport, shown: Shown) -> str:
+    of = report.method, report.code_hash, report.budget
+    entries = {e for e, r in shown if (r.method.selector, r.identity.code_hash, r.identity.budget) == of}
+    if len(entries) != 1:
+        raise _UnfitError(f"no entry of the board is {report.method[:60]!r} with this code and budget")
+    [entry] = entries
+    layers = dict(zip(report.task_fingerprints, report.layers, strict=True))
+    for label, record in shown:
+        layer = layers.get(record.identity.task_fingerprint)
+        if label == entry and layer is not None and record.seed == report.seed:
+            _check_coalitions(record, ((c.number, c.members) for c in layer.coalitions))
+    return entry
+
+
+def _record_of(report: Inspection, shown: Shown) -> str:
+    record = next((r for _, r in shown if r.identity_digest == report.record), None)
+    if record is None:
+        raise _UnfitError(f"the board shows no record {report.record[:16]!r}")
+    _check_coalitions(record, ((card.number, card.members) for card in report.cards))
+    return record.identity_digest
+
+
+def _task_of(report: FidelityReport, shown: Shown) -> str:
+    if (report.task_name, report.task_fingerprint) not in {
+        (r.task_name, r.identity.task_fingerprint) for _, r in shown
+    }:
+        raise _UnfitError(f"the board shows no task {report.task_name[:60]!r} of this fingerprint")
+    return report.task_name
+
+
+def _check_coalitions(record: Record, coalitions: Iterable[tuple[int, list[int]]]) -> None:
+    groups = record.coalitions.groups if record.coalitions else []
+    for number, members in coalitions:
+        if number >= len(groups) or sorted(groups[number]) != sorted(members):
+            raise _UnfitError(f"its coalition {number} is not that of record {record.identity_digest[:16]}")
