@@ -83,7 +83,9 @@ def _rows(found: Sequence[Fidelity]) -> list[FidelityRow]:
     from coterie.leaderboard.reports.fidelity import FidelityRow
 
     ordered = sorted(found, key=lambda r: 2.0 if r.spearman is None else -r.spearman)
-    return [FidelityRow.model_validate({**asdict(row), "low": _end(row.low), "high": _end(row.high)}) for row in ordered]
+    return [
+        FidelityRow.model_validate({**asdict(row), "low": _end(row.low), "high": _end(row.high)}) for row in ordered
+    ]
 
 
 def _end(value: float | None) -> float | None:

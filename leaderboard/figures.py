@@ -201,6 +201,21 @@ def budgets(board: Board, metric: MetricBoard) -> Figure | None:
     return _figure(traces, across, {"title": {"text": escape(metric.unit)}}, legend=True) if traces else None
 
 
+def fidelity(rows: Sequence[tuple[str, float | None, float | None, float | None]]) -> Figure | None:
+    """(affinity, rank correlation, low, high), best first: a point with its interval where there is a number."""
+    known = [row for row in rows if row[1] is not None]
+    if not known:
+        return None
+    names = [_label(name) for name, _, _, _ in known]
+    points: dict[str, Any] = {"x": [row[1] for row in known], "y": names, "mode": "markers"}
+    points["marker"] = {"size": 9, "color": COLOURS[0]}
+    points["error_x"] = _arms([row[1:] for row in known])
+    points["hovertemplate"] = "%{y}: %{x:.3f}<extra></extra>"
+    order = {"autorange": "reversed", "categoryorder": "array", "categoryarray": names}
+    across = {"title": {"text": "rank correlation with the exact synergy"}, "range": [-1.05, 1.05], "zeroline": True}
+    return _figure([points], across, order, height=110 + 30 * len(known))
+
+
 def history(rows: Sequence[dict[str, Any]]) -> Figure | None:
     """Values over versions: one line for each task and metric that has two versions or more with a value."""
     series: dict[str, list[dict[str, Any]]] = defaultdict(list)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from math import floor, log10
 from statistics import median
 
@@ -50,6 +51,16 @@ def seconds(value: float | None) -> str:
 def settings(values: dict[str, object]) -> str:
     """``k 32, controls 20``."""
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
+
+
+def setting(value: object) -> str:
+    """``64``, ``true``, ``[1, 2]``, and a text without quotes."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def percent(share: float | None) -> str:
+    """``12 %`` of a share of 0.12, as whole per cents."""
+    return MISSING if share is None else f"{share:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
 
 
 def sentence(text: str) -> str:

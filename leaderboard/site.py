@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,12 @@ from coterie.leaderboard.frame import to_csv, to_frame
 from coterie.leaderboard.links import link, records_path
 from coterie.leaderboard.page import day, overall_view, task_view
 from coterie.leaderboard.render import render_json, render_schema
+from coterie.leaderboard.reports.attach import Reports
+from coterie.leaderboard.reports.card_page import render_page
+from coterie.leaderboard.reports.read import KINDS
+from coterie.leaderboard.reports.views import FOLDER, AcrossView, CardView, FidelityView, address
 from coterie.leaderboard.sources import Gathered, SourceError
+from coterie.leaderboard.submitted import Submitted, newest_first
 from coterie.leaderboard.table import compile_board, shown_records
 from coterie.leaderboard.templating import SITE_SCRIPTS, environment, frame
 from coterie.leaderboard.text import render_markdown
@@ -29,25 +34,29 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 MARK = "leaderboard-schema.json"  # a folder that holds it is a site of ours, and may be built again
-FOLDERS = ("tasks", "methods", "coalitions")
+FOLDERS = ("tasks", "methods", "coalitions", FOLDER)
 STYLE_ID = re.compile(r'getElementById\("([0-9a-f]{64})"\)')  # plotly inserts a style for maps, unless this id exists
+Field = tuple[str, str, list[str]]  # of a filter: attribute, title, values
 LISTED = 50  # coalitions of a set, where the record's settings do not say which were evaluated
 
 
 @dataclass(frozen=True)
 class Site:
-    """What the pages are made of: the board, its records by entry, all records (for history), and the badges."""
+    """What the pages are made of: the board, its records by entry, all records (for history), badges, cards, reports."""
 
     board: Board
     shown: Sequence[tuple[str, Record]]
     records: Sequence[Record]
     badges: dict[str, str]
+    submissions: Sequence[Submitted] = ()
+    reports: Reports = field(default_factory=Reports)
 
     @classmethod
     def of(cls, gathered: Gathered) -> Site:
         """Compile the board. Raises ``ValueError`` without any record."""
         shown = shown_records(gathered.records)
-        return cls(compile_board(gathered.records), shown, gathered.records, gathered.badges(shown))
+        board, badges = compile_board(gathered.records), gathered.badges(shown)
+        return cls(board, shown, gathered.records, badges, gathered.submissions, gathered.reports)
 
     @cached_property
     def links(self) -> dict[str, str]:
@@ -74,9 +83,7 @@ class Site:
         yield "index.html", self._overview()
         yield (
             "results.html",
-            self._page(
-                "results.html.j2", "results", fields=_task_fields(self.board), sees=_sees(self.board), cells=self._cells
-            ),
+            self._page("results.html.j2", "results", **self._table(self._cells, _sees(self.board))),
         )
         for task in self.board.tasks:
             yield link("tasks", task.task_name), self._task(task.task_name)
@@ -86,10 +93,24 @@ class Site:
         for task_name, label in sets:
             yield link("coalitions", f"{task_name} {label}"), self._coalitions(task_name, label)
 
-    def _page(self, template: str, here: str, *, base: str = "", drawn: Sequence[Any] = (), **values: Any) -> str:
+    def files(self) -> Iterator[tuple[str, str]]:
+        """(path from the root, text) of the reports that pages show, and of the cards' own pages."""
+        for report in self.reports.plain():
+            yield f"{address(report)}.json", report.model_dump_json()
+        for entry, record in self.shown:
+            back = f"../{link('coalitions', f'{record.task_name} {entry}')}#seed-{record.seed}"
+            for inspection in self.reports.inspections.get(record.identity_digest, []):
+                path = address(inspection)
+                yield f"{path}.json", inspection.model_dump_json()
+                yield f"{path}.html", render_page(inspection, f"{path.rpartition('/')[2]}.json", back)
+
+    def _page(
+        self, template: str, here: str, *, base: str = "", drawn: Sequence[Any] = (), plots: bool = False, **values: Any
+    ) -> str:
+        plots = plots or bool(drawn)
         common = {
-            **frame(SITE_SCRIPTS, base=base, plots=bool(drawn)),
-            "reserved_styles": STYLE_ID.findall(self.plotly) if drawn else [],
+            **frame(SITE_SCRIPTS, base=base, plots=plots),
+            "reserved_styles": STYLE_ID.findall(self.plotly) if plots else [],
             "links": self.links,
             "badges": self.badges,
             "board": self.board,
@@ -130,12 +151,15 @@ class Site:
         sets = list(dict.fromkeys(entry for entry, record in records if record.coalitions))
         drawn = figures.task_figures(self.board, task, records)
         columns = legend.columns_of(self.board)
-        values = {"task": task_view(task, alone=True), "sets": sets, "columns": columns}
-        return self._page("task.html.j2", "tasks", base="../", drawn=drawn, **values)
+        fidelities = [FidelityView.of(report) for report in self.reports.fidelity.get(task_name, [])]
+        values = {"task": task_view(task, alone=True), "sets": sets, "columns": columns, "fidelities": fidelities}
+        return self._page("task.html.j2", "tasks", base="../", drawn=drawn, plots=bool(fidelities), **values)
 
     def _method(self, entry: Entry) -> str:
         own = [record for label, record in self.shown if label == entry.label]
         versions = self._history(entry)
+        flows = [AcrossView.of(report) for report in self.reports.across(entry.label)]
+        cells = [cell for cell in self._cells if cell["row"].entry == entry.label]
         drawn = [
             ("Values over versions, with their intervals", figures.history(versions)),
             ("Sizes of the coalitions by task", figures.sizes([(record.task_name, record) for record in own])),
@@ -145,10 +169,12 @@ class Site:
             "methods",
             base="../",
             drawn=[(caption, figure) for caption, figure in drawn if figure],
+            plots=bool(flows),
             entry=entry,
             overall=next(row for row in self.board.overall.rows if row.entry == entry.label),
-            cells=[cell for cell in self._cells if cell["row"].entry == entry.label],
-            fields=_task_fields(self.board),
+            **self._table(cells, []),
+            submitted=newest_first(self.submissions, own),
+            flows=flows,
             sets=list(dict.fromkeys(record.task_name for record in own if record.coalitions)),
             versions=versions,
         )
@@ -159,11 +185,41 @@ class Site:
             (f"Seed {record.seed}: how many coalitions of each size", figures.size_histogram(record))
             for record in records
         ]
-        sets = [(record, records_path(record), *evaluated(record)) for record in records]
-        present = [(caption, figure) for caption, figure in drawn if figure]
+        seeds, fingerprints = {r.seed for r in records}, {r.identity.task_fingerprint for r in records}
+        reports = [report for f in sorted(fingerprints) for report in self.reports.across(entry, f)]
+        flows = [AcrossView.of(report) for report in reports if report.seed in seeds]
         return self._page(
-            "coalitions.html.j2", "coalitions", base="../", drawn=present, task_name=task_name, entry=entry, sets=sets
+            "coalitions.html.j2",
+            "coalitions",
+            base="../",
+            drawn=[(caption, figure) for caption, figure in drawn if figure],
+            plots=bool(flows),
+            task_name=task_name,
+            entry=entry,
+            flows=flows,
+            sets=[self._listed(record) for record in records],
         )
+
+    def _listed(self, record: Record) -> dict[str, Any]:
+        """A record's coalitions as its page lists them: those that were evaluated and those that have a card."""
+        rows, which = evaluated(record)
+        cards = {number: CardView.of(*found) for number, found in self.reports.cards(record).items()}
+        more = [(n, list(view.card.members)) for n, view in cards.items() if n not in dict(rows)]
+        values = {"rows": sorted([*rows, *more]), "which": which, "more": bool(more), "cards": cards}
+        return {"record": record, "path": records_path(record), **values}
+
+    def _table(self, cells: list[dict[str, Any]], more: list[Field]) -> dict[str, Any]:
+        """What a table of results needs: its rows, its filters, and what these look for, by column and text."""
+        infos = {cell["task"].task_name: cell["task"].info for cell in cells}
+        keys = list(dict.fromkeys(cell["metric"].board.key for cell in cells))
+        names = ("architecture", "objective", "layer")
+        facts = {
+            0: {task: {name: str(getattr(info, name)) for name in names} for task, info in infos.items()},
+            1: {key: {"metric": key} for key in keys},
+            2: {entry.label: {"sees": "\n".join(entry.sees or ["nothing"])} for entry in self.board.entries},
+        }
+        fields = [*_task_fields(self.board), *more, ("metric", "Metric", keys)]
+        return {"cells": cells, "fields": fields, "facts": json.dumps(facts if more else {0: facts[0], 1: facts[1]})}
 
     @cached_property
     def _cells(self) -> list[dict[str, Any]]:
@@ -193,7 +249,7 @@ class Site:
 
 
 def write_site(gathered: Gathered, folder: Path) -> list[Path]:
-    """Write the site and return its files. What an older build left in its three folders of pages is removed.
+    """Write the site and return its files. What an older build left in its folders of pages is removed.
 
     Raises ``SourceError`` for a folder that holds something else, ``ValueError`` without any record, and ``OSError``.
     """
@@ -211,12 +267,16 @@ def write_site(gathered: Gathered, folder: Path) -> list[Path]:
         "results.csv": to_csv(table),
         "results.json": table.to_json(orient="records", indent=1) + "\n",
         "plotly.min.js": site.plotly,
+        **{f"{kind}-schema.json": json.dumps(model.model_json_schema(), indent=1) for kind, model in KINDS.items()},
         **dict(site.pages()),
+        **dict(site.files()),
     }
     for path, text in texts.items():
         write_atomic(folder / path, text)
     table.to_parquet(folder / "results.parquet", index=False)
-    for old in (path for name in FOLDERS for path in (folder / name).glob("*.html")):
+    for old in (
+        path for name in FOLDERS for ending in ("html", "json") for path in (folder / name).glob(f"*.{ending}")
+    ):
         if old.relative_to(folder).as_posix() not in texts:
             old.unlink()
     return [folder / path for path in (*texts, "results.parquet")]
@@ -234,7 +294,7 @@ def evaluated(record: Record) -> tuple[list[tuple[int, list[int]]], str]:
     return chosen[:most], f"those that were evaluated: the first {most} of {smallest} to {top} neurons"
 
 
-def _task_fields(board: Board) -> list[tuple[str, str, list[str]]]:
+def _task_fields(board: Board) -> list[Field]:
     """(attribute, title, values) of the filters on tasks."""
     infos = [task.info for task in board.tasks]
     layers = [str(layer) for layer in sorted({info.layer for info in infos})]
@@ -245,5 +305,5 @@ def _task_fields(board: Board) -> list[tuple[str, str, list[str]]]:
     ]
 
 
-def _sees(board: Board) -> list[tuple[str, str, list[str]]]:
+def _sees(board: Board) -> list[Field]:
     return [("sees", "Sees", sorted({kind for entry in board.entries for kind in entry.sees or ["nothing"]}))]

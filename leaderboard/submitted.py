@@ -37,6 +37,10 @@ class Submitted:
         return max(record.when for record in self.records)
 
     @property
+    def protocols(self) -> list[str]:
+        return sorted({record.identity.protocol for record in self.records})
+
+    @property
     def of(self) -> tuple[str, str, int]:
         """Method, parameters and budget, which all of its records share."""
         return key_of(self.records[0])

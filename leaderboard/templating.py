@@ -37,6 +37,8 @@ def environment(folder: Path = TEMPLATES) -> Environment:
         "count": lambda value: typographic(fmt.count(value)),
         "seconds": lambda value: typographic(fmt.seconds(value)),
         "settings": fmt.settings,
+        "setting": fmt.setting,
+        "percent": lambda share: typographic(fmt.percent(share)),
         "sentence": fmt.sentence,
     }
     return made

@@ -18,7 +18,6 @@ def page(report: TransitionsReport, diagram: Diagram) -> str:
     from markupsafe import Markup
 
     pages = environment(TEMPLATES)
-    pages.filters["percent"] = lambda share: "-" if share is None else f"{share:.0%}"
     figure = go.Figure(sankey(diagram), layout_template="none").to_html(
         full_html=False,
         include_plotlyjs=True,

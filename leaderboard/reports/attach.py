@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -34,6 +34,11 @@ class Reports:
         """The entry's reports across layers; with a task's fingerprint those that go through it."""
         own = self.transitions.get(entry, [])
         return [report for report in own if fingerprint is None or fingerprint in report.task_fingerprints]
+
+    def plain(self) -> Iterator[TransitionsReport | FidelityReport]:
+        """Those that have no page of their own."""
+        yield from (report for found in self.transitions.values() for report in found)
+        yield from (report for found in self.fidelity.values() for report in found)
 
     def cards(self, record: Record) -> dict[int, tuple[Inspection, Card]]:
         """By number, the cards of the record's coalitions, and of which inspection each is."""

@@ -19,7 +19,7 @@ def render_page(inspection: Inspection, numbers: str = "inspect.json", back: str
     from markupsafe import Markup
 
     pages = environment()
-    pages.filters |= {"number": _number, "interval": _interval, "percent": lambda share: f"{share:.0%}"}
+    pages.filters |= {"number": _number, "interval": _interval}
     style = (TEMPLATES / "cards.css").read_text("utf8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return pages.get_template("cards.html.j2").render(
