@@ -54,8 +54,8 @@ def settings(values: dict[str, object]) -> str:
 
 
 def setting(value: object) -> str:
-    """``64``, ``true``, ``[1, 2]``, and a text without quotes."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """``64``, ``true``, ``[1, 2]``, ``none``, and a text without quotes."""
+    return "none" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def percent(share: float | None) -> str:

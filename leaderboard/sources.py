@@ -152,10 +152,10 @@ def _read_submission(folder: Path, submissions: dict[Path, Submitted], into: Gat
 
 def _judge(submitted: Submitted, proofs: dict[Path, Verification], into: Gathered) -> None:
     """Say what the submission's badge says, or why it has none."""
-    if not submitted.records:
-        into.unreadable.append(
-            Unreadable(submitted.folder / MANIFEST, "a submission without a record that can be read")
-        )
+    methods = sorted({record.method_name for record in submitted.records})
+    if methods != [submitted.manifest.method]:
+        reason = f"expected records of {submitted.manifest.method}, got of {', '.join(methods) or 'none that can be read'}"
+        into.unreadable.append(Unreadable(submitted.folder / MANIFEST, reason))
         return
     into.submissions.append(submitted)
     proof = proofs.get(submitted.folder)

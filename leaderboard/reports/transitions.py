@@ -48,7 +48,7 @@ class LinkRow(Strict):
 
     source: Index | None
     target: Index | None
-    mass: Annotated[float, Field(ge=0)]
+    mass: Annotated[float, Field(ge=0, le=1e12)]
     alpha: Share
     beta: Share
     matched: bool

@@ -15,10 +15,10 @@ from coterie.benchmark.cli import app
 from coterie.benchmark.errors import UsageError
 from coterie.benchmark.inspection.alignment import alignments
 from coterie.benchmark.inspection.build import inspect_record
-from coterie.benchmark.inspection.card import Card, Inspection
 from coterie.benchmark.inspection.firing import FEWEST_OCCURRENCES, firing_of
-from coterie.benchmark.inspection.page import render_page, shade
 from coterie.benchmark.settings import Settings
+from coterie.leaderboard.reports.card import Card, Inspection
+from coterie.leaderboard.reports.card_page import render_page, shade
 from coterie.tasks.planted import Layout, Planting
 from coterie.tasks.planted_reranker import planted_reranker
 from coterie.tasks.planted_task import PlantedPlan, PlantedSpec, PlantedTask, load_planted
@@ -245,7 +245,7 @@ def test_foreign_coalitions_are_refused(
 def invoke(record: Record | str, tmp_path: Path, *more: str) -> tuple[int, str]:
     path = tmp_path / "record.json"
     path.write_text(record if isinstance(record, str) else record.to_json())
-    result = CliRunner().invoke(app, ["inspect", str(path), "--folder", str(tmp_path / "cards"), *more])
+    result = CliRunner().invoke(app, ["inspect", str(path), "--output-folder", str(tmp_path / "out"), *more])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.output
@@ -257,10 +257,11 @@ def test_the_command_writes_a_page_and_its_numbers(
     code, output = invoke(record_of(task, [[0, 5, 9], [1, 2]], settings), tmp_path, "--task", str(task_file))
     assert code == 0, output
     assert "held-out pairs" in output
-    found = Inspection.model_validate_json((tmp_path / "cards" / "inspect.json").read_bytes())
+    (path,) = (tmp_path / "out").glob("inspect/*/inspect.json")
+    found = Inspection.model_validate_json(path.read_bytes())
     assert [card.members for card in found.cards] == [[0, 5, 9], [1, 2]]
     assert found.tokens_are == "all tokens"
-    assert (tmp_path / "cards" / "inspect.html").read_text().count('<section id="coalition-') == 2
+    assert path.with_name("inspect.html").read_text().count('<section id="coalition-') == 2
 
 
 def test_a_record_of_another_task_is_refused_before_anything_is_loaded(

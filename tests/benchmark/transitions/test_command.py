@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from coterie.benchmark.cli import app
-from coterie.benchmark.transitions.report import LayerPair, Report
+from coterie.leaderboard.reports.transitions import LayerPair, TransitionsReport
 from coterie.methods.identity import code_hash
 from coterie.methods.registry import get_method, include
 from coterie.tasks.registry import at_layer
@@ -53,8 +53,8 @@ def only(output: Path, ending: str) -> Path:
     return path
 
 
-def report_of(output: Path) -> Report:
-    return Report.model_validate_json(only(output, "json").read_text())
+def report_of(output: Path) -> TransitionsReport:
+    return TransitionsReport.model_validate_json(only(output, "json").read_text())
 
 
 def check_events(pair: LayerPair) -> None:
@@ -171,4 +171,4 @@ def test_json_of_somebody_else_is_checked(folder: Path, tmp_path: Path) -> None:
     raw = json.loads(only(tmp_path, "json").read_text())
     raw["pairs"][0]["sources"][0]["event"] = "<script>"
     with pytest.raises(ValueError, match="event"):
-        Report.model_validate(raw)
+        TransitionsReport.model_validate(raw)

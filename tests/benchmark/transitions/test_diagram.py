@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from coterie.benchmark.transitions.flow import Diagram, diagram
-from coterie.benchmark.transitions.page import page, sankey
+from coterie.benchmark.transitions.page import page
 from coterie.benchmark.transitions.picture import draw
-from coterie.benchmark.transitions.report import LayerArrays, Options, Report, layer_coalitions, layer_pair
+from coterie.benchmark.transitions.report import LayerArrays, Options, layer_coalitions, layer_pair
+from coterie.leaderboard.reports.flow import Diagram, diagram
+from coterie.leaderboard.reports.sankey import sankey
+from coterie.leaderboard.reports.transitions import TransitionsReport
 
 HOSTILE = "</script><script>alert(1)</script>$\\frac{1}{$<b>&"
 
 
-def report(name: str = "a/task", layers: int = 3, seed: int = 0, options: Options | None = None) -> Report:
+def report(name: str = "a/task", layers: int = 3, seed: int = 0, options: Options | None = None) -> TransitionsReport:
     """Random weights and coalitions of 40 neurons a layer."""
     options = options or Options(draws=20)
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
@@ -32,10 +34,10 @@ def report(name: str = "a/task", layers: int = 3, seed: int = 0, options: Option
         reads, writes, activity = (torch.randn(s, generator=generator) for s in shape)
         arrays.append(LayerArrays(reads, writes.pow(3), activity.abs()))
     pairs = [layer_pair(found[i], found[i + 1], arrays[i], arrays[i + 1], options) for i in range(layers - 1)]
-    return Report(
+    return TransitionsReport(
         coterie_version="0",
         task_name=name,
-        task_fingerprints=[],
+        task_fingerprints=[f"{layer:064x}" for layer in range(layers)],
         method=name,
         code_hash="",
         budget=1,
@@ -85,7 +87,7 @@ def test_nodes_lie_below_each_other_and_hold_their_flows(show: int) -> None:
 
 def test_the_figure_is_the_diagram() -> None:
     shown = diagram(report(), 5)
-    (trace,) = json.loads(sankey(shown).to_json())["data"]
+    (trace,) = json.loads(json.dumps(sankey(shown), allow_nan=False))["data"]
     assert trace["type"] == "sankey"
     assert trace["link"]["value"] == pytest.approx([f.neurons for f in shown.flows])
     assert trace["link"]["source"] == [f.source for f in shown.flows]
@@ -116,7 +118,7 @@ def test_nothing_to_draw(tmp_path: Path) -> None:
     shown = diagram(empty, 5)
     assert (shown.nodes, shown.flows) == ((), ())
     draw(shown, "nothing", tmp_path / "a.png", tmp_path / "a.svg")
-    assert "&ndash;" in page(empty, shown) or ">-<" in page(empty, shown)
+    assert "<td>\N{EN DASH}</td>" in page(empty, shown)
     assert {c.share for pair in empty.pairs for c in pair.counts} == {None}
 
 

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from coterie.benchmark.transitions.events import (
-    SOURCE_EVENTS,
-    TARGET_EVENTS,
     Thresholds,
     events,
     interaction_mass,
@@ -21,6 +19,7 @@ from coterie.benchmark.transitions.events import (
     pair_strength,
     shares,
 )
+from coterie.leaderboard.reports.transitions import SOURCE_EVENTS, TARGET_EVENTS
 
 HALF = Thresholds(alpha=0.6, beta=0.6)
 MASSES = arrays(
