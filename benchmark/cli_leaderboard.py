@@ -53,6 +53,7 @@ def leaderboard_build(
 ) -> None:
     """Build the board as a static site: overview, all results, a page each task, method and set of coalitions.
 
+    What `coterie transitions`, `coterie inspect` and `coterie fidelity` wrote beside the records is shown where it belongs.
     It works from file:// and asks nothing of the network: open index.html, or copy the folder to any web server.
     """
     from coterie.benchmark.leaderboard_command import build_command

@@ -154,7 +154,9 @@ def _judge(submitted: Submitted, proofs: dict[Path, Verification], into: Gathere
     """Say what the submission's badge says, or why it has none."""
     methods = sorted({record.method_name for record in submitted.records})
     if methods != [submitted.manifest.method]:
-        reason = f"expected records of {submitted.manifest.method}, got of {', '.join(methods) or 'none that can be read'}"
+        reason = (
+            f"expected records of {submitted.manifest.method}, got of {', '.join(methods) or 'none that can be read'}"
+        )
         into.unreadable.append(Unreadable(submitted.folder / MANIFEST, reason))
         return
     into.submissions.append(submitted)

@@ -209,11 +209,20 @@ def test_info(name: str) -> None:
     assert len(printed.splitlines()) > 1
 
 
-def test_fidelity_prints_a_row_for_every_affinity(task_file: Path, pydoc_domains: object) -> None:
+def test_fidelity_prints_and_writes_a_row_for_every_affinity(
+    task_file: Path, pydoc_domains: object, tmp_path: Path
+) -> None:
+    from coterie.leaderboard.reports.fidelity import FidelityReport
     from coterie.methods.affinity import AFFINITIES
 
-    code, printed = invoke("fidelity", task_file, "--pairs", 20)
+    code, printed = invoke("fidelity", task_file, "--pairs", 20, "--output-folder", tmp_path)
     assert code == 0
+    (path,) = tmp_path.glob("fidelity/*/fidelity.json")
+    report = FidelityReport.model_validate_json(path.read_text())
+    assert {row.affinity for row in report.rows} == set(AFFINITIES)
+    known = [row.spearman for row in report.rows if row.spearman is not None]
+    assert known == sorted(known, reverse=True)
+    assert all(row.spearman is None for row in report.rows[len(known) :]), "those without a number come last"
     rows = {line.split()[0]: line for line in printed.splitlines() if line.split()[:1]}
     assert set(AFFINITIES) <= set(rows)
     assert "[" in rows["oca"], "an interval"

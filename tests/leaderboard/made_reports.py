@@ -17,7 +17,11 @@ from coterie.leaderboard.reports.transitions import (
     LinkRow,
     TransitionsReport,
 )
+from coterie.leaderboard.sources import Gathered, gather
 from coterie.tracking.record import Record
+from coterie.tracking.store import RecordStore
+from tests.leaderboard.test_sources import submit
+from tests.records import MadeUpMethod, make_record
 
 
 def transitions(before: Record, after: Record, *, name: str = "a/x", warning: str = "few texts") -> TransitionsReport:
@@ -155,3 +159,20 @@ def lay(folder: Path, name: str, report: BaseModel) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(report.model_dump_json())
     return path
+
+
+def with_everything(folder: Path, text: str) -> Gathered:
+    """Records of two layers with every kind of report, with ``text`` wherever a report has room, and two submissions."""
+    louvain = MadeUpMethod("louvain", 0.8, parameters={"k": 3, "mode": None, "of": "best"})
+    before, after = (make_record(louvain, task=f"a/x[layer={layer}]") for layer in (1, 2))
+    submit(folder / "submissions" / "new", [before, after], version="2.0")
+    old = make_record(
+        MadeUpMethod("louvain", 0.2, parameters=louvain.parameters, code_hash="0" * 64), task="a/x[layer=1]"
+    )
+    submit(folder / "submissions" / "old", [old.model_copy(update={"date": "2026-01-01T00:00:00+00:00"})], None)
+    for record in (before, after):
+        RecordStore(folder / "out").write(record)
+    lay(folder / "out", "flow", transitions(before, after, name=text, warning=text))
+    lay(folder / "out", "cards", inspection(before, text=text, numbers=(0,)))
+    lay(folder / "out", "of", fidelity(before, affinity=text))
+    return gather([folder / "out", folder / "submissions"])

@@ -10,8 +10,9 @@ import pytest
 from coterie.leaderboard.links import link
 from coterie.leaderboard.site import write_site
 from coterie.leaderboard.sources import Gathered
+from tests.leaderboard.made_reports import with_everything
 from tests.leaderboard.test_render import HOSTILE, hostile_record
-from tests.records import MadeUpMethod, make_record
+from tests.records import METRICS, MadeUpMethod, make_measure, make_record
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; fix: apt-get install chromium")
@@ -21,6 +22,8 @@ METHODS = [
     MadeUpMethod("cheap", 0.5, seconds=2),
 ]
 TASKS = ["a", "b/x[layer=1]", "c"]
+REPORTED = ('id="layers"', 'id="fidelity"', 'id="submissions"', 'class="carded"', 'class="heat"')
+REASON = "no coalition of an eligible size: 2 to 44 of 352 neurons"
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +37,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site with every kind of report, two submissions, and an entry without values."""
+    folder = tmp_path_factory.mktemp("site")
+    gathered = with_everything(tmp_path_factory.mktemp("sources"), HOSTILE)
+    none = make_record("random", task="a/x[layer=1]", scores=[make_measure(m, 0, reason=REASON) for m in METRICS])
+    gathered.records += [none, make_record(METHODS[1], task="a/x[layer=1]")]
+    write_site(gathered, folder)
+    return folder
+
+
+def pages_with(site: Path, text: str) -> list[Path]:
+    return [path for path in sorted(site.rglob("*.html")) if text in path.read_text()]
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
@@ -44,18 +62,19 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(browser: Any, site: Path) -> Iterator[Any]:
+def page(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A page whose console must stay silent, and which asks for nothing but files of the site."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(5000)
     said: list[str] = []
+    ours = tmp_path_factory.getbasetemp().as_uri()
     opened = context.new_page()
     opened.on("console", lambda message: said.append(message.text))
     opened.on("pageerror", lambda error: said.append(str(error)))
     opened.on("dialog", lambda dialog: said.append(f"dialog {dialog.message}"))
     opened.on(
         "request",
-        lambda request: None if request.url.startswith((site.as_uri(), "data:", "blob:")) else said.append(request.url),
+        lambda request: None if request.url.startswith((ours, "data:", "blob:")) else said.append(request.url),
     )
     yield opened
     context.close()
@@ -140,23 +159,71 @@ def test_plots_are_drawn_in_both_schemes_and_links_lead_on(page: Any, site: Path
     assert page.url == (site / "index.html").as_uri()
 
 
-def test_hostile_text_stays_text(page: Any, site: Path) -> None:
+def test_hostile_text_stays_text(page: Any, site: Path, reported: Path) -> None:
     for path in site.rglob("*.html"):
         page.goto(path.as_uri())
         assert page.locator("body script").count() == 1
+    for kind in REPORTED:
+        page.goto(pages_with(reported, kind)[0].as_uri())
+        assert page.locator("body script").count() == (0 if kind == 'class="heat"' else 1)
+        assert kind == 'id="submissions"' or page.get_by_text("<script>alert(1)</script>").count() > 0, kind
     page.goto((site / "index.html").as_uri())
     assert page.get_by_text("<script>alert(1)</script>").count() > 0
 
 
+def test_flows_and_fidelity_are_drawn(page: Any, reported: Path) -> None:
+    for kind, drawn in (('id="layers"', ".sankey-link"), ('id="fidelity"', ".scatterlayer .point")):
+        for path in pages_with(reported, kind):
+            page.goto(path.as_uri())
+            section = page.locator(f"section:has({'#layers' if 'layers' in kind else '#fidelity'})")
+            section.locator("[data-figure]").scroll_into_view_if_needed()
+            section.locator("[data-drawn] svg").first.wait_for()
+            assert section.locator(drawn).count() >= 2
+            assert section.locator("table").is_visible()
+            assert section.locator(".xaxislayer-above text").count() == 0 or "fidelity" in kind, "a diagram has no axes"
+
+
+def test_a_card_is_one_click_from_its_coalition_and_back(page: Any, reported: Path) -> None:
+    (path,) = pages_with(reported, 'class="carded"')
+    page.goto(path.as_uri())
+    page.get_by_role("link", name="Card of coalition 0").click()
+    assert page.url.endswith("#coalition-0")
+    assert page.locator("section:target h2").inner_text().startswith("Coalition 0")
+    page.get_by_role("link", name="back to all coalitions").click()
+    assert page.url == f"{path.as_uri()}#seed-0"
+
+
+def test_the_reason_for_no_value_is_seen_at_any_width_and_sorts_last(page: Any, reported: Path) -> None:
+    page.goto((reported / "results.html").as_uri())
+    reason = page.locator("#results-table .note", has_text=REASON).first
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 850})
+        assert reason.is_visible()
+    page.set_viewport_size({"width": 1280, "height": 850})
+    for direction in ("descending", "ascending"):
+        page.locator("#results-table th", has_text="Value").get_by_role("button").click()
+        rows = page.locator("#results-table tbody tr")
+        values = [row.get_attribute("data-value") for row in rows.locator("td:nth-child(5)").all()]
+        known = [float(value) for value in values if value is not None]
+        assert known == sorted(known, reverse=direction == "descending")
+        assert values == [*(v for v in values if v is not None), *[None] * len(METRICS)]
+    page.locator("#results-table th", has_text="Seconds").get_by_role("button").click()
+    seconds = [float(cell) for cell in page.locator("#results-table tbody td:nth-child(8)").all_inner_texts()]
+    assert seconds == sorted(seconds)
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_and_nothing_runs_over_the_edge(browser: Any, site: Path, width: int, scheme: str) -> None:
+def test_axe_finds_nothing_and_nothing_runs_over_the_edge(
+    browser: Any, site: Path, reported: Path, width: int, scheme: str
+) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     # axe itself is inserted as a script, which the page's policy forbids
     context = browser.new_context(viewport={"width": width, "height": 850}, color_scheme=scheme, bypass_csp=True)
     page = context.new_page()
-    for path in every_kind(site):
+    both = [pages_with(reported, kind)[-1] for kind in REPORTED] if (width == 390) == (scheme == "dark") else []
+    for path in dict.fromkeys([*every_kind(site), *both]):
         page.goto(path.as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         found = Axe().run(page).response["violations"]
