@@ -138,7 +138,7 @@ def explain_invalid(error: ValidationError) -> str:
     """The first thing that is wrong with a record, in one line."""
     details = error.errors(include_url=False, include_input=False)
     first = details[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = ascii(".".join(str(part) for part in first["loc"]))[1:-1][:200]  # a key of somebody else goes to a terminal
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
     return f"not a valid record: {where + ': ' if where else ''}{first['msg']}{more}"
 

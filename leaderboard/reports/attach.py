@@ -88,6 +88,9 @@ def _record_of(report: Inspection, shown: Shown) -> str:
     record = next((r for _, r in shown if r.identity_digest == report.record), None)
     if record is None:
         raise _UnfitError(f"the board shows no record {report.record[:16]!r}")
+    claimed = report.task_name, report.task_fingerprint, report.method, report.seed
+    if claimed != (record.task_name, record.identity.task_fingerprint, record.method.selector, record.seed):
+        raise _UnfitError(f"its task, method or seed is not that of record {report.record[:16]}")
     _check_coalitions(record, ((card.number, card.members) for card in report.cards))
     return record.identity_digest
 
