@@ -1,11 +1,14 @@
+import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from coterie.benchmark import suites
 from coterie.benchmark.cli import app
 from coterie.leaderboard.section import BEGIN, END
 from coterie.tracking.store import RecordStore
+from tests.benchmark.submissions import CARD_VALUES, SELECTOR, SUITE, run_suite
 from tests.records import make_record
 
 
@@ -16,9 +19,13 @@ def output(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def coterie(*words: str | Path) -> tuple[int, str]:
-    done = CliRunner().invoke(app, ["leaderboard", *map(str, words)])
+def invoke(*words: str | Path) -> tuple[int, str]:
+    done = CliRunner().invoke(app, [*map(str, words)])
     return done.exit_code, done.output
+
+
+def coterie(*words: str | Path) -> tuple[int, str]:
+    return invoke("leaderboard", *words)
 
 
 def test_without_a_subcommand_the_board_is_printed_and_written(output: Path) -> None:
@@ -61,3 +68,24 @@ def test_build_refuses_what_holds_no_records_and_folders_of_others(output: Path,
     code, text = coterie("build", "--from", output, "--site", output)
     assert code == 2
     assert "expected a new or empty folder" in text.replace("\n", " ")
+
+
+def test_a_submission_shows_its_card_on_the_site_and_once_verified_its_badge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(suites.SUITES, "tiny", SUITE)
+    run_suite(tmp_path / "out")
+    (tmp_path / "card.yaml").write_text(json.dumps(CARD_VALUES))
+    submitted = ("--suite", "tiny", "--card", tmp_path / "card.yaml", "--to", tmp_path / "to")
+    assert invoke("submit", tmp_path / "out", "-m", SELECTOR, *submitted)[0] == 0
+    build = ("build", "--from", tmp_path / "to", "--site", tmp_path / "site")
+    for badge in ("not verified", 'class="badge">verified'):
+        code, printed = coterie(*build)
+        assert code == 0, printed
+        assert "left out" not in printed
+        (page,) = (path.read_text() for path in (tmp_path / "site" / "methods").glob("*.html"))
+        card = page.split('id="submissions"')[1].split("</section>")[0]
+        assert badge in card
+        assert "Ada Lovelace" in card
+        assert f'href="{CARD_VALUES["code"]}"' in card
+        assert invoke("verify", tmp_path / "to")[0] == 0
