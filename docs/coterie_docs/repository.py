@@ -26,21 +26,31 @@ def with_links(markdown: str, src_uri: str) -> str:
 
     What the site has no page for becomes plain text: nothing is linked to a host that a fork may not have.
     """
-    sources = {page: file for file, page in PAGES.items()}
-    source = sources.get(src_uri, f"docs/{src_uri}")
-    if src_uri not in sources and not (DOCS / src_uri).exists():
+    source = _source(src_uri)
+    if source is None:
         return markdown  # made for the site, with the site's links
 
     def moved(link: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link[2]))
         page = PAGES.get(target) or (target.removeprefix("docs/") if target.startswith("docs/") else None)
-        if page is None and target.startswith("examples/"):
-            page = f"{target.removesuffix('.ipynb')}.md" if target.endswith(".ipynb") else PAGES["examples/README.md"]
+        if target.endswith(".ipynb"):
+            page = f"{target.removesuffix('.ipynb')}.md"
+        elif (ROOT / target).is_dir() and posixpath.dirname(target) == "examples":
+            page = PAGES["examples/README.md"]
         if page is None:
-            return f"{link[1]} (`{target}`)" if link[1].strip("`") != target else link[1]
+            named = posixpath.basename(target) == posixpath.basename(link[1].strip("`"))
+            return f"`{target}`" if named else f"{link[1]} (`{target}`)"
         return f"[{link[1]}]({posixpath.relpath(page, posixpath.dirname(src_uri))}{link[3] or ''})"
 
     return _LINK.sub(moved, markdown)
+
+
+def _source(src_uri: str) -> str | None:
+    """The file in the repository that a page shows, or None."""
+    sources = {page: file for file, page in PAGES.items()}
+    notebook = f"{src_uri.removesuffix('.md')}.ipynb"
+    candidates = (sources.get(src_uri), notebook, f"docs/{src_uri}")
+    return next((file for file in candidates if file is not None and (ROOT / file).exists()), None)
 
 
 def with_pictures(markdown: str, src_uri: str) -> str:
