@@ -10,11 +10,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from coterie_docs import commands, notebooks, reference, repository
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+from coterie_docs import commands, notebooks, reference, repository
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("benchmark", "leaderboard", "methods", "tasks", "tracking")

@@ -1,6 +1,6 @@
 """Draw the pictures of docs/concepts.md. Every number in them is computed here, on small planted games.
 
-    python docs/pictures.py [FOLDER]      # default: docs/images/concepts
+python docs/pictures.py [FOLDER]      # default: docs/images/concepts
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from math import cos, pi, sin
 from pathlib import Path
 
 import numpy as np
+
 from coterie.methods.affinity_oca import oca
 from coterie.methods.hedonic import Preferences, everyone_together, players_of, standing, top_cover
 from coterie.methods.msa import Evidence
 from coterie.methods.msa.exact import evaluate_all, exact
 from coterie.tasks.planted import PlantedGame, Planting
-
 from coterie_docs.svg import Canvas, Point
 
 FOLDER = Path(__file__).parent / "images" / "concepts"
@@ -83,7 +83,12 @@ def lattice_picture() -> str:
     for a, b in combinations(players, 2):
         psi = f[a, b] - f[a,] - f[b,]
         together = {a, b} == {i, j}
-        lines.append((f"psi({a}, {b}) = {f[a, b]:.2f} - {f[a,]:.2f} - {f[b,]:.2f} = {_signed(psi)}", "two" if together else "soft"))
+        lines.append(
+            (
+                f"psi({a}, {b}) = {f[a, b]:.2f} - {f[a,]:.2f} - {f[b,]:.2f} = {_signed(psi)}",
+                "two" if together else "soft",
+            )
+        )
     c.text((490, 90), "Synergy of each pair", 15, "start", bold=True)
     for row, (words, color) in enumerate(lines):
         c.text((490, 122 + 28 * row), words, 14, "start", color)
@@ -113,7 +118,9 @@ def choice_sets_picture() -> str:
         alive = np.array([i for i in sorted(leaves) if leaves[i] >= number])
         seen = everyone_together(preferences, alive, K)
         for i, choice in zip(seen.player, seen.choice, strict=True):
-            for j in (int(p) for p, key in zip(players_of(choice), choice, strict=True) if key != np.iinfo(np.int64).max):
+            for j in (
+                int(p) for p, key in zip(players_of(choice), choice, strict=True) if key != np.iinfo(np.int64).max
+            ):
                 out = any(int(i) in group for group in groups)
                 c.arrow(_at(place, int(i), x), _at(place, j, x), "two" if out else "soft", short=21, aside=5)
         for i in sorted(leaves):
@@ -153,7 +160,9 @@ def blocking_picture() -> str:
         c.box((610, y - 13), 130 * mine[i], 7, "soft", "none", 2)
         c.box((610, y - 4), 130 * theirs[i], 7, "two", "none", 2)
     c.text((400, 225), f"utility: mean affinity to the {K} best friends there", 13, "start", "soft")
-    return c.svg("Three neurons in three coalitions, each of which would gain by joining the other two: they block the partition")
+    return c.svg(
+        "Three neurons in three coalitions, each of which would gain by joining the other two: they block the partition"
+    )
 
 
 def modes_picture() -> str:
@@ -179,7 +188,9 @@ def modes_picture() -> str:
     if not np.allclose(modes.sum(0), evidence.total):
         raise ValueError(f"modes: expected columns that sum to {evidence.total}, got {modes.sum(0)}")
     c.text((104, 308), "each column sums to v(N) - v(empty) of its pair", 14, "start", "soft")
-    return c.svg("Six rows, one a neuron; a cell is what the neuron contributes to the score of one pair; rows of a group look alike")
+    return c.svg(
+        "Six rows, one a neuron; a cell is what the neuron contributes to the score of one pair; rows of a group look alike"
+    )
 
 
 def excess_picture() -> str:
@@ -208,9 +219,23 @@ def excess_picture() -> str:
     mean = float(control.mean())
     c.line((x(mean), 60), (x(mean), 150), "one", 2, dashed=True)
     c.arrow((x(mean), 52), (x(mine), 52), "one")
-    c.text(((x(mean) + x(mine)) / 2, 40), f"excess over random: {mine:.2f} - {_bracketed(mean)} = {mine - mean:.2f}", 15, color="one", bold=True)
-    c.text((40, 205), f"synergy_joint: f(C) less the sum of its {size} members' own effects; grey: 20 random sets of {size}", 13, "start", "soft")
-    return c.svg("A coalition's joint synergy beside those of twenty random sets of its size; the distance to their mean is what is ranked")
+    c.text(
+        ((x(mean) + x(mine)) / 2, 40),
+        f"excess over random: {mine:.2f} - {_bracketed(mean)} = {mine - mean:.2f}",
+        15,
+        color="one",
+        bold=True,
+    )
+    c.text(
+        (40, 205),
+        f"synergy_joint: f(C) less the sum of its {size} members' own effects; grey: 20 random sets of {size}",
+        13,
+        "start",
+        "soft",
+    )
+    return c.svg(
+        "A coalition's joint synergy beside those of twenty random sets of its size; the distance to their mean is what is ranked"
+    )
 
 
 def _signed(value: float) -> str:

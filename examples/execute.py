@@ -21,6 +21,7 @@ import nbformat
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parent
+SHOWN = "/home/you/example"  # in place of the folder in which a notebook was executed
 LARGEST = 200_000  # bytes of an executed notebook
 
 
@@ -43,8 +44,9 @@ def execute(source: Path, values: Mapping[str, object] | None = None) -> nbforma
     }
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
-            notebook, timeout=900, resources={"metadata": {"path": folder}}, record_timing=False, kernel_name="python3"
-        )
+            notebook, timeout=900, resources={"metadata": {"path": folder}}, record_timing=False, kernel_name="python3",
+            coalesce_streams=True,
+        )  # fmt: skip
         client.execute(env=env)
         _cleaned(notebook, folder)
     return notebook
@@ -67,9 +69,13 @@ def _cleaned(notebook: nbformat.NotebookNode, folder: str) -> None:
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"
         for output in cell.get("outputs", []):
-            for holder, key in ((output, "text"), (output.get("data", {}), "text/plain"), (output.get("data", {}), "text/html")):
+            for holder, key in (
+                (output, "text"),
+                (output.get("data", {}), "text/plain"),
+                (output.get("data", {}), "text/html"),
+            ):
                 if key in holder:
-                    holder[key] = holder[key].replace(folder, "/tmp/example")
+                    holder[key] = holder[key].replace(folder, SHOWN)
 
 
 def main() -> None:
@@ -81,7 +87,7 @@ def main() -> None:
         if len(text) > LARGEST:
             raise SystemExit(f"{path}: expected at most {LARGEST} bytes, got {len(text)}; fix: print and draw less")
         path.write_text(json.dumps(json.loads(text), indent=1, ensure_ascii=False) + "\n")
-        print(f"{path}: {len(text) / 1000:.0f} kB")
+        sys.stdout.write(f"{path}: {len(text) / 1000:.0f} kB\n")
 
 
 if __name__ == "__main__":

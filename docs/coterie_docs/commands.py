@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import typer
-from coterie.benchmark.cli import app
 from typer.cli import get_docs_for_click
 from typer.main import get_command
 
-# Placeholders such as <path>, which are no tags; the rest of a line of options is text already
-_PLACEHOLDER = re.compile(r"`([^`]*)`")
+from coterie.benchmark.cli import app
 
 
 def pages() -> dict[str, str | bytes]:

@@ -34,7 +34,8 @@ def pages() -> dict[str, str | bytes]:
 def _shown(output: dict[str, Any], picture: str, made: dict[str, str | bytes]) -> str:
     """One output as Markdown; a picture is added to what is made."""
     if output["output_type"] == "stream":
-        return f"```text\n{_ESCAPES.sub('', ''.join(output['text'])).rstrip()}\n```"
+        text = _ESCAPES.sub("", "".join(output["text"])).strip()
+        return f"```text\n{text}\n```" if text else ""
     data = output["data"]
     if "image/png" in data:
         made[f"examples/{picture}"] = base64.b64decode(data["image/png"])

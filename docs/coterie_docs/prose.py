@@ -7,13 +7,16 @@ import re
 from collections.abc import Iterable, Sequence
 from inspect import cleandoc
 
-_ROLE = re.compile(r":(?:class|func|meth|mod|attr|data):`~?([\w.]+)`")
+_ROLE = re.compile(r":(class|func|meth|mod|attr|data):`~?([\w.]+)`")
+_SESSION = re.compile(r"(?:^>>> .*(?:\n|\Z))+", re.MULTILINE)
+_CODE = re.compile(r"``?([^`]+)``?")
 _LITERAL = re.compile(r"::$", re.MULTILINE)  # "as follows::", before an indented block
 
 
 def markdown_of(docstring: str | None) -> str:
     """A docstring as Markdown: ``:class:`a.B``` becomes a link to the Python reference where that has it, else code."""
-    return _LITERAL.sub(":", _ROLE.sub(_reference, cleandoc(docstring or "")))
+    text = _LITERAL.sub(":", _ROLE.sub(_reference, cleandoc(docstring or "")))
+    return _SESSION.sub(lambda session: f"```python\n{session[0].replace('>>> ', '').rstrip()}\n```\n", text)
 
 
 def body_of(docstring: str | None) -> str:
@@ -22,8 +25,9 @@ def body_of(docstring: str | None) -> str:
 
 
 def _reference(role: re.Match[str]) -> str:
-    target = html.escape(role[1])
-    return f'<autoref identifier="{target}" optional><code>{target.rpartition(".")[2]}</code></autoref>'
+    kind, target = role.groups()
+    shown = target if kind == "mod" else target.rpartition(".")[2]
+    return f'<autoref identifier="{target}" optional><code>{shown}</code></autoref>'
 
 
 def code(text: object) -> str:
@@ -38,6 +42,10 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def cell(text: object) -> str:
-    """Plain text for a cell: nothing in it is markup."""
-    escaped = html.escape(" ".join(str(text).split()), quote=False)
-    return re.sub(r"([\\`*_{}\[\]|])", r"\\\1", escaped)
+    """Text for a cell: code in backticks stays code, nothing else in it is markup."""
+    parts = _CODE.split(" ".join(str(text).split()))
+    return "".join(code(part) if number % 2 else _plain(part) for number, part in enumerate(parts))
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]|])", r"\\\1", html.escape(text, quote=False))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import fields
-from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,16 @@ from coterie.benchmark.listing import TABLES
 from coterie.benchmark.metrics.registry import list_metrics
 from coterie.benchmark.suites import SUITES
 from coterie.methods.affinity import AFFINITIES
+from coterie.methods.base import Method
 from coterie.methods.registry import list_methods
 from coterie.tasks.planted_task import PlantedSpec
 from coterie.tasks.registry import get_task_spec, list_tasks
 from coterie.tasks.task import TaskSpec
-
 from coterie_docs.prose import body_of, cell, code, markdown_of, table
 
 ROOT = Path(__file__).parent.parent.parent
 METHODS, TASKS = "reference/methods", "reference/tasks"
+METRIC_COLUMNS = ("metric", "summary", "on", "ranked")  # the others stand with each metric
 _RANGE = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 
 
@@ -42,10 +43,12 @@ def task_page(name: str) -> str:
     return f"{name.replace('/', '-')}.md"
 
 
-def _listed(what: str, link: Any) -> str:
-    """The table that ``coterie ls`` prints, its names as links."""
-    columns, rows = TABLES[what]()
-    return table(columns, [[f"[{code(row[0])}]({link(row[0])})", *map(cell, row[1:])] for row in rows])
+def _listed(what: str, link: Callable[[str], str], columns: Sequence[str] | None = None) -> str:
+    """The table that ``coterie ls`` prints, or these columns of it, the names as links."""
+    names, rows = TABLES[what]()
+    kept = [names.index(column) for column in columns or names]
+    linked = [[f"[{code(row[0])}]({link(row[0])})", *map(cell, row[1:])] for row in rows]
+    return table([names[i] for i in kept], [[row[i] for i in kept] for row in linked])
 
 
 def _methods() -> str:
@@ -65,21 +68,31 @@ def _method(name: str) -> str:
     cls = list_methods()[name]
     schema = cls.parameter_schema()
     rows = [
-        [code(f.name), cell(type_of(schema[f.name])), code(json.dumps(schema[f.name]["default"]))]
-        + [cell(schema[f.name].get("description", ""))]
+        [
+            code(f.name),
+            cell(type_of(schema[f.name])),
+            code(json.dumps(schema[f.name]["default"])),
+            cell(schema[f.name]["description"]),
+        ]
         for f in fields(cls)
     ]
     parameters = table(["parameter", "type", "default", "what it is"], rows) if rows else "None.\n"
-    first = next(((f.name, schema[f.name]["default"]) for f in fields(cls)), None)
-    selector = f"{name}[{first[0]}={json.dumps(first[1])}]" if first and first[1] is not None else name
-    changes = "" if selector == name else "Any parameter can be set in brackets; what differs from the default is in the name.\n"
     return (
         f"# {name}\n\n{markdown_of(cls.summary())}\n\n"
         f"**Sees** {cell(', '.join(sorted(cls.sees)) or 'nothing')}{_depends(schema)}  \n"
         f"**Reference** {cell(cls.reference)}  \n"
         f"**Source** {code(_source(cls))}\n\n## What it does\n\n{body_of(cls.__doc__)}\n\n"
-        f"## Parameters\n\n{parameters}\n{changes}\n    coterie run -m random -m '{selector}'\n"
+        f"## Parameters\n\n{parameters}\n    coterie run -m random -m '{example_of(cls)}'\n\n"
+        "Any of them can be set in the brackets; the board names what differs from the defaults.\n"
     )
+
+
+def example_of(cls: type[Method]) -> str:
+    """A selector that shows how a parameter is set: ``name[parameter=default]`` for the first that has a value."""
+    for name, schema in cls.parameter_schema().items():
+        if schema["default"] is not None:
+            return f"{cls.name}[{name}={schema['default']}]"
+    return cls.name
 
 
 def _depends(schema: dict[str, Any]) -> str:
@@ -103,13 +116,15 @@ def _source(cls: type) -> str:
 def _metrics() -> str:
     parts = [
         f"## {name}\n\n**Unit** {cell(m.unit)}, {'higher' if m.higher_is_better else 'lower'} is better, "
-        f"{'ranked' if m.primary else 'shown, not ranked,'} on {cell(', '.join(m.domains))}. **Source** {code(_source(m))}\n\n"
+        f"{'ranked' if m.primary else 'shown, not ranked,'} on {cell(', '.join(m.domains))}  \n"
+        f"**Needs** {cell(', '.join(sorted(m.needs)) or 'ablations')}  \n**Source** {code(_source(m))}\n\n"
         f"{markdown_of(m.__doc__)}\n"
         for name, m in list_metrics().items()
     ]
     return (
         "# Metrics\n\nAs `coterie ls metrics` and `coterie info NAME` print them. What they are for, the controls and the "
-        f"statistics: [protocol](../protocol.md).\n\n{_listed('metrics', lambda name: f'#{name}')}\n" + "\n".join(parts)
+        f"statistics: [protocol](../protocol.md).\n\n{_listed('metrics', lambda name: f'#{name}', METRIC_COLUMNS)}\n"
+        + "\n".join(parts)
     )
 
 
@@ -127,7 +142,9 @@ def _suites() -> str:
             f"**Tasks** {', '.join(map(code, suite.tasks))}\n\n**Methods** {', '.join(map(code, suite.methods))}\n\n"
             f"{table(['setting', 'value', 'what it is'], settings)}"
         )
-    return "# Suites\n\nNamed selections of tasks, methods, seeds and settings: `coterie ls suites`.\n\n" + "\n".join(parts)
+    return "# Suites\n\nNamed selections of tasks, methods, seeds and settings: `coterie ls suites`.\n\n" + "\n".join(
+        parts
+    )
 
 
 def _tasks() -> str:
@@ -141,7 +158,7 @@ def _tasks() -> str:
 def _task(name: str) -> str:
     spec = get_task_spec(name)
     rows = _planted_rows(spec) if isinstance(spec, PlantedSpec) else _reranker_rows(spec)
-    about = table(["", ""], [[f"**{key}**", value] for key, value in rows])
+    about = "".join(f"- **{key}**: {value}\n" for key, value in rows)
     card = list_tasks()[name].parent / "README.md"
     return (
         f"# {name}\n\n{cell(spec.summary)}\n\n    coterie run -t {name}\n\n{about}\n"
@@ -161,9 +178,19 @@ def _reranker_rows(spec: TaskSpec) -> list[tuple[str, str]]:
     data = spec.data
     queries = ", ".join(f"{count} {split}" for split, count in data.queries.model_dump().items())
     rows = [
-        ("reranker", cell(_path(spec.reranker.base)) + (f" + {cell(_path(spec.reranker.adapter))}" if spec.reranker.adapter else "")),
-        ("site", cell(f"{spec.players} of layer {spec.layer}, intervention {spec.intervention}, readout {spec.readout}")),
-        ("layers", cell(", ".join(map(str, spec.layers)) or f"any of 0 to {size['num_hidden_layers'] - 1}" if size else "")),
+        (
+            "reranker",
+            cell(_path(spec.reranker.base))
+            + (f" + {cell(_path(spec.reranker.adapter))}" if spec.reranker.adapter else ""),
+        ),
+        (
+            "site",
+            cell(f"{spec.players} of layer {spec.layer}, intervention {spec.intervention}, readout {spec.readout}"),
+        ),
+        (
+            "layers",
+            cell(", ".join(map(str, spec.layers)) or f"any of 0 to {size['num_hidden_layers'] - 1}" if size else ""),
+        ),
         ("objective", cell(spec.objective)),
         ("collections", cell(", ".join(f"{d.name} ({d.collection})" for d in (data.source, *data.transfer)))),
         ("queries", cell(f"at most {queries} (each other domain), {data.candidates} candidates each")),

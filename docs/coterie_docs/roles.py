@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import griffe
+
 from coterie_docs.prose import markdown_of
 
 

@@ -25,7 +25,9 @@ class Canvas:
     height: int
     parts: list[str] = field(default_factory=list)
 
-    def text(self, at: Point, words: object, size: int = 14, anchor: str = "middle", color: str = "ink", bold: bool = False) -> None:
+    def text(
+        self, at: Point, words: object, size: int = 14, anchor: str = "middle", color: str = "ink", bold: bool = False
+    ) -> None:
         """Text on one line; ``at`` is its base line's middle, start or end."""
         weight = ' font-weight="600"' if bold else ""
         self.parts.append(
@@ -60,9 +62,16 @@ class Canvas:
         )
 
     def box(
-        self, at: Point, width: float, height: float, fill: str = "fill", stroke: str = "ink", round_: float = 6, opacity: float = 1,
+        self,
+        at: Point,
+        width: float,
+        height: float,
+        fill: str = "fill",
+        stroke: str = "ink",
+        round_: float = 6,
+        opacity: float = 1,
         dashed: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """A rectangle from its upper left corner."""
         dash = ' stroke-dasharray="5 4"' if dashed else ""
         self.parts.append(
