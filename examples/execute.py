@@ -40,6 +40,7 @@ def execute(source: Path, values: Mapping[str, object] | None = None) -> nbforma
         **os.environ,
         "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
         "COLUMNS": "100",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # plots into the notebook, whatever is set here
         "PYTHONWARNINGS": "ignore:IProgress not found",  # tqdm's, about bars that are not kept anyway
     }
     with tempfile.TemporaryDirectory() as folder:
