@@ -20,19 +20,19 @@ from coterie_docs import commands, notebooks, reference, repository
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("benchmark", "leaderboard", "methods", "tasks", "tracking")
 
-_tree: list[tempfile.TemporaryDirectory[str]] = []
+_trees: list[tempfile.TemporaryDirectory[str]] = []  # one, once the first build has made it
 
 
 @event_priority(100)  # before mkdocstrings reads its configuration
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Show griffe the folders at the root under the name by which they are imported, and fill the navigation."""
-    tree = tempfile.TemporaryDirectory(prefix="coterie-docs-")
-    _tree.append(tree)
-    package = Path(tree.name, "coterie")
-    package.mkdir()
-    for name in PACKAGES:
-        (package / name).symlink_to(ROOT / name)
-    config.plugins["mkdocstrings"].config["handlers"]["python"]["paths"] = [tree.name]
+    if not _trees:
+        _trees.append(tempfile.TemporaryDirectory(prefix="coterie-docs-"))
+        package = Path(_trees[0].name, "coterie")
+        package.mkdir()
+        for name in PACKAGES:
+            (package / name).symlink_to(ROOT / name)
+    config.plugins["mkdocstrings"].config["handlers"]["python"]["paths"] = [_trees[0].name]
     config.nav = _expanded(config.nav, sorted(_pages()))
     config.watch.extend(str(ROOT / name) for name in (*PACKAGES, "examples", "CONTRIBUTING.md"))
     return config
@@ -52,8 +52,8 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
 def on_shutdown() -> None:
     """Leave nothing behind."""
-    while _tree:
-        _tree.pop().cleanup()
+    while _trees:
+        _trees.pop().cleanup()
 
 
 def _pages() -> dict[str, str | bytes]:

@@ -59,6 +59,6 @@ def with_pictures(markdown: str, src_uri: str) -> str:
     def inlined(picture: re.Match[str]) -> str:
         path = DOCS / posixpath.normpath(posixpath.join(posixpath.dirname(src_uri), picture[2]))
         svg = _STYLE.sub("", path.read_text()).strip()
-        return f'<figure class="picture" markdown="0">{svg}</figure>'
+        return f'<figure class="picture" tabindex="0" markdown="0">{svg}</figure>'
 
     return _PICTURE.sub(inlined, markdown)
