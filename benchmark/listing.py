@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def print_list(what: str) -> None:
     """Print the tasks, methods, suites or metrics as a table."""
     with told_in_one_line():
-        columns, rows = _TABLES[what]()
+        columns, rows = TABLES[what]()
         table = Table(*columns, box=None, header_style="bold", pad_edge=False)
         table.columns[0].no_wrap = True
         for row in rows:
@@ -93,7 +93,7 @@ def _metrics() -> tuple[list[str], list[list[str]]]:
     ]
 
 
-_TABLES = {"tasks": _tasks, "methods": _methods, "suites": _suites, "metrics": _metrics}
+TABLES = {"tasks": _tasks, "methods": _methods, "suites": _suites, "metrics": _metrics}
 
 
 def _method(console: Console, name: str) -> None:

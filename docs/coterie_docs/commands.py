@@ -1,0 +1,16 @@
+"""The command line's reference, from the application itself: what ``coterie COMMAND --help`` says."""
+
+from __future__ import annotations
+
+import typer
+from typer.cli import get_docs_for_click
+from typer.main import get_command
+
+from coterie.benchmark.cli import app
+
+
+def pages() -> dict[str, str | bytes]:
+    """One page with every command, option and help text."""
+    command = get_command(app)
+    context = typer.Context(command, info_name="coterie")
+    return {"reference/commands.md": get_docs_for_click(obj=command, ctx=context, name="coterie", title="Command line")}
