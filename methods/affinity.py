@@ -1,4 +1,4 @@
-"""Affinities between players: phi[i, j] > 0 says that i and j reinforce each other, < 0 that they stand in for each other.
+"""Affinities between players: phi[i, j] > 0 draws i and j into one coalition, < 0 keeps them apart.
 
 All are symmetric float32 matrices with a zero diagonal, by name in :data:`AFFINITIES`, and so are what each of them sees
 and costs. A method that works on any of them derives from :class:`AffinityMethod`.
