@@ -178,4 +178,17 @@ class Domain:
         scores: np.ndarray = self._game.ablate(self._game.masks(list(groups))).double().numpy()
         self.evaluations += len(groups)
         self._progress(len(groups))
-        return scores
+        return scores[:, self._same_input]
+
+    @cached_property
+    def _same_input(self) -> np.ndarray:
+        """For each output [pairs] the first one with the same input, often itself.
+
+        Documents that are alike up to where they are cut off have one true score. Computed twice it may differ in the last
+        digit, by what shared a batch, and then rounding would rank them; as equals they are ranked by document id.
+        """
+        if isinstance(self._game, PlantedGame):
+            return np.arange(self._game.n_outputs)
+        first: dict[tuple[int, ...], int] = {}
+        tokens = self._game.all_token_ids()
+        return np.array([first.setdefault(tuple(ids), i) for i, ids in enumerate(tokens)])

@@ -45,6 +45,18 @@ def test_a_set_is_evaluated_once(bench: Bench) -> None:
     assert bench.heldout.evaluations == once == len(GROUPS) + 1
 
 
+def test_inputs_that_are_alike_have_one_score(bench: Bench, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to where documents are cut off they may be alike; rounding must not rank them."""
+    game = task.heldout
+    ids = game.all_token_ids()
+    monkeypatch.setattr(game, "all_token_ids", lambda: [*ids[:-1], ids[0]])
+    plain = game.ablate(game.masks([()])).double().numpy()[0]
+    scores = Bench(task, bench.settings).heldout.unablated
+    assert scores[-1] == scores[0]
+    assert scores[-1] != pytest.approx(plain[-1], abs=1e-6)
+    assert scores[:-1] == pytest.approx(plain[:-1], abs=1e-6)
+
+
 def test_eligible_are_the_first_of_the_right_size(bench: Bench) -> None:
     n = bench.n_players
     coalitions = Coalitions.of(n, [range(n), (0,), (1, 2), (3, 4, 5), (6, 7), (8, 9)])
