@@ -185,6 +185,6 @@ def test_in_a_browser(served: str) -> None:
         page.set_viewport_size({"width": 1280, "height": 900})
         page.goto(served)
         page.get_by_role("textbox", name="Search").fill("top-covering")
-        expect(page.locator(".md-search-result__item").first).to_contain_text("over", timeout=15000)
+        expect(page.locator(".md-search-result__item").first).to_contain_text("over", timeout=60_000)
         browser.close()
     assert said == []
