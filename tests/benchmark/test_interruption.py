@@ -29,6 +29,7 @@ def wait_for_records(folder: Path, n: int) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
 def test_the_next_run_goes_on_from_the_finished_cells(
     task_file: Path, tmp_path: Path, sent: signal.Signals, code: int, pydoc_domains: object

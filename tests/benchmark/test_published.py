@@ -11,7 +11,7 @@ from coterie.benchmark.settings import PROTOCOL
 from coterie.benchmark.suites import SUITES
 from coterie.benchmark.verify_claims import check_claims
 from coterie.benchmark.verify_scores import Rescored, check_scores
-from coterie.leaderboard.submission import Submission, read_badge, read_submission, submissions_in
+from coterie.leaderboard.submission import BADGE, Submission, Verification, read_submission, submissions_in
 from coterie.methods import get_method, list_methods
 from coterie.tasks.registry import get_task_spec
 
@@ -45,8 +45,9 @@ def test_what_is_published_is_sound_and_verified(published: list[Submission]) ->
     for found in published:
         assert not found.problems, found.folder
         assert not list(check_claims(found)), f"{found.folder}: {RENEW}"
-        badge = read_badge(found.folder)
-        assert badge is not None, f"{found.folder}: no badge that belongs to it; {RENEW}"
+        badge = Verification.model_validate_json((found.folder / BADGE).read_text())
+        assert found.manifest is not None
+        assert badge.submission == found.manifest.digest(), f"{found.folder}: the badge of other files; {RENEW}"
         assert (badge.protocol, badge.cells) == (PROTOCOL, len(found.records))
 
 
