@@ -56,9 +56,9 @@ def submit(options: SubmitOptions) -> list[Path]:
     seeds = options.seeds or suite.seeds
     if seeds < suite.seeds:
         raise UsageError(f"--seeds: expected at least the {suite.seeds} of suite {options.suite}, got {seeds}")
-    planned = []
+    planned, stored = [], RecordStore(options.output_folder).all()
     for selector in [options.method] if options.method else suite.methods:
-        records = _cells(options, selector, suite, seeds)
+        records = _cells(stored, options, selector, suite, seeds)
         card = _card(options.card, records) if options.method else _built_in_card(get_method(selector), records)
         folder = options.to / card.method / card.version
         if folder.exists():
@@ -76,14 +76,13 @@ def submit(options: SubmitOptions) -> list[Path]:
     return written
 
 
-def _cells(options: SubmitOptions, method: str, suite: Suite, seeds: int) -> list[Record]:
+def _cells(stored: Sequence[Record], options: SubmitOptions, method: str, suite: Suite, seeds: int) -> list[Record]:
     """One record for each cell of the suite, all of one method, protocol, settings, code and data."""
-    scan = RecordStore(options.output_folder).scan()
     name = split_selector(method)[0]
     selector = get_method(method).selector if name in list_methods() else method
-    named = [record for record in scan.records if record.method.selector == selector]
+    named = [record for record in stored if record.method.selector == selector]
     if not named:
-        there = {record.method.selector for record in scan.records}
+        there = {record.method.selector for record in stored}
         raise UsageError(
             f"{options.output_folder}: no records of {selector!r} there{did_you_mean(selector, there)}; "
             f"fix: coterie run --suite {options.suite} -m '{selector}' --output-folder {options.output_folder}"
