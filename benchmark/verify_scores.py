@@ -12,10 +12,10 @@
    ``synergy_ratio`` has no floor and another unit: :data:`RATIO` for a mean (measured: 4e-6).
 3. *Everything else* (nDCG, R2, shares, indices) is decided by ranks, fits and counts, where rounding changes nothing or, in
    a tie, one query visibly: :data:`RELATIVE` relative, with :data:`ABSOLUTE` below. Fits carry rounding on, into single
-   queries first: these may differ by :data:`SINGLE` of the largest of their array (measured over 486 records scored in two
-   orders: means by 3e-9, single queries by 1e-5 of themselves, 3e-6 of the largest). A tie that falls the other way on
-   another processor is reported, not passed over: the reader sees the query and the numbers. Inputs that are alike have one
-   score, so that ties are between different inputs only.
+   queries first: these may differ by :data:`SINGLE` of the largest of their array. Measured on the published board: no
+   difference at all between two orders of scoring; between one thread and two, means by 3e-9 and single queries by up to
+   1e-5 of themselves. A tie that falls the other way on another processor is reported, not passed over: the reader
+   sees the query and the numbers. Inputs that are alike have one score, so that ties are between different inputs only.
 
 Cost is not compared: it cannot be measured again without running the method.
 """
