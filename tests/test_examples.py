@@ -14,15 +14,15 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 NOTEBOOKS = sorted(path.stem for path in EXAMPLES.glob("*.ipynb"))
 SMALL: dict[str, dict[str, object]] = {
     "compare": {"TASKS": ["planted/needed"], "METHODS": ["random", "hedonic-oca[k=3]"], "SEEDS": 1},
-    "submit": {},  # a submission is a whole suite
+    "submit": {"SUITE": "planted"},
     "track": {"SEEDS": 1},
 }
 SAYS = {
     "compare": "2 cells: {'ok'}",
-    "submit": "Verified: 3 cells",
+    "submit": "Verified: 9 cells",
     "track": "1 of 2 cells were finished before and reused",
 }
-SLOW = ("submit", "track")  # a real reranker is scored twice; two runs in fresh processes
+SLOW = ("submit", "track")  # some runs in fresh processes
 MISSING = [name for name in ("nbclient", "nbformat", "ipykernel") if find_spec(name) is None]
 
 
