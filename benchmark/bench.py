@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from coterie.benchmark.domain import Domain, Group, View
+from coterie.benchmark.seeding import generator
 from coterie.benchmark.settings import Settings
 from coterie.methods.coalitions import Coalitions
 from coterie.tasks.game import Capability
@@ -52,12 +52,17 @@ class Bench:
         self.domains = {name: Domain(game, progress, qrels.get(name)) for name, game in task.domains.items()}
         self.discovery = Domain(task.discovery, progress, qrels.get("discovery")) if settings.optimism else None
         self._again = Domain(task.heldout, progress, one_by_one=True)
-        generator = np.random.default_rng([settings.seed, self.n_players])
-        self.orders = [generator.permutation(self.n_players) for _ in range(settings.controls)]
-        draws = [generator.choice(self.n_players, 2, replace=False) for _ in range(settings.control_pairs)]
+        self._fingerprint = task.plan.fingerprint
+        rng = self.generator(0)
+        self.orders = [rng.permutation(self.n_players) for _ in range(settings.controls)]
+        draws = [rng.choice(self.n_players, 2, replace=False) for _ in range(settings.control_pairs)]
         self.control_pairs: list[Group] = [_group(draw) for draw in draws]
         self._controls: dict[int, list[Evaluated]] = {}
         self._floors: dict[tuple[object, View], float] = {}
+
+    def generator(self, use: int, *numbers: int) -> np.random.Generator:
+        """The judge's random numbers of this task for one use: 0 controls, 1 PAC stability, 2 random sets of a fit, 3 a set."""
+        return generator(self._fingerprint, self.settings.seed, use, *numbers)
 
     @property
     def gives(self) -> frozenset[Need]:
@@ -94,11 +99,10 @@ class Bench:
 
     def draw(self, members: Group) -> Evaluated:
         """Draw the pairs and leave-one-outs of a set; the same set always gets the same ones."""
-        digest = hashlib.sha256(repr((self.settings.seed, members)).encode()).digest()
-        generator = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        rng = self.generator(3, *members)
         pairs = list(combinations(members, 2))
-        picked = generator.choice(len(pairs), min(len(pairs), self.settings.pairs), replace=False)
-        left_out = generator.choice(len(members), min(len(members), self.settings.leave_one_outs), replace=False)
+        picked = rng.choice(len(pairs), min(len(pairs), self.settings.pairs), replace=False)
+        left_out = rng.choice(len(members), min(len(members), self.settings.leave_one_outs), replace=False)
         return Evaluated(
             members,
             tuple(pairs[i] for i in sorted(picked)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-PROTOCOL = "coterie-1"
+PROTOCOL = "coterie-2"
 
 
 class Settings(BaseModel):

@@ -109,15 +109,16 @@ def stored_coalitions(
     records: Sequence[Record], plans: Sequence[TaskPlan], method: Method, budget: int, seed: int
 ) -> dict[int, Record]:
     """By layer, a finished cell of this task, method, budget and seed; how its coalitions were scored does not matter."""
+    from coterie.benchmark.settings import PROTOCOL
     from coterie.methods.identity import code_hash
 
     layer_of = {(plan.name, plan.fingerprint): plan.spec.layer for plan in plans}
-    wanted = (method.name, method.parameters, code_hash(type(method)), budget, seed)
+    wanted = (PROTOCOL, method.name, method.parameters, code_hash(type(method)), budget, seed)
     found: dict[int, Record] = {}
     for record in records:
         cell = record.identity
         layer = layer_of.get((cell.task_name, cell.task_fingerprint))
-        same = (cell.method_name, cell.parameters, cell.code_hash, cell.budget, cell.seed) == wanted
+        same = (cell.protocol, cell.method_name, cell.parameters, cell.code_hash, cell.budget, cell.seed) == wanted
         if layer is not None and same and record.status == "ok":
             found.setdefault(layer, record)
     return found
@@ -138,10 +139,10 @@ def _report(
 
     compare = options.compare
     layers: list[tuple[LayerCoalitions, LayerArrays]] = []
-    for opened in open_layers(plans, device, step):
+    for plan, opened in zip(plans, open_layers(plans, device, step), strict=True):
         record = stored.get(opened.layer)
         step(f"layer {opened.layer}: {method.selector} proposing coalitions")
-        found = _discovered(method, opened.game, options) if record is None else _of_record(record, opened.game)
+        found = _of_record(record, opened.game) if record else _discovered(method, opened.game, plan, options)
         kept = layer_coalitions(
             opened.layer, opened.game.n_players, found.groups, compare.smallest, from_record=record is not None
         )
@@ -164,16 +165,16 @@ def _report(
     )
 
 
-def _discovered(method: Method, game: RerankerGame, options: TransitionsOptions) -> Coalitions:
+def _discovered(method: Method, game: RerankerGame, plan: TaskPlan, options: TransitionsOptions) -> Coalitions:
     """The method's coalitions, found as the runner does it."""
-    import numpy as np
+    from coterie.benchmark.seeding import generator
 
     reason = method.skip_reason(game)
     if reason is not None:
         raise MethodFailedError(reason)
     try:
         restricted = game.restricted_to(method.sees, options.budget)
-        return method.discover(restricted, options.budget, np.random.default_rng(options.compare.seed))
+        return method.discover(restricted, options.budget, generator(plan.fingerprint, options.compare.seed))
     except Exception as error:  # a method may raise anything
         raise MethodFailedError(f"{method.selector}: {type(error).__name__}: {error}") from error
 

@@ -20,12 +20,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
-import numpy as np
-
 from coterie.benchmark.environment import environment, peak_memory_bytes, reset_peak_memory
 from coterie.benchmark.errors import user_errors
 from coterie.benchmark.loading import AnyTask, load_task, plan_task, read_spec, task_info
 from coterie.benchmark.orders import At, Done, Loaded, News, NotRun, Order, Spent
+from coterie.benchmark.seeding import generator
 from coterie.benchmark.settings import Settings
 from coterie.tasks.memo import Memo
 from coterie.tracking.record import CoalitionSet, Cost, Failure, Record
@@ -110,7 +109,8 @@ class Worker:
         started = time.perf_counter()
         try:
             self._at("proposing coalitions")
-            coalitions = method.discover(game, identity.budget, np.random.default_rng(identity.seed))
+            rng = generator(identity.task_fingerprint, identity.seed)
+            coalitions = method.discover(game, identity.budget, rng)
             discovered = time.perf_counter()
             self._at("scoring")
             scores = score(loaded.bench, coalitions)

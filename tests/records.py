@@ -110,7 +110,7 @@ def make_record(
     metrics: Sequence[MadeUpMetric] = METRICS,
     scores: Sequence[Measure] | None = None,
     n_queries: int = 60,
-    protocol: str = "coterie-1",
+    protocol: str = "coterie-2",
     settings: Mapping[str, Any] | None = None,
     fingerprint: str | None = None,
     dataset_revision: str = "pydoc-2026.11",

@@ -57,5 +57,5 @@ def folds(queries: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def random_sets(bench: Bench, sizes: Sequence[int], draw: int) -> list[Group]:
     """Random sets of the given sizes, independent of each other (the nested controls would repeat each other's members)."""
-    generator = np.random.default_rng([bench.settings.seed, draw, *sizes])
-    return [tuple(generator.choice(bench.n_players, size, replace=False).tolist()) for size in sizes]
+    rng = bench.generator(2, draw, *sizes)
+    return [tuple(rng.choice(bench.n_players, size, replace=False).tolist()) for size in sizes]

@@ -59,9 +59,8 @@ def _blocking(bench: Bench, groups: Sequence[Group] | Sequence[np.ndarray]) -> i
     """Draws that block; the draws are the same for every partition of a task."""
     from coterie.methods.pac import SizeLaw, certificate
 
-    generator = np.random.default_rng([bench.settings.seed, 17])
     law, draws = SizeLaw(SMALLEST, LARGEST), bench.settings.pac_draws
-    found = certificate(bench.reference[0], _partition(groups), FRIENDS, law, draws, generator)
+    found = certificate(bench.reference[0], _partition(groups), FRIENDS, law, draws, bench.generator(1))
     return int(found["blocking"])
 
 

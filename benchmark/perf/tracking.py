@@ -42,7 +42,7 @@ def made_up(number: int) -> Record:
     random = np.random.default_rng(number)
     method = f"method-{number % METHODS:02}"
     identity = Identity(
-        protocol="coterie-1",
+        protocol="coterie-2",
         settings={"max_coalitions": 32},
         task_name=TASK,
         task_fingerprint="f" * 64,

@@ -253,9 +253,9 @@ def test_blocking_is_counted_as_by_definition_on_the_same_draws(thorough: Bench)
     own = {i: (i,) for i in range(thorough.n_players)}
     for group in ((0, 1, 2), (3, 4), (6, 7, 8, 9)):  # player 2 belongs to the first
         own |= dict.fromkeys(group, group)
-    generator, draws = np.random.default_rng([thorough.settings.seed, 17]), thorough.settings.pac_draws
+    draws, rng = thorough.settings.pac_draws, thorough.generator(1)
     blocking = 0
-    for masks in SizeLaw(stability.SMALLEST, stability.LARGEST).draw(generator, thorough.n_players, draws):
+    for masks in SizeLaw(stability.SMALLEST, stability.LARGEST).draw(rng, thorough.n_players, draws):
         for mask in masks:
             drawn = tuple(np.flatnonzero(mask))
             blocking += all(prefers(phi, i, drawn, own[i]) for i in drawn)

@@ -72,7 +72,7 @@ def test_from_records_to_a_badge(output: Path) -> None:
     assert "Verified: 2 cells" in printed
     badge = read_badge(folder)
     assert badge is not None
-    assert (badge.protocol, badge.cells) == ("coterie-1", 2)
+    assert (badge.protocol, badge.cells) == ("coterie-2", 2)
     assert invoke("verify", folder)[0] == 0, "the badge is no extra file"
 
 
@@ -149,7 +149,7 @@ def test_what_is_missing_is_named(output: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("protocol", "coterie-0", "run with protocol coterie-0, expected coterie-1"),
+        ("protocol", "coterie-0", "run with protocol coterie-0, expected coterie-2"),
         ("budget", 7, "run with budget 7, expected 100"),
         ("settings", {"pairs": 1}, "run with other settings"),
         ("code_hash", "0" * 64, "of different versions: code_hash"),

@@ -250,7 +250,7 @@ KINDS: dict[str, tuple[Tamper, str]] = {
         edit_text(lambda t: t.replace('"seed": 0', '"seed": 0 ').replace('"budget": 100', '"budget": 99')),
         "identity_digest",
     ),
-    "another protocol": (put("identity.protocol", "coterie-0"), "identity.protocol: expected coterie-1"),
+    "another protocol": (put("identity.protocol", "coterie-0"), "identity.protocol: expected coterie-2"),
     "other settings": (put("identity.settings.pairs", 1), "identity.settings"),
     "settings without end": (put("identity.settings.resamples", 10**12), "identity.settings"),
     "another budget": (put("identity.budget", 10**9), "identity.budget"),

@@ -216,7 +216,7 @@ def test_warnings_and_notes_stand_in_every_rendering() -> None:
     board = compile_board([make_record("random", warnings=["the texts differ"]), old])
     for text in (printed(board, 200), render_markdown(board), render_html(board)):
         assert "the texts differ" in text
-        assert "1 older record is left out: protocol coterie-0 instead of coterie-1" in text.replace("\\", "")
+        assert "1 older record is left out: protocol coterie-0 instead of coterie-2" in text.replace("\\", "")
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def test_values_that_cannot_be_paired_are_shown_but_not_ranked() -> None:
 @pytest.mark.parametrize(
     ("older", "difference"),
     [
-        ({"protocol": "coterie-0"}, "protocol coterie-0 instead of coterie-1"),
+        ({"protocol": "coterie-0"}, "protocol coterie-0 instead of coterie-2"),
         ({"dataset_revision": "old"}, "data old instead of pydoc-2026.11"),
         ({"settings": {"k": 8}}, 'settings {"k": 8} instead of {"controls": 20, "k": 32}'),
         ({"fingerprint": "0" * 64}, "task fingerprint 000000000000 instead of"),

@@ -11,7 +11,7 @@ def test_parameters_are_flat_text() -> None:
         "method_name": "kmeans",
         "seed": "2",
         "budget": "1000",
-        "protocol": "coterie-1",
+        "protocol": "coterie-2",
         "method.k": "8",
         "method.metric": "cosine",
         "method.sizes": "[2, 3]",
