@@ -137,7 +137,7 @@ def test_a_methods_page_has_its_parameters_and_the_card_of_every_version_newest_
     for text in (
         "Version 2.0",
         'class="badge">verified',
-        "protocol coterie-1 on 2026-11-24",
+        "protocol coterie-2 on 2026-11-24",
         "Ada Lovelace, Grace Hopper",
     ):
         assert text in newer

@@ -13,7 +13,7 @@ from coterie.tracking.record import Record
 from coterie.tracking.store import RecordStore
 from tests.records import MadeUpMethod, make_record
 
-PROOF = {"protocol": "coterie-1", "date": "2026-11-24T12:00:00+00:00", "compared": ["more than we need"]}
+PROOF = {"protocol": "coterie-2", "date": "2026-11-24T12:00:00+00:00", "compared": ["more than we need"]}
 
 
 CARD = {
@@ -78,7 +78,7 @@ def test_output_folders_submissions_and_mlflow_artifacts_mix(tmp_path: Path) -> 
         (PROOF | {"submission": "0" * 64}, False),
         (PROOF | {"protocol": "coterie-0"}, False),
         (PROOF | {"date": "yesterday"}, False),
-        ({"protocol": "coterie-1"}, False),
+        ({"protocol": "coterie-2"}, False),
         ("[" * 100_000, False),
     ],
 )
@@ -91,7 +91,7 @@ def test_only_a_verification_of_this_manifest_and_protocol_makes_a_badge(
 
 def test_an_entry_with_an_unverified_record_has_no_badge(tmp_path: Path) -> None:
     submit(tmp_path / "a", [make_record("louvain", seed=0)])
-    assert badges(tmp_path) == {"louvain": "re-scored from scratch under protocol coterie-1 on 2026-11-24"}
+    assert badges(tmp_path) == {"louvain": "re-scored from scratch under protocol coterie-2 on 2026-11-24"}
     submit(tmp_path / "b", [make_record("louvain", seed=1)], None)
     assert badges(tmp_path) == {}
 
@@ -142,7 +142,7 @@ def test_versions_are_shown_newest_first_each_with_its_badge_or_why_not(tmp_path
     found = gather([tmp_path]).submissions
     shown = newest_first(found, [new])
     assert [s.manifest.version for s in shown] == ["2.0", "1.5", "1.0"]
-    assert shown[0].verified == "re-scored from scratch under protocol coterie-1 on 2026-11-24"
+    assert shown[0].verified == "re-scored from scratch under protocol coterie-2 on 2026-11-24"
     assert shown[1].why_not == "1 of 2 records are not those that were verified"
     assert shown[2].why_not == "coterie verify has not scored its coalitions again"
     (alone,) = newest_first(found, [other])
