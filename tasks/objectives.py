@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.signals import CollectionStatistics, graded, quintile_edges, signal_values, statistics_of
@@ -38,6 +37,8 @@ def agreement(scores: np.ndarray, rows: Sequence[Candidate]) -> tuple[float, flo
     R2 is that of the least-squares line (the squared Pearson correlation): a reranker's scores have units of their own.
     Both are NaN where either side does not vary.
     """
+    from scipy.stats import spearmanr
+
     values = np.array([p.objective for p in rows])
     if np.ptp(values) == 0 or np.ptp(scores) == 0:
         return float("nan"), float("nan")

@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
-from transformers.pytorch_utils import Conv1D
 
 from coterie.tasks.architectures import Architecture
 from coterie.tasks.checkpoint import RerankerError
@@ -110,12 +109,12 @@ class Site:
                 "fix: a reranker with plain MLPs"
             )
         matrices = [self.layer.get_submodule(path) for path in self._row.read]
-        rows = torch.cat([m.weight.detach().T if isinstance(m, Conv1D) else m.weight.detach() for m in matrices])  # type: ignore[operator]
+        rows = torch.cat([m.weight.detach().T if _is_conv1d(m) else m.weight.detach() for m in matrices])  # type: ignore[operator]
         return rows.unflatten(0, (-1, self.n_players))
 
     @property
     def _transposed(self) -> bool:
-        return isinstance(self.layer.get_submodule(self._row.down), Conv1D)
+        return _is_conv1d(self.layer.get_submodule(self._row.down))
 
     def _written(self) -> Tensor:
         if self._row.experts is not None:
@@ -187,3 +186,10 @@ def _keep(seen: Seen, name: str, count: int = 1) -> Any:
         seen[name] = kept if count > 1 else kept[0]
 
     return hook
+
+
+def _is_conv1d(module: nn.Module) -> bool:
+    """Whether the weight is that of GPT-2's linear layers, inputs first."""
+    from transformers.pytorch_utils import Conv1D  # a second to import, and a planted game needs none of it
+
+    return isinstance(module, Conv1D)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-import bm25s
 import numpy as np
 
 from coterie.tasks.collections.terms import terms
@@ -30,6 +29,8 @@ class BM25:
     """BM25 (Robertson's, k1 = 1.5, b = 0.75; Lucene's idf) over the documents of one domain, through bm25s."""
 
     def __init__(self, domain: Domain) -> None:
+        import bm25s
+
         self.document_ids = sorted(domain.documents)
         self._row = {d: i for i, d in enumerate(self.document_ids)}
         self._index = bm25s.BM25(k1=1.5, b=0.75, method="lucene")

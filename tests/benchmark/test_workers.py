@@ -169,6 +169,14 @@ print([r.status for r in records])
 """
 
 
+def test_a_worker_starts_without_what_only_some_tasks_need() -> None:
+    code = "import sys, coterie.benchmark.worker; "
+    code += (
+        "print([m for m in ('transformers', 'peft', 'scipy.stats', 'bm25s', 'numba', 'mlflow') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 def test_the_python_api_needs_no_main_guard_and_no_file(tmp_path: Path) -> None:
     """A notebook or a script on stdin: the worker is a command, the user's main module is not imported again."""
     code = SCRIPT.format(folder=str(tmp_path / "out"))
