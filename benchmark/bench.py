@@ -85,21 +85,25 @@ class Bench:
     def transfer(self) -> dict[str, Domain]:
         return {name: domain for name, domain in self.domains.items() if name != "heldout"}
 
-    def eligible(self, coalitions: Coalitions) -> list[Evaluated]:
+    def eligible(self, coalitions: Coalitions) -> list[Group]:
         """The first K coalitions of an eligible size, strongest first."""
         largest = int(self.n_players * self.settings.largest_share)
         chosen = [g for g in coalitions.groups if self.settings.smallest <= len(g) <= largest]
-        return [self.draw(group) for group in chosen[: self.settings.max_coalitions]]
+        return chosen[: self.settings.max_coalitions]
 
     def controls(self, size: int) -> list[Evaluated]:
         """The R random sets of this size."""
         if size not in self._controls:
-            self._controls[size] = [self.draw(_group(order[:size])) for order in self.orders]
+            self._controls[size] = [self.draw(_group(order[:size]), 0) for order in self.orders]
         return self._controls[size]
 
-    def draw(self, members: Group) -> Evaluated:
-        """Draw the pairs and leave-one-outs of a set; the same set always gets the same ones."""
-        rng = self.generator(3, *members)
+    def draw(self, members: Group, seed: int) -> Evaluated:
+        """Draw the pairs and leave-one-outs of a set, for each seed of a method others.
+
+        So the seeds of a method differ by what is drawn too, also where its coalitions do not, and intervals and ranks
+        know how much hangs on the draw. A set gets the same draws whoever proposes it.
+        """
+        rng = self.generator(3, seed, *members)
         pairs = list(combinations(members, 2))
         picked = rng.choice(len(pairs), min(len(pairs), self.settings.pairs), replace=False)
         left_out = rng.choice(len(members), min(len(members), self.settings.leave_one_outs), replace=False)

@@ -14,13 +14,13 @@ from coterie.methods.coalitions import Coalitions
 from coterie.tracking.record import Measure
 
 
-def score(bench: Bench, coalitions: Coalitions) -> list[Measure]:
-    """All metrics of the protocol that apply to the task, for one method's coalitions.
+def score(bench: Bench, coalitions: Coalitions, seed: int) -> list[Measure]:
+    """All metrics of the protocol that apply to the task, for one method's coalitions of one seed.
 
     A method with no eligible coalition gets measures without a value, with the sizes that it answered as the reason; what
     judges coalitions of any size is measured all the same.
     """
-    answer = Answer(coalitions, bench.eligible(coalitions))
+    answer = Answer(coalitions, [bench.draw(group, seed) for group in bench.eligible(coalitions)])
     measures: list[Measure] = []
     for metric in (kind() for kind in list_metrics().values() if kind.needs <= bench.gives):
         if answer.evaluated or metric.whole:

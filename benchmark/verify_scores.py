@@ -136,7 +136,7 @@ def _check_record(
     except ValueError as error:
         yield "coalitions.groups", "valid coalitions", str(error)
         return
-    yield from compare(record.scores, score(bench, coalitions), bench.settings, compared)
+    yield from compare(record.scores, score(bench, coalitions, record.seed), bench.settings, compared)
 
 
 def _check_task(record: Record, task: AnyTask) -> Iterator[Problem]:

@@ -113,7 +113,7 @@ class Worker:
             coalitions = method.discover(game, identity.budget, rng)
             discovered = time.perf_counter()
             self._at("scoring")
-            scores = score(loaded.bench, coalitions)
+            scores = score(loaded.bench, coalitions, identity.seed)
             scored = time.perf_counter()
             record = _record(
                 order,

@@ -120,7 +120,7 @@ class MetricBoard(_Strict):
     """One metric on one domain of one task: rows best first, then those without a rank. Only ``primary`` ones are ranked.
 
     ``note`` says why nothing is ranked, if so. ``detectable_difference`` is the smallest true difference between two
-    typical entries that this many queries show with probability 0.8 (uncorrected two-sided test at 0.05).
+    typical entries that this many queries show with probability 0.8 (two-sided at 0.05 over all pairs, Bonferroni).
     """
 
     metric: str

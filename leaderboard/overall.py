@@ -9,8 +9,7 @@ import numpy as np
 
 from coterie.leaderboard.board import Column, MeanCost, MetricBoard, Overall, OverallRow, Row, TaskBoard
 from coterie.leaderboard.statistics import bootstrap_weights, resample
-
-MINIMUM_TASKS = 3
+from coterie.leaderboard.summary import MINIMUM_TASKS, base_name
 
 Ranked = tuple[TaskBoard, MetricBoard]
 
@@ -22,11 +21,11 @@ def compile_overall(labels: Sequence[str], tasks: Sequence[TaskBoard]) -> Overal
     better to the number of entries minus those that are significantly worse: a method that is measured too imprecisely to
     be told from anybody is in the middle, not first.
 
-    The interval is a bootstrap over tasks, not over columns: the metrics of one task are not independent. With fewer
-    than 3 tasks there is none.
+    The interval is a bootstrap over tasks, not over columns: the metrics of one task are not independent, nor are the
+    layers of one reranker, which count as one task. With fewer than 3 tasks there is none.
     """
     ranked = [(task, metric) for task in tasks for metric in task.ranked if metric.note is None]
-    rows = [_row(label, tasks, ranked) for label in labels]
+    rows = [_row(label, tasks, ranked, len(labels)) for label in labels]
     infinity = float("inf")
     return Overall(
         columns=[Column(task_name=task.task_name, metric=m.metric, domain=m.domain) for task, m in ranked],
@@ -36,7 +35,7 @@ def compile_overall(labels: Sequence[str], tasks: Sequence[TaskBoard]) -> Overal
 
 
 def _note(tasks: Sequence[TaskBoard], ranked: Sequence[Ranked]) -> str | None:
-    n_tasks = len({task.task_name for task, _ in ranked})
+    n_tasks = len({base_name(task.task_name) for task, _ in ranked})
     notes = []
     if not ranked:
         notes.append("Nothing is ranked yet.")
@@ -48,7 +47,7 @@ def _note(tasks: Sequence[TaskBoard], ranked: Sequence[Ranked]) -> str | None:
     return " ".join(notes) or None
 
 
-def _row(label: str, tasks: Sequence[TaskBoard], ranked: Sequence[Ranked]) -> OverallRow:
+def _row(label: str, tasks: Sequence[TaskBoard], ranked: Sequence[Ranked], last: int) -> OverallRow:
     found = [_row_of(metric, label) for _, metric in ranked]
     ranks = [row.rank for row in found]
     middles = [row.middle_rank for row in found if row.middle_rank is not None]
@@ -56,7 +55,7 @@ def _row(label: str, tasks: Sequence[TaskBoard], ranked: Sequence[Ranked]) -> Ov
     costs = [cost for task in tasks if task.ranked and (cost := _row_of(task.ranked[0], label).cost)]
     mean_rank = low = high = None
     if ranked and reason is None and len(middles) == len(ranks):
-        mean_rank, low, high = _mean_rank(middles, [task.task_name for task, _ in ranked])
+        mean_rank, low, high = _mean_rank(middles, [base_name(task.task_name) for task, _ in ranked], last)
     return OverallRow(
         entry=label, mean_rank=mean_rank, low=low, high=high, ranks=ranks, cost=_mean_cost(costs), reason=reason
     )
@@ -79,13 +78,17 @@ def _reason(label: str, tasks: Sequence[TaskBoard]) -> str | None:
     return problems[0] + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
 
 
-def _mean_rank(ranks: Sequence[float], task_names: Sequence[str]) -> tuple[float, float | None, float | None]:
-    """``sum_t (ranks of t) / sum_t (columns of t)``, tasks resampled with replacement."""
+def _mean_rank(
+    ranks: Sequence[float], task_names: Sequence[str], last: int
+) -> tuple[float, float | None, float | None]:
+    """``sum_t (ranks of t) / sum_t (columns of t)``, tasks resampled with replacement; within 1 and the ``last`` place."""
     tasks = sorted(set(task_names))
     sums = np.array([sum(r for r, t in zip(ranks, task_names, strict=True) if t == task) for task in tasks], float)
     counts = np.array([task_names.count(task) for task in tasks], float)
     interval = resample(sums, counts, bootstrap_weights(len(tasks)), minimum=MINIMUM_TASKS).interval()
-    return interval.value, interval.low, interval.high
+    if interval.low is None or interval.high is None:
+        return interval.value, None, None
+    return interval.value, max(1.0, interval.low), min(float(last), interval.high)
 
 
 def _row_of(metric: MetricBoard, label: str) -> Row:

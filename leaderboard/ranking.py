@@ -102,8 +102,8 @@ def _compare(
     rows = [(_with_interval(row, resampled), resampled) for row, resampled in measured]
     if not ranked:
         return [row for row, _ in rows], []
-    able = [(row, resampled) for row, resampled in rows if resampled.draws is not None]
-    unable = [row for row, resampled in rows if resampled.draws is None]
+    able = [(row, resampled) for row, resampled in rows if resampled.queries is not None]
+    unable = [row for row, resampled in rows if resampled.queries is None]
     comparisons = _comparisons([row.entry for row, _ in able], [resampled for _, resampled in able])
     separated = np.zeros((len(able), len(able)), dtype=bool)
     for (i, j), comparison in zip(combinations(range(len(able)), 2), comparisons, strict=True):
@@ -145,10 +145,11 @@ def _only_on(contestant: Contestant, n_queries: int) -> Contestant:
 
 
 def _detectable(resampled: Sequence[Resampled]) -> float | None:
-    """For the median pair. Entries that are equal on all resamples say nothing about the queries."""
+    """For the median pair, after Bonferroni's correction. Entries equal on all resamples say nothing about the queries."""
     draws = [r.draws for r in resampled if r.draws is not None]
     errors = [error for one, two in combinations(draws, 2) if (error := float(np.std(one - two))) > 0]
-    return minimum_detectable_difference(median(errors)) if errors else None
+    n_pairs = len(draws) * (len(draws) - 1) // 2
+    return minimum_detectable_difference(median(errors), ALPHA / n_pairs) if errors else None
 
 
 def _why_unranked(rows: Sequence[Row]) -> str:

@@ -6,13 +6,14 @@ are used for every method of a table, which is what makes the comparisons paired
 cancels. Then, within each resample, the seeds of each method are resampled, independently of other methods, whose seeds
 have nothing in common with them: what another seed would have proposed is part of what is not known.
 
-Seeds are few, and a bootstrap of few things is too narrow in two ways, both mended here. The spread over S resampled
-seeds is ``sqrt((S - 1) / S)`` of what it should be: deviations are scaled up by ``sqrt(S / (S - 1))`` (Davison & Hinkley
-1997, Bootstrap Methods, section 2.6). And a variance estimated from S values has S - 1 degrees of freedom: with V_s the
-seeds' part of the variance V of a value or a difference, the degrees of freedom are Welch and Satterthwaite's,
-``V^2 / sum over methods of V_s^2 / (S - 1)``, intervals are stretched by Student's quantile over the normal one, and a
-tail probability is read as the same number of standard errors in Student's distribution. Where seeds make no difference,
-or there is only one, all of this is the plain percentile bootstrap over queries.
+Seeds are few, queries may be, and a bootstrap of few things is too narrow in two ways, both mended here. The spread over
+S resampled seeds is ``sqrt((S - 1) / S)`` of what it should be: deviations are scaled up by ``sqrt(S / (S - 1))`` (Davison
+& Hinkley 1997, Bootstrap Methods, section 2.6), those of n resampled queries by ``sqrt(n / (n - 1))``. And a variance
+estimated from S values has S - 1 degrees of freedom: with V_q and V_s the parts of the queries and of each method's seeds
+in the variance V of a value or a difference, the degrees of freedom are Welch and Satterthwaite's,
+``V^2 / (V_q^2 / (n - 1) + sum over methods of V_s^2 / (S - 1))``, intervals are stretched by Student's quantile over the
+normal one, and a tail probability is read as the same number of standard errors in Student's distribution. Where no
+resample lies beyond 0, their share says only that it is small: the number of standard errors is then counted.
 """
 
 from __future__ import annotations
@@ -68,29 +69,40 @@ def bootstrap_weights(n_queries: int, n_resamples: int = N_RESAMPLES, seed: int 
 
 @dataclass(frozen=True)
 class Resampled:
-    """A value and what it is on every resample; ``draws`` is None, with the reason, where there can be no interval.
+    """A value and what it is on every resample, or with the reason, and no draws, where there can be no interval.
 
+    ``queries``: the value on every resample of the queries. ``seeds``: what resampling the seeds as well adds to each.
     ``by_seed``: the variance of the mean over seeds, and its degrees of freedom, of every method that it is made of.
     """
 
     value: float
-    draws: Array | None
+    queries: Array | None
+    seeds: Array | float = 0.0
+    n_queries: int = 0
     by_seed: tuple[tuple[float, int], ...] = ()
     reason: str | None = None
 
     @property
+    def draws(self) -> Array | None:
+        """The value on every resample of queries and seeds."""
+        return None if self.queries is None else self.queries + self.seeds
+
+    @property
     def degrees_of_freedom(self) -> float:
-        """Welch and Satterthwaite's, with the queries' part counted as known; infinite where seeds make no difference."""
-        if self.draws is None or not any(variance for variance, _ in self.by_seed):
+        """Welch and Satterthwaite's; infinite where nothing varies."""
+        if self.queries is None or self.draws is None:
             return float("inf")
-        total = max(float(self.draws.var()), sum(variance for variance, _ in self.by_seed))
-        return total**2 / sum(variance**2 / freedom for variance, freedom in self.by_seed if variance)
+        parts = [(variance, freedom) for variance, freedom in self.by_seed if variance]
+        total = max(float(self.draws.var()), sum(variance for variance, _ in parts))
+        parts.append((float(self.queries.var()), self.n_queries - 1))
+        below = sum(variance**2 / freedom for variance, freedom in parts)
+        return total**2 / below if below else float("inf")
 
     def interval(self, level: float = LEVEL) -> Interval:
         """The ``(1 - level) / 2`` and ``(1 + level) / 2`` quantiles of the draws, stretched about the value for few seeds."""
-        if self.draws is None:
+        if (draws := self.draws) is None:
             return Interval(self.value, None, None, self.reason)
-        low, high = np.quantile(self.draws, [(1 - level) / 2, (1 + level) / 2])
+        low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
         stretch, freedom = 1.0, self.degrees_of_freedom
         if np.isfinite(freedom):
             stretch = float(stdtrit(freedom, (1 + level) / 2) / ndtri((1 + level) / 2))
@@ -101,19 +113,30 @@ class Resampled:
     def minus(self, other: Resampled, level: float = LEVEL) -> Difference:
         """See ``paired_difference``. Both must come from the same weights."""
         value = self.value - other.value
-        if self.draws is None or other.draws is None:
+        if self.queries is None or other.queries is None:
             return Difference(value, None, None, None, self.reason or other.reason)
-        both = Resampled(value, self.draws - other.draws, (*self.by_seed, *other.by_seed))
+        both = Resampled(
+            value,
+            self.queries - other.queries,
+            self.seeds - other.seeds,
+            self.n_queries,
+            (*self.by_seed, *other.by_seed),
+        )
         interval = both.interval(level)
         return Difference(value, interval.low, interval.high, both.p_value())
 
     def p_value(self) -> float:
-        """Two-sided p of the value being 0, never 0 itself; 1 where there are no draws."""
-        if self.draws is None:
+        """Two-sided p of the value being 0; 1 where there are no draws."""
+        if (draws := self.draws) is None:
             return 1.0
-        tail = 1 + min(int(np.sum(self.draws <= 0)), int(np.sum(self.draws >= 0)))
-        p, freedom = min(1.0, 2 * tail / (1 + len(self.draws))), self.degrees_of_freedom
-        return p if np.isinf(freedom) or p == 1 else 2 * float(stdtr(freedom, ndtri(p / 2)))
+        beyond = min(int(np.sum(draws <= 0)), int(np.sum(draws >= 0)))
+        p, error, freedom = min(1.0, 2 * (1 + beyond) / (1 + len(draws))), float(draws.std()), self.degrees_of_freedom
+        if p == 1 or np.isinf(freedom):
+            return p
+        errors = float(ndtri(p / 2))
+        if beyond == 0 and error > 0:
+            errors = min(errors, -abs(self.value) / error)
+        return 2 * float(stdtr(freedom, errors))
 
 
 def resample(
@@ -137,14 +160,19 @@ def resample(
     if any(np.any(row == 0) for row in below):
         return Resampled(value, None, reason="the denominator is zero in some resamples, so there is no interval")
     draws = np.stack([np.vecdot(weights, row) / under for row, under in zip(numerators, below, strict=True)])
-    n_seeds = len(values)
+    mean, n_seeds = draws.mean(axis=0), len(values)
+    queries = value + (mean - value) * _widened(n_queries)
     if n_seeds == 1 or np.ptp(draws, axis=0).max() == 0:
-        return Resampled(value, draws[0])
-    mean = draws.mean(axis=0)
+        return Resampled(value, queries, n_queries=n_queries)
     picked = np.random.default_rng([SEED, stream]).integers(n_seeds, size=draws.shape)
     deviation = np.take_along_axis(draws, picked, axis=0).mean(axis=0) - mean
     variance = float(values.var(ddof=1)) / n_seeds
-    return Resampled(value, mean + deviation * (n_seeds / (n_seeds - 1)) ** 0.5, ((variance, n_seeds - 1),))
+    return Resampled(value, queries, deviation * _widened(n_seeds), n_queries, ((variance, n_seeds - 1),))
+
+
+def _widened(n: int) -> float:
+    """By how much the spread over resamples of n things is too small."""
+    return float((n / (n - 1)) ** 0.5) if n > 1 else 1.0
 
 
 def ratio_interval(numerator: Array, denominator: Array, weights: Array, level: float = LEVEL) -> Interval:
@@ -159,8 +187,8 @@ def paired_difference(
 
     ``d = sum(a1) / sum(b1) - sum(a2) / sum(b2)``, each averaged over its seeds; ``d*`` is the same on each resample, with
     one resample of the queries for both and one of the seeds for each. Interval: percentiles of ``d*``. Two-sided
-    p-value: ``min(1, 2 min(P(d* <= 0), P(d* >= 0)))`` with ``P = (1 + count) / (1 + resamples)``, so that it is never 0
-    and, for equal methods, 1. Both allow for few seeds as the module says. Arrays are ``(q,)`` or ``(seeds, q)``.
+    p-value: ``min(1, 2 min(P(d* <= 0), P(d* >= 0)))`` with ``P = (1 + count) / (1 + resamples)``, which is 1 for equal
+    methods. Both allow for few seeds and queries as the module says. Arrays are ``(q,)`` or ``(seeds, q)``.
     Raises ``ValueError`` if the two are not over the same number of queries.
     """
     if first[0].shape[-1] != second[0].shape[-1]:

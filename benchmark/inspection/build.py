@@ -137,7 +137,7 @@ def _coalitions(record: Record, game: RerankerGame) -> Coalitions:
 
 
 def _cases(coalitions: Coalitions, bench: Bench, number: int | None) -> list[_Case]:
-    evaluated = {c.members for c in bench.eligible(coalitions)}
+    evaluated = set(bench.eligible(coalitions))
     if number is not None and not 0 <= number < len(coalitions.groups):
         raise UsageError(
             f"--coalition: expected 0 to {len(coalitions.groups) - 1}, got {number}; fix: one of the record's coalitions"

@@ -123,7 +123,8 @@ def _shape(board: Board, methods: list[str]) -> list[str]:
 def _overall(board: Board) -> list[str]:
     lines = ["| method | mean rank | note |", "|---|---:|---|"]
     for row in board.overall.rows:
-        rank = "-" if row.mean_rank is None else f"{row.mean_rank:.2f} [{row.low or 0:.2f}, {row.high or 0:.2f}]"
+        rank = "-" if row.mean_rank is None else f"{row.mean_rank:.2f}"
+        rank += "" if row.low is None or row.high is None else f" [{row.low:.2f}, {row.high:.2f}]"
         lines.append(f"| `{row.entry}` | {rank} | {row.reason or ''} |")
     return lines
 

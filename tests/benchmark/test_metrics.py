@@ -34,7 +34,7 @@ def effect(task: Task, group: tuple[int, ...]) -> float:
 
 
 def answered(bench: Bench, *groups: tuple[int, ...]) -> Answer:
-    return Answer(Coalitions.of(bench.n_players, groups), [bench.draw(group) for group in groups])
+    return Answer(Coalitions.of(bench.n_players, groups), [bench.draw(group, 0) for group in groups])
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_the_noise_floor_is_of_rounding_and_below_real_synergy(thorough: Bench) 
 
 def test_the_curve_is_the_area_between_two_broken_lines(thorough: Bench) -> None:
     groups = [(0, 1), (2, 5, 11), (1, 2), (7,)]  # the third adds nobody
-    answer = Answer(Coalitions.of(thorough.n_players, groups), [thorough.draw(g) for g in groups[:3]])
+    answer = Answer(Coalitions.of(thorough.n_players, groups), [thorough.draw(g, 0) for g in groups[:3]])
     [part] = ablation.AblationCurve().measure(thorough, answer)
     unions = [(0, 1), (0, 1, 2, 5, 11)]
     assert [x for x, _, _ in part.curve] == pytest.approx([0, 2 / thorough.n_players, 5 / thorough.n_players])
@@ -281,7 +281,7 @@ def test_sizes_are_reported_whatever_they_are(thorough: Bench) -> None:
 
 
 def test_score_gives_every_metric_with_interval(bench: Bench) -> None:
-    measures = score(bench, Coalitions.of(bench.n_players, [(0, 1, 2), (3, 4)]))
+    measures = score(bench, Coalitions.of(bench.n_players, [(0, 1, 2), (3, 4)]), 0)
     applicable = {name for name, metric in list_metrics().items() if metric.needs <= bench.gives}
     assert {m.metric for m in measures} == applicable
     assert len(applicable) >= 5
@@ -298,7 +298,7 @@ def test_score_gives_every_metric_with_interval(bench: Bench) -> None:
 
 
 def test_no_eligible_coalition_is_said_with_the_sizes(bench: Bench) -> None:
-    measures = score(bench, Coalitions.of(bench.n_players, [range(20), (3,)]))
+    measures = score(bench, Coalitions.of(bench.n_players, [range(20), (3,)]), 0)
     whole = {name for name, kind in list_metrics().items() if kind.whole}
     assert {m.metric for m in measures if m.value is not None} == whole
     assert all(

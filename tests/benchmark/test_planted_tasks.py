@@ -35,7 +35,7 @@ def load(name: str) -> PlantedTask:
 @pytest.mark.parametrize("name", PLANTED)
 def test_every_planted_task_loads_and_scores_its_truth_as_1(name: str) -> None:
     task = load(name)
-    measures = {m.metric: m for m in score(Bench(task, SETTINGS), Coalitions(task.discovery.n_players, task.truth))}
+    measures = {m.metric: m for m in score(Bench(task, SETTINGS), Coalitions(task.discovery.n_players, task.truth), 0)}
     assert set(measures) == {m for m, kind in list_metrics().items() if kind.needs <= {"truth", "curvature"}}
     assert "ndcg_drop" not in measures
     assert measures["recovery_omega"].method_value == pytest.approx(1)
@@ -47,7 +47,7 @@ def test_every_planted_task_loads_and_scores_its_truth_as_1(name: str) -> None:
 
 
 def test_recovery_is_absent_where_there_is_no_truth(bench: Bench) -> None:
-    measures = score(bench, Coalitions.of(bench.n_players, [(0, 1), (2, 3)]))
+    measures = score(bench, Coalitions.of(bench.n_players, [(0, 1), (2, 3)]), 0)
     assert {m.metric for m in measures} == {m for m, kind in list_metrics().items() if "truth" not in kind.needs}
 
 

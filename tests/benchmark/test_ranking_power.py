@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from coterie.benchmark.bench import Bench
 from coterie.benchmark.loading import load_task, plan_task
 from coterie.benchmark.metrics.base import Answer
 from coterie.benchmark.metrics.registry import list_metrics
-from coterie.benchmark.perf.ranking_power import separated
+from coterie.benchmark.perf.ranking_power import any_separated, separated
 from coterie.benchmark.settings import Settings
 from coterie.leaderboard.statistics import bootstrap_weights, paired_difference
 from coterie.methods import get_method
@@ -30,6 +31,11 @@ def test_a_planted_difference_is_found_the_more_often_the_more_seeds_there_are()
     assert power[-1] > 0.6
 
 
+@pytest.mark.parametrize("n_queries", [10, 20])
+def test_boards_of_few_queries_separate_equal_methods_as_rarely_as_they_say(n_queries: int) -> None:
+    assert any_separated(n_queries, 200) <= 0.1  # 5 %, and three standard errors of 200 boards
+
+
 def test_two_copies_of_random_are_separated_on_at_most_5_per_cent_of_200_boards() -> None:
     """The method ``random`` itself, judged on a planted game: 60 seeds, of which each board draws two times three."""
     task = load_task(plan_task(get_task_spec("planted/decoys")), "cpu", lambda _step: None)
@@ -39,7 +45,7 @@ def test_two_copies_of_random_are_separated_on_at_most_5_per_cent_of_200_boards(
     values: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for seed in range(60):
         found = method.discover(task.discovery.restricted_to(method.sees, 100), 100, np.random.default_rng(seed))
-        answer = Answer(found, bench.eligible(found))
+        answer = Answer(found, [bench.draw(group, seed) for group in bench.eligible(found)])
         for name in names:
             [part] = list_metrics()[name]().measure(bench, answer)
             values[name].append(part.numerator - part.control)

@@ -12,8 +12,10 @@ import pytest
 from coterie.benchmark import run
 from coterie.benchmark.bench import Bench
 from coterie.benchmark.metrics.ridge import random_sets
+from coterie.benchmark.scoring import score
 from coterie.benchmark.seeding import generator
 from coterie.benchmark.settings import Settings
+from coterie.methods import Coalitions
 from coterie.tasks.planted_task import PlantedPlan, PlantedSpec, load_planted
 from coterie.tasks.registry import get_task_spec
 
@@ -38,7 +40,7 @@ def test_tasks_seeds_and_uses_are_uncorrelated() -> None:
     [
         lambda b: [order.tolist() for order in b.orders],
         lambda b: b.control_pairs,
-        lambda b: b.draw(tuple(range(12))),
+        lambda b: b.draw(tuple(range(12)), 0),
         lambda b: random_sets(b, [3, 3], 0),
     ],
     ids=["controls", "random pairs", "pairs and leave-one-outs of a set", "random sets of a fit"],
@@ -47,6 +49,20 @@ def test_what_a_judge_draws_differs_by_task_and_seed(drawn: Callable[[Bench], ob
     found = [drawn(bench(name)) for name in TASKS] + [drawn(bench(TASKS[0], seed=1))]
     assert all(a != b for a, b in combinations(found, 2))
     assert drawn(bench(TASKS[0])) == found[0]
+
+
+def test_what_is_sampled_of_a_coalition_differs_by_seed_and_nothing_else_does() -> None:
+    """So intervals and ranks hold what hangs on the draw, also of a method that proposes the same for every seed."""
+    judge = bench(TASKS[0])
+    coalitions = Coalitions.of(judge.n_players, [tuple(range(12)), tuple(range(12, 20))])
+    settings = {"largest_share": 1.0, "max_coalitions": 2}
+    judge = Bench(judge.task, judge.settings.model_copy(update=settings))
+    one, two, again = ({m.metric: m.method_value for m in score(judge, coalitions, seed)} for seed in (0, 1, 0))
+    assert one == again
+    assert {name for name in one if one[name] != two[name]} >= {"synergy_pair", "synergy_excess"}
+    assert {name for name in one if one[name] != two[name]} <= {
+        f"synergy_{kind}{margin}" for kind in ("pair", "excess", "ratio") for margin in ("", "_margin")
+    }
 
 
 def test_a_seed_proposes_other_coalitions_in_another_task(tmp_path: Path) -> None:

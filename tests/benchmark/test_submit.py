@@ -190,7 +190,7 @@ def test_rounding_passes_and_more_than_rounding_does_not() -> None:
 
     task = load_task(plan_task(get_task_spec("planted/coactive")), "cpu", lambda _step: None)
     fresh = [
-        with_floor(m, 1e-3) for m in score(Bench(task, SETTINGS), Coalitions.of(task.discovery.n_players, [(0, 1)]))
+        with_floor(m, 1e-3) for m in score(Bench(task, SETTINGS), Coalitions.of(task.discovery.n_players, [(0, 1)]), 0)
     ]
     for factor, passes in ((0.5, True), (2.0, False)):
         moved = [

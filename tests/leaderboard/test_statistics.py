@@ -1,4 +1,4 @@
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -61,6 +61,11 @@ def naive_draws(numerator: Array, denominator: Array, weights: Array) -> list[fl
     return found
 
 
+def widened(value: float, draws: list[float], n: int) -> list[float]:
+    """Resamples of n queries vary by sqrt((n - 1) / n) of what they should."""
+    return [value + (draw - value) * (n / (n - 1)) ** 0.5 for draw in draws]
+
+
 def naive_quantile(values: list[float], share: float) -> float:
     ordered = sorted(values)
     position = share * (len(ordered) - 1)
@@ -74,23 +79,29 @@ def test_the_interval_equals_resampling_written_out(level: float) -> None:
     numerator, denominator = drawn(17)
     weights = bootstrap_weights(17, 200, seed=2)
     interval = ratio_interval(numerator, denominator, weights, level)
-    draws = naive_draws(numerator, denominator, weights)
-    assert interval.value == pytest.approx(sum(numerator) / sum(denominator))
-    assert interval.low == pytest.approx(naive_quantile(draws, (1 - level) / 2))
-    assert interval.high == pytest.approx(naive_quantile(draws, (1 + level) / 2))
+    value = sum(numerator) / sum(denominator)
+    draws = widened(value, naive_draws(numerator, denominator, weights), 17)
+    stretch = t.ppf((1 + level) / 2, 16) / norm.ppf((1 + level) / 2)
+    assert interval.value == pytest.approx(value)
+    assert interval.low == pytest.approx(value + stretch * (naive_quantile(draws, (1 - level) / 2) - value))
+    assert interval.high == pytest.approx(value + stretch * (naive_quantile(draws, (1 + level) / 2) - value))
     assert interval.reason is None
 
 
 def test_the_difference_equals_resampling_written_out() -> None:
     one, two = drawn(15, seed=1), drawn(15, seed=2)
     weights = bootstrap_weights(15, 199, seed=2)
-    draws = [a - b for a, b in zip(naive_draws(*one, weights), naive_draws(*two, weights), strict=True)]
+    plain = [a - b for a, b in zip(naive_draws(*one, weights), naive_draws(*two, weights), strict=True)]
+    value = one[0].sum() / one[1].sum() - two[0].sum() / two[1].sum()
+    draws = widened(value, plain, 15)
     found = paired_difference(one, two, weights)
     smaller = min(sum(d <= 0 for d in draws), sum(d >= 0 for d in draws))
-    assert found.value == pytest.approx(one[0].sum() / one[1].sum() - two[0].sum() / two[1].sum())
-    assert found.p == pytest.approx(min(1.0, 2 * (1 + smaller) / 200))
-    assert found.low == pytest.approx(naive_quantile(draws, 0.025))
-    assert found.high == pytest.approx(naive_quantile(draws, 0.975))
+    assert smaller > 0
+    assert found.value == pytest.approx(value)
+    assert found.p == pytest.approx(2 * t.cdf(norm.ppf((1 + smaller) / 200), 14))
+    stretch = t.ppf(0.975, 14) / norm.ppf(0.975)
+    assert found.low == pytest.approx(value + stretch * (naive_quantile(draws, 0.025) - value))
+    assert found.high == pytest.approx(value + stretch * (naive_quantile(draws, 0.975) - value))
 
 
 finite = st.floats(-10, 10, allow_nan=False, width=32)
@@ -115,7 +126,33 @@ def test_a_method_does_not_differ_from_itself_and_clearly_from_a_better_one() ->
     assert (same.value, same.low, same.high, same.p) == (0, 0, 0, 1)
     better = paired_difference((numerator + 0.1 * denominator, denominator), (numerator, denominator), weights)
     assert better.value == pytest.approx(0.1)
-    assert better.p == 2 / 1000  # pairing removes all variance: the smallest p that 999 resamples can give
+    assert better.p is not None
+    assert better.p < 1e-9  # pairing removes all variance
+
+
+@pytest.mark.parametrize("n_seeds", [1, 3])
+def test_a_difference_beyond_all_resamples_is_as_significant_as_its_standard_errors(n_seeds: int) -> None:
+    """However large the difference, the share of resamples beyond 0 cannot fall below 1 in 1 + resamples."""
+    rng = np.random.default_rng(3)
+    weights, ones = bootstrap_weights(40, 999), np.ones((n_seeds, 40))
+    noise = rng.normal(size=(n_seeds, 40)) + (0.3 * rng.normal(size=(n_seeds, 1)) if n_seeds > 1 else 0)
+    ps, shifts = [], (0.3, 1.0, 3.0, 10.0, 30.0)
+    for shift in shifts:
+        found = resample(noise - noise.mean() + shift, ones, weights)
+        assert found.draws is not None
+        ps.append(found.p_value())
+        if (found.draws > 0).all():
+            errors = shift / found.draws.std()
+            assert found.p_value() <= 2 * t.sf(errors, found.degrees_of_freedom) * (1 + 1e-9)
+    assert all(b < a for a, b in pairwise(ps))
+    assert ps[-1] < 1e-3 < ps[0]
+
+
+@pytest.mark.parametrize("n", [3, 9])
+def test_an_interval_over_few_tasks_covers_the_truth(n: int) -> None:
+    rng, weights = np.random.default_rng(n), bootstrap_weights(n, 999)
+    intervals = [resample(row, np.ones(n), weights, minimum=3).interval() for row in rng.normal(size=(400, n))]
+    assert np.mean([(i.low or 0) <= 0 <= (i.high or 0) for i in intervals]) > 0.91
 
 
 @pytest.mark.parametrize("n", [1, 9])
@@ -224,17 +261,17 @@ def test_the_hierarchical_bootstrap_equals_resampling_written_out() -> None:
     found = resample(numerator, denominator, weights, stream=7)
     by_seed = np.array([naive_draws(a, b, weights) for a, b in zip(numerator, denominator, strict=True)])
     picked = np.random.default_rng([SEED, 7]).integers(3, size=(3, 250))
-    expected = []
+    values = numerator.sum(1) / denominator.sum(1)
+    assert found.value == pytest.approx(values.mean())
+    queries, expected = widened(values.mean(), list(by_seed.mean(axis=0)), 14), []
     for column in range(250):
         mean = sum(by_seed[:, column]) / 3
         drawn_mean = sum(by_seed[picked[row, column], column] for row in range(3)) / 3
-        expected.append(mean + (drawn_mean - mean) * (3 / 2) ** 0.5)
+        expected.append(queries[column] + (drawn_mean - mean) * (3 / 2) ** 0.5)
     assert found.draws == pytest.approx(np.array(expected))
-    values = numerator.sum(1) / denominator.sum(1)
-    assert found.value == pytest.approx(values.mean())
     [(variance, freedom)] = found.by_seed
     assert (variance, freedom) == (pytest.approx(values.var(ddof=1) / 3), 2)
-    df = found.draws.var() ** 2 / (variance**2 / 2)
+    df = np.var(expected) ** 2 / (variance**2 / 2 + np.var(queries) ** 2 / 13)
     assert found.degrees_of_freedom == pytest.approx(df)
     stretch = t.ppf(0.975, df) / norm.ppf(0.975)
     interval = found.interval()

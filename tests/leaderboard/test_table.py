@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import norm, t
 
 from coterie.leaderboard import Board, compile_board
 from coterie.leaderboard.board import MetricBoard, OverallRow, Row
@@ -276,13 +277,24 @@ def test_the_mean_rank_has_an_interval_over_tasks_from_three_tasks_on(n_tasks: i
 def test_the_interval_of_the_mean_rank_resamples_tasks_with_all_their_columns() -> None:
     from coterie.leaderboard.overall import _mean_rank
 
-    ranks, names = [1, 2, 3, 3, 1], ["a", "a", "b", "b", "c"]
-    value, low, high = _mean_rank(ranks, names)
+    ranks, names = [11, 12, 13, 13, 11], ["a", "a", "b", "b", "c"]
+    value, low, high = _mean_rank(ranks, names, 20)
     weights = bootstrap_weights(3)
-    draws = [(row @ [3, 6, 1]) / (row @ [2, 2, 1]) for row in weights]
-    assert value == 2
-    assert low == pytest.approx(np.quantile(draws, 0.025))
-    assert high == pytest.approx(np.quantile(draws, 0.975))
+    draws = np.array([(row @ [23, 26, 11]) / (row @ [2, 2, 1]) for row in weights])
+    stretch = (3 / 2) ** 0.5 * t.ppf(0.975, 2) / norm.ppf(0.975)  # three tasks are few
+    assert value == 12
+    assert low == pytest.approx(12 + stretch * (np.quantile(draws, 0.025) - 12))
+    assert high == pytest.approx(12 + stretch * (np.quantile(draws, 0.975) - 12))
+    assert _mean_rank(ranks, names, 13)[2] == 13, "there is no lower place than the last"
+    assert _mean_rank([r - 10 for r in ranks], names, 20)[1] == 1
+
+
+def test_the_layers_of_a_reranker_count_as_one_task() -> None:
+    names = [f"tiny/{name}[layer={layer}]" for name in ("a", "b") for layer in (1, 2)]
+    records = [
+        make_record(m, seed=s, task=n, metrics=[DROP]) for m in (WEAK, "random") for s in range(2) for n in names
+    ]
+    assert "2 tasks are too few" in (compile_board(records).overall.note or "")
 
 
 def test_warnings_are_collected_once() -> None:
