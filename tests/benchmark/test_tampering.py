@@ -204,7 +204,7 @@ KINDS: dict[str, tuple[Tamper, str]] = {
     "control value nudged": (scaled("synergy_excess", "control_value"), "synergy_excess/heldout.control_value"),
     "denominators changed": (scaled("synergy_joint", "denominator", by=0.5), "synergy_joint/heldout.denominator"),
     "an interval that is too narrow": (scaled("synergy_joint", "low", by=0.9), "synergy_joint/heldout.low"),
-    "no interval": (edit(lambda v: measure(v, "synergy_joint").update(low=None, high=None)), "expected -"),
+    "no interval": (edit(lambda v: measure(v, "synergy_joint").update(low=None, high=None)), "got none"),
     "per-query arrays cut": (
         edit(lambda v: [measure(v, "synergy_joint")[n].pop() for n in ("numerator", "denominator")]),
         "rows",
