@@ -64,7 +64,7 @@ def compare_command(run_a: str, run_b: str, output_folder: Path, tracking_uri: s
     """Print the table."""
     console = Console()
     with told_in_one_line():
-        frame = data.compare(run_a, run_b, output_folder, tracking_uri)
+        frame = data.compare(run_a, run_b, output_folder, tracking_uri, lambda text: print(text, file=sys.stderr))
         if frame.empty:
             raise UsageError(
                 "expected ranked metrics in both runs, got none; fix: compare runs that have finished cells"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from coterie.benchmark.errors import UsageError, told_in_one_line
@@ -13,16 +15,47 @@ from coterie.benchmark.errors import UsageError, told_in_one_line
 if TYPE_CHECKING:
     from coterie.tasks.task import TaskSpec
 
+GROUPS = (
+    "Planted: the coalitions are known",
+    "Bundled: tiny rerankers, nothing to download",
+    "Paper: the checkpoints of Hedonic Neurons",
+    "Popular: rerankers of the hub as published, for relevance",
+)
+
 
 def print_list(what: str) -> None:
     """Print the tasks, methods, suites or metrics as a table."""
     with told_in_one_line():
         columns, rows = TABLES[what]()
-        table = Table(*columns, box=None, header_style="bold", pad_edge=False)
-        table.columns[0].no_wrap = True
-        for row in rows:
-            table.add_row(*(escape(cell) for cell in row))
-        Console().print(table)
+        if what != "tasks":
+            _print_rows(columns, rows)
+            return
+        for number, (group, members) in enumerate(groupby(rows, lambda row: _group(row[0]))):
+            Console().print(f"{chr(10) if number else ''}[bold]{group}[/bold]")
+            _print_rows(*_without_constants(columns, list(members)))
+
+
+def _print_rows(columns: list[str], rows: list[list[str]]) -> None:
+    """A table; where names take over half of the width, each stands alone above the rest of its row."""
+    console = Console()
+    if max(len(row[0]) for row in rows) > console.width // 2:
+        for name, *between, last in rows:
+            told = ", ".join(f"{column} {cell}" for column, cell in zip(columns[1:-1], between, strict=True))
+            console.print(name, markup=False, highlight=False, soft_wrap=True)
+            console.print(Padding(escape(f"{told}: {last}" if told else last), (0, 0, 0, 4)), highlight=False)
+        return
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    table.columns[0].no_wrap = True
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    console.print(table)
+
+
+def _without_constants(columns: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """The same without the columns, between the first and the last, that say one thing in all rows."""
+    inner = range(1, len(columns) - 1)
+    kept = [i for i in range(len(columns)) if i not in inner or len({row[i] for row in rows}) > 1]
+    return [columns[i] for i in kept], [[row[i] for i in kept] for row in rows]
 
 
 def print_info(name: str) -> None:
@@ -48,12 +81,25 @@ def print_info(name: str) -> None:
             raise UsageError(f"unknown name {name!r}{did_you_mean(name, known)}")
 
 
+def _group(task: str) -> str:
+    """Which of :data:`GROUPS` a registered task belongs to: a popular one has the name that its reranker has on the hub."""
+    from coterie.tasks.planted_task import PlantedSpec
+    from coterie.tasks.registry import get_task_spec
+
+    spec = get_task_spec(task)
+    if isinstance(spec, PlantedSpec):
+        return GROUPS[0]
+    if spec.training is not None:
+        return GROUPS[1]
+    return GROUPS[3 if task in (spec.reranker.base, spec.reranker.adapter) else 2]
+
+
 def _tasks() -> tuple[list[str], list[list[str]]]:
     from coterie.tasks.planted_task import PlantedSpec
     from coterie.tasks.registry import get_task_spec, list_tasks
 
     rows = []
-    for spec in (get_task_spec(name) for name in list_tasks()):
+    for spec in (get_task_spec(name) for name in sorted(list_tasks(), key=lambda name: GROUPS.index(_group(name)))):
         kind = ["planted", "-"] if isinstance(spec, PlantedSpec) else [spec.objective, str(spec.layer)]
         rows.append([spec.name, *kind, spec.summary])
     return ["task", "objective", "layer", "summary"], rows
@@ -164,6 +210,7 @@ def _task(console: Console, name: str) -> None:
         console.print(
             f"  layers        {', '.join(map(str, spec.layers))}: {spec.name.partition('[')[0]}[layer={spec.layers[0]}]",
             markup=False,
+            soft_wrap=True,
         )
     console.print(f"  objective     {spec.objective}")
     domains = [spec.data.source, *spec.data.transfer]
@@ -175,7 +222,11 @@ def _task(console: Console, name: str) -> None:
         console.print(f"  not here      {error}", markup=False, soft_wrap=True)
         return
     for split, rows in plan.pairs.items():
-        console.print(f"  {split:<13} {len({p.query_id for p in rows})} queries, {len(rows)} pairs")
+        cut = plan.inputs.in_words(split, spec.reranker.template.max_length)
+        console.print(
+            f"  {split:<13} {len({p.query_id for p in rows})} queries, {len(rows)} pairs" + (f"; {cut}" if cut else ""),
+            soft_wrap=True,
+        )
     console.print(f"  data revision {plan.dataset_revision[:16]}\n  fingerprint   {plan.fingerprint[:16]}")
     for warning in plan.warnings:
         console.print(f"  note: {warning}", markup=False)
@@ -197,6 +248,15 @@ def _size(console: Console, spec: TaskSpec) -> None:
         f"{size.parameters:,} parameters",
         soft_wrap=True,
     )
+    if size.encoder_layers:
+        console.print(
+            f"  stacks        layers 0 to {size.encoder_layers - 1} are the encoder's, {size.encoder_layers} to "
+            f"{size.layers - 1} the decoder's"
+        )
+    if size.window is not None and size.window < tokens:
+        console.print(f"  window        in some or all layers, a token sees the {size.window} before it alone")
+    if later:
+        console.print(f"  replay        later layers are computed {size.replay}")
     console.print(
         f"  memory        at most {gigabytes(need.total)}: {gigabytes(need.weights)} of weights, {gigabytes(need.cache)} of "
         f"cached activations ({need.pairs} pairs), {gigabytes(need.replay)} to replay, {gigabytes(need.affinities)} of "

@@ -10,7 +10,13 @@ from coterie.benchmark.errors import UsageError
 from coterie.tracking.database import TrackingError
 from coterie.tracking.manifest import Run, read_runs
 from coterie.tracking.mlflow_log import Tracker
-from coterie.tracking.mlflow_read import is_mlflow_run_id, records_of_cell, records_of_run, tracked_runs
+from coterie.tracking.mlflow_read import (
+    is_mlflow_run_id,
+    records_of_cell,
+    records_of_results,
+    records_of_run,
+    tracked_runs,
+)
 from coterie.tracking.mlflow_store import MlflowStore
 from coterie.tracking.record import Record
 from coterie.tracking.store import RecordStore
@@ -26,7 +32,7 @@ OUTPUT = Path("coterie-out")
 
 
 def runs(output_folder: str | Path = OUTPUT, tracking_uri: str | None = None) -> pd.DataFrame:
-    """The runs of an output folder, or, with a URI, of that MLflow store; oldest first."""
+    """The runs of an output folder, or, with a URI, of that MLflow store, in the order in which they started."""
     import pandas as pd
 
     folder = Path(output_folder)
@@ -92,32 +98,64 @@ def history(
 
 
 def compare(
-    run_a: str, run_b: str, output_folder: str | Path = OUTPUT, tracking_uri: str | None = None
+    run_a: str,
+    run_b: str,
+    output_folder: str | Path = OUTPUT,
+    tracking_uri: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
     """Paired differences B minus A per task, metric and method: see ``coterie.leaderboard.changes.compare_frame``.
 
-    A run is an output folder, the id of a run in ``output_folder`` (``coterie runs``), or an MLflow run id.
+    A run is an output folder, the id of a run in ``output_folder`` (``coterie runs``), or an MLflow run id. A run is
+    compared by its own results: those that a later run replaced on disk are taken from MLflow; ``say`` is told of those
+    that are not there either.
     """
     from coterie.leaderboard.changes import compare_frame
 
-    sides = [records_of(run, Path(output_folder), tracking_uri) for run in (run_a, run_b)]
+    sides = [records_of(run, Path(output_folder), tracking_uri, say) for run in (run_a, run_b)]
     return compare_frame(*sides)
 
 
-def records_of(run: str, output_folder: Path, tracking_uri: str | None) -> list[Record]:
+def records_of(
+    run: str, output_folder: Path, tracking_uri: str | None, say: Callable[[str], None] = lambda _: None
+) -> list[Record]:
     """The records of a run, however it is named. Raises ``UsageError`` or ``TrackingError``."""
     if is_mlflow_run_id(run):
         return _some(run, records_of_run(MlflowStore(tracking_uri, output_folder).open(), run))
     found, _ = read_runs(output_folder)
     known = {r.run_id: r for r in found}
     if run in known:
-        cells = {cell.cell for cell in known[run].cells}
-        return _some(run, [r for r in RecordStore(output_folder).all() if r.identity_digest in cells])
+        return _some(run, _results_of(known[run], output_folder, tracking_uri, say))
     if Path(run).is_dir():
         return _some(run, RecordStore(Path(run)).all())
     raise UsageError(
         f"{run!r}: expected an output folder, a run of {output_folder} or an MLflow run id; fix: coterie runs lists them"
     )
+
+
+def _results_of(run: Run, output_folder: Path, tracking_uri: str | None, say: Callable[[str], None]) -> list[Record]:
+    """The run's own results: from disk and, where a later run has replaced them there, from MLflow."""
+    keys = {(cell.cell, cell.status, cell.date) for cell in run.cells}
+    on_disk = {(r.identity_digest, r.status, r.date): r for r in RecordStore(output_folder).all()}
+    found = [on_disk[key] for key in sorted(keys & on_disk.keys())]
+    replaced = keys - on_disk.keys()
+    if not replaced:
+        return found
+    why = "MLflow does not have them"
+    path = sqlite_path(resolve_uri(tracking_uri, output_folder))
+    if path is None or path.exists():
+        try:
+            tracked = records_of_results(MlflowStore(tracking_uri, output_folder).open(), replaced)
+            found += tracked
+            replaced -= {(r.identity_digest, r.status, r.date) for r in tracked}
+        except TrackingError as error:
+            why = str(error)
+    if replaced:
+        say(
+            f"{run.run_id}: left out {len(replaced)} of {len(keys)} cells, whose results are no longer on disk (run again "
+            f"or removed since): {why}; fix: --tracking-uri with the store that the run was logged to"
+        )
+    return found
 
 
 def sync(

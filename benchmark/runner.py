@@ -120,6 +120,7 @@ class Run:
                 found = isinstance(outcome, Found)
                 record = outcome.record if isinstance(outcome, Found) else outcome
                 if not found:
+                    record = self._store.dated(record)
                     self._store.write(record)
                 self._listener.cell(record, reused=found)
                 yield record, found

@@ -33,11 +33,15 @@ MOST_TOLD = 50  # discrepancies that are printed
 
 @dataclass(frozen=True)
 class Verified:
-    """The outcome: a badge where there is no discrepancy."""
+    """The outcome: a badge where there is no discrepancy.
+
+    ``made_by`` is the version of coterie that made a submission where that is another one: nothing is compared then.
+    """
 
     submission: Submission
     problems: list[Discrepancy]
     badge: Verification | None
+    made_by: str | None = None
 
 
 def verify(
@@ -45,15 +49,27 @@ def verify(
 ) -> list[Verified]:
     """Read, check and re-score submissions, in this order. Raises ``UsageError`` for what is no folder; writes nothing."""
     read = [_read(folder) for folder in folders]
-    claims = [[*found.problems, *check_claims(found)] for found in read]
-    rescored = [Rescored(_sound(found, problems)) for found, problems in zip(read, claims, strict=True)]
+    made_by = [another_version(found) for found in read]
+    claims = [
+        [] if other else [*found.problems, *check_claims(found)] for found, other in zip(read, made_by, strict=True)
+    ]
+    rescored = [
+        Rescored({} if other else _sound(found, problems))
+        for found, problems, other in zip(read, claims, made_by, strict=True)
+    ]
     check_scores(rescored, device, told)
     outcomes = []
-    for found, problems, again in zip(read, claims, rescored, strict=True):
+    for found, problems, again, other in zip(read, claims, rescored, made_by, strict=True):
         everything = list(dict.fromkeys([*problems, *again.problems]))
-        badge = None if everything else _badge(found, again.compared)
-        outcomes.append(Verified(found, everything, badge))
+        badge = None if everything or other else _badge(found, again.compared)
+        outcomes.append(Verified(found, everything, badge, other))
     return outcomes
+
+
+def another_version(found: Submission) -> str | None:
+    """The version of coterie that made all of a submission, where it is not this one: its tasks and methods were others."""
+    versions = {record.environment.coterie_version for record in found.records.values()}
+    return None if found.problems or not versions or version("coterie") in versions else ", ".join(sorted(versions))
 
 
 def verify_command(paths: Sequence[Path], device: str) -> int:
@@ -103,6 +119,8 @@ def _sound(found: Submission, problems: Sequence[Discrepancy]) -> dict[str, Reco
 
 
 def _settle(outcome: Verified) -> None:
+    if outcome.made_by is not None:  # its badge, if it has one, is that version's
+        return
     badge = outcome.submission.folder / BADGE
     try:
         if outcome.badge is not None:
@@ -115,6 +133,12 @@ def _settle(outcome: Verified) -> None:
 
 def _print(outcome: Verified, console: Console) -> None:
     badge, folder = outcome.badge, outcome.submission.folder
+    if outcome.made_by is not None:
+        console.print(
+            f"NOT compared: {folder} was made by coterie {outcome.made_by}, this is {version('coterie')}, and tasks and methods "
+            f"differ; its badge, if any, is that version's. To compare, run the method again, or verify with that version"
+        )
+        return
     if badge is None:
         for problem in outcome.problems[:MOST_TOLD]:
             console.print(f"  {problem}")

@@ -193,7 +193,7 @@ def _record(order: Order, task: AnyTask, **fields: object) -> Record:
         {
             "identity": order.identity,
             "identity_digest": order.identity.digest(),
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "date": datetime.now(UTC).isoformat(timespec="microseconds"),
             "task": task_info(task),
             "method": order.method,
             "environment": environment(order.device),

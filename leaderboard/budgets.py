@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from coterie.leaderboard.board import Board, MetricBoard, TaskBoard
+from coterie.leaderboard.drawing import own_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +50,11 @@ def draw_budgets(board: Board, task: TaskBoard) -> str | None:
     curves = [(metric, found) for metric, found in curves if found]
     if not curves:
         return None
-    from matplotlib import rc_context
+    with own_style():
+        return _drawn(curves)
+
+
+def _drawn(curves: list[tuple[MetricBoard, dict[str, list[Point]]]]) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -67,8 +72,7 @@ def draw_budgets(board: Board, task: TaskBoard) -> str | None:
         handles, [_plain(label) for label in labels], loc="outside lower center", ncols=columns, frameon=False
     )
     target = io.StringIO()
-    with rc_context({"svg.hashsalt": "coterie"}):  # and no date: the same board gives the same file
-        figure.savefig(target, format="svg", metadata={"Date": None})
+    figure.savefig(target, format="svg", metadata={"Date": None})  # no date: the same board gives the same file
     return target.getvalue()
 
 

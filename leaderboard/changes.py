@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -85,12 +85,15 @@ def history_frame(records: Iterable[Record], metrics: Sequence[str] = ()) -> pd.
 def compare_frame(first: Iterable[Record], second: Iterable[Record]) -> pd.DataFrame:
     """One row for each task, ranked metric and method that both sides have: second minus first, paired over queries.
 
-    Where each side has one method on a task and they differ, those two are compared. ``verdict`` says whether the
+    A method that was run with several budgets is one method for each of them, named ``method (budget 1,000)``. Where each
+    side has one method on a task and they differ, those two are compared. ``verdict`` says whether the
     second is ``better`` or ``worse`` after Holm's correction at 5 %; ``note`` says why something is not compared.
     """
     import pandas as pd
 
-    sides = [_by_method(first), _by_method(second)]
+    first, second = list(first), list(second)
+    budgets = _several_budgets([*first, *second])
+    sides = [_by_method(first, budgets), _by_method(second, budgets)]
     rows: list[dict[str, Any]] = []
     for task in sorted({task for side in sides for task, _ in side}):
         for a, b in _pairs(*({m for t, m in side if t == task} for side in sides)):
@@ -246,11 +249,24 @@ def _judge(rows: Sequence[dict[str, Any]]) -> None:
         row["verdict"] = ("better" if better else "worse") if p < ALPHA else "no difference shown"
 
 
-def _by_method(records: Iterable[Record]) -> Mapping[tuple[str, str], list[Record]]:
-    """The newest record of each seed, by task and method."""
+def _several_budgets(records: Iterable[Record]) -> set[tuple[str, str]]:
+    """Tasks and methods with results of more than one budget: which of them is newest says nothing."""
+    found: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for record in records:
+        found[record.task_name, record.method.selector].add(record.identity.budget)
+    return {key for key, budgets in found.items() if len(budgets) > 1}
+
+
+def _by_method(
+    records: Iterable[Record], several_budgets: Collection[tuple[str, str]]
+) -> Mapping[tuple[str, str], list[Record]]:
+    """The newest record of each seed, by task and method, and by budget where there are several."""
     found: dict[tuple[str, str], dict[int, Record]] = defaultdict(dict)
     for record in sorted(records, key=lambda r: r.when):
-        found[record.task_name, record.method.selector][record.seed] = record
+        task, method = record.task_name, record.method.selector
+        if (task, method) in several_budgets:
+            method = f"{method} (budget {record.identity.budget:,})"
+        found[task, method][record.seed] = record
     return {key: [by_seed[seed] for seed in sorted(by_seed)] for key, by_seed in found.items()}
 
 

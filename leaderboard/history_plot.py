@@ -6,7 +6,9 @@ A PNG by matplotlib, which needs nothing else to be looked at or put into a repo
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from coterie.leaderboard.drawing import own_style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,20 +23,25 @@ def write_history_plot(history: pd.DataFrame, path: Path) -> int:
 
     Filled green or red: significantly better or worse than the version before.
     """
-    from matplotlib.figure import Figure
-
     shown = history.dropna(subset=["value"])
     panels = list(shown.groupby(["task", "method", "budget", "metric"], sort=False))
     if not panels:
         return 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with own_style():
+        _draw(panels, path)
+    return len(shown)
+
+
+def _draw(panels: list[tuple[Any, pd.DataFrame]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(9, 0.6 + 2.6 * len(panels)), layout="constrained")
     for axes, (key, rows) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
         _panel(axes, rows)
         task, method, _, metric = (_plain(str(part)) for part in key)
         axes.set_title(f"{metric}   {method} on {task}", fontsize=10, loc="left")
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130, format="png")
-    return len(shown)
 
 
 def _panel(axes: Axes, rows: pd.DataFrame) -> None:

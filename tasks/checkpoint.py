@@ -9,24 +9,32 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from coterie.tasks.errors import RerankerError
+from coterie.tasks.readouts import check_labels, is_language_model
+
 if TYPE_CHECKING:
-    from coterie.tasks.reranker import RerankerSpec
+    from transformers import PreTrainedConfig
 
-_HASHED = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer.json", "tokenizer_config.json")
+    from coterie.tasks.reranker_spec import RerankerSpec
+
+_WEIGHTS = ("*.safetensors", "config.json", "adapter_config.json")
+_NOT_TOKENIZER = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".gguf", ".ckpt")
 DTYPE_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
-
-
-class RerankerError(ValueError):
-    """A checkpoint that would load but give wrong scores, or that does not load."""
 
 
 @dataclass(frozen=True)
 class RerankerSize:
-    """What a checkpoint's configuration tells of its size; ``bytes`` are those of the weights in the spec's dtype."""
+    """What a checkpoint's configuration says of it; ``bytes`` are those of the weights in the spec's dtype.
+
+    ``encoder_layers`` are those of the encoder where a decoder follows, else 0. ``window`` is how many tokens back a layer
+    sees where that is limited. ``pools_all`` is whether all tokens of the last layer reach the score. ``replay`` says in
+    words how layers after the site are computed.
+    """
 
     model_type: str
     layers: int
@@ -34,30 +42,39 @@ class RerankerSize:
     players: int
     parameters: int
     bytes: int
+    encoder_layers: int = 0
+    window: int | None = None
+    pools_all: bool = False
+    replay: str = ""
+    experts: int = 0
 
 
 def describe(spec: RerankerSpec) -> RerankerSize:
-    """The size of a reranker from its configuration alone; no weights are read.
+    """The size of a reranker from its configuration alone, and all that can be checked there; no weights are read.
 
-    Raises :class:`RerankerError` where the configuration cannot be had: neither a folder, nor in the hub's cache, nor on
-    a hub that can be reached.
+    Raises :class:`RerankerError` where the configuration cannot be had (neither a folder, nor in the hub's cache, nor on
+    a hub that can be reached), where the readout does not fit it, and where the template is longer than its positions.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    from coterie.tasks.architectures import architecture_of, layers_of
+    from coterie.tasks.architectures import architecture_for, layers_in
     from coterie.tasks.site import Site
 
-    _check_reachable(spec.base, spec.revision)
-    with told(spec.base):
-        config = AutoConfig.from_pretrained(spec.base, revision=spec.revision, trust_remote_code=False, num_labels=1)
-    with torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
-        row, layers = architecture_of(model), layers_of(model)
+    check_reachable(spec.base, spec.revision)
+    if spec.adapter is not None:
+        check_reachable(spec.adapter, spec.adapter_revision, "adapter_config.json")
+    with one_line_errors(spec.base):
+        kind, config = model_class(spec)
+    row = architecture_for(config, spec.readout)
+    check_length(spec, config)
+    with torch.device("meta"), one_line_errors(spec.base):
+        model = kind.from_config(config, trust_remote_code=False)
+        layers = layers_in(model, row)
         players = Site(row, layers[0], "neurons" if row.experts is None else "expert:0").n_players
-    if spec.adapter is not None and not Path(spec.adapter).is_dir():
-        _from_hub(spec.adapter, "adapter_config.json", spec.adapter_revision)
+    if spec.adapter is not None:
+        adapter_file(spec.adapter, "adapter_config.json", spec.adapter_revision)
     parameters = sum(p.numel() for p in model.parameters())
+    uses_window = getattr(config, "use_sliding_window", True)
     return RerankerSize(
         model_type=str(config.model_type),
         layers=len(layers),
@@ -65,42 +82,93 @@ def describe(spec: RerankerSpec) -> RerankerSize:
         players=players,
         parameters=parameters,
         bytes=parameters * DTYPE_BYTES[spec.dtype],
+        encoder_layers=int(config.num_layers) if row.decoder is not None else 0,
+        window=getattr(config, "sliding_window", None) if uses_window else None,
+        pools_all=row.pooled in ("mean", "decoder"),
+        replay="over distinct tokens, the last layer at the last token alone"
+        if row.rotary
+        else "by the model's own layers",
+        experts=int(getattr(config, "num_local_experts", 0)) if row.experts is not None else 0,
     )
 
 
-def check_adapter(adapter: str, revision: str | None, headless: bool) -> None:
-    """Refuse an adapter whose weights are a pickle, or that lacks the head that it promises or that its
-    base has not (``headless``).
-    """
-    folder, name = Path(adapter), "adapter_model.safetensors"
-    if folder.is_dir() and not (folder / name).is_file():
-        raise RerankerError(
-            f"{adapter}: expected {name}, got {sorted(p.name for p in folder.iterdir())[:6]}; fix: save the adapter with "
-            f"safetensors (a .bin is a pickle, which is never loaded)"
-        )
-    path = folder / name if folder.is_dir() else _from_hub(adapter, name, revision)
-    from safetensors import safe_open
+def model_class(spec: RerankerSpec, new_head: bool = False) -> tuple[Any, PreTrainedConfig]:
+    """The class that loads a reranker of this readout, and the checkpoint's configuration for it.
 
-    with told(adapter), safe_open(str(path), framework="pt") as weights:
-        names = list(weights.keys())
-    config = folder / "adapter_config.json" if folder.is_dir() else _from_hub(adapter, "adapter_config.json", revision)
-    promised = bool(json.loads(config.read_text("utf8")).get("modules_to_save"))
-    if (headless or promised) and not any(".score." in key or ".classifier." in key for key in names):
+    ``new_head`` allows a base without a head. Raises :class:`RerankerError` where the checkpoint is one of another kind.
+    """
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForSeq2SeqLM,
+        AutoModelForSequenceClassification,
+    )
+
+    config: PreTrainedConfig = AutoConfig.from_pretrained(spec.base, revision=spec.revision, trust_remote_code=False)
+    made_as = [str(name) for name in config.architectures or []]
+    classifies = any("ForSequenceClassification" in name for name in made_as)
+    if is_language_model(spec.readout):
+        if classifies:
+            raise RerankerError(
+                f"{spec.base}: expected a language model for a readout of words, got {made_as[0]}; fix: reranker.readout: "
+                f"{{kind: logit}}, or labels"
+            )
+        return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM, config
+    if not classifies:  # a base without a head, which the adapter brings
+        config.num_labels = 1
+        if (
+            spec.adapter is None
+            and not new_head
+            and any("ForCausalLM" in n or "ForConditionalGeneration" in n for n in made_as)
+        ):
+            raise RerankerError(
+                f"{spec.base}: expected a classification head in the checkpoint, got a language model ({made_as[0]}); fix: "
+                f'reranker.readout: {{kind: yes-no, "yes": ..., "no": ...}}, or an adapter that brings its head'
+            )
+    check_labels(spec.readout, config, spec.base)
+    return AutoModelForSequenceClassification, config
+
+
+def concrete_class(spec: RerankerSpec) -> type:
+    """The class of transformers that a reranker is loaded as."""
+    with one_line_errors(spec.base):
+        kind, config = model_class(spec)
+    found = kind._model_mapping[type(config)]
+    chosen: type = found[0] if isinstance(found, tuple) else found
+    return chosen
+
+
+def most_tokens(config: PreTrainedConfig) -> int | None:
+    """How many tokens a network has positions for; None where positions are relative, and any number goes."""
+    most: int | None = getattr(config, "max_position_embeddings", None)
+    if config.model_type == "t5" or not getattr(config, "position_biased_input", True):
+        return None
+    if most is not None and config.model_type in ("roberta", "xlm-roberta"):  # positions start after the padding's
+        return most - int(config.pad_token_id) - 1
+    return most
+
+
+def check_length(spec: RerankerSpec, config: PreTrainedConfig) -> None:
+    most = most_tokens(config)
+    if most is not None and spec.template.max_length > most:
         raise RerankerError(
-            f"{adapter}: expected the classification head in the adapter, got none: its base's own, or a random one, "
-            f"would be used; fix: save the adapter with task type SEQ_CLS and modules_to_save=['score']"
+            f"{spec.base}: reranker.template.max_length: expected at most {most}, the positions of this model, got "
+            f"{spec.template.max_length}; fix: max_length: {most}"
         )
 
 
 def weights_hash(spec: RerankerSpec) -> str:
-    """SHA-256 of the weight, configuration and tokenizer files; of a hub checkpoint, of its id and commit."""
-    parts = [spec.dtype, spec.template.model_dump()]
+    """SHA-256 of the weight and configuration files; of a hub checkpoint, of its id and commit.
+
+    What the tokenizer does is in the task's fingerprint by the tokens of its pairs.
+    """
+    parts = [spec.dtype, spec.template.model_dump(), spec.readout.model_dump()]
     digest = hashlib.sha256(json.dumps(parts).encode())
     for source, revision in ((spec.base, spec.revision), (spec.adapter, spec.adapter_revision)):
         if source is None:
             continue
         folder = Path(source)
-        files = sorted({f for pattern in _HASHED for f in folder.glob(pattern)}) if folder.is_dir() else []
+        files = sorted({f for pattern in _WEIGHTS for f in folder.glob(pattern)}) if folder.is_dir() else []
         if not files:
             digest.update(f"{source}@{_commit(source, revision)}".encode())
         for file in files:
@@ -110,19 +178,55 @@ def weights_hash(spec: RerankerSpec) -> str:
     return digest.hexdigest()
 
 
+def tokenizer_state(spec: RerankerSpec) -> list[str]:
+    """What tells one state of the tokenizer from another without loading it: every file of the base but its weights, and
+    the versions of the packages.
+    """
+    state = [f"{name} {version(name)}" for name in ("transformers", "tokenizers")]
+    folder = Path(spec.base)
+    if not folder.is_dir():
+        return [*state, f"{spec.base}@{_commit(spec.base, spec.revision)}"]
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.suffix not in _NOT_TOKENIZER:
+            with path.open("rb") as content:
+                state.append(f"{path.name} {hashlib.file_digest(content, 'sha256').hexdigest()}")
+    return state
+
+
+def adapter_file(adapter: str, name: str, revision: str | None) -> Path:
+    """A file of an adapter, local or of the hub. Raises :class:`RerankerError` where it does not exist, or is a pickle."""
+    folder = Path(adapter)
+    if not folder.is_dir():
+        return _from_hub(adapter, name, revision)
+    if not (folder / name).is_file():
+        there = sorted(p.name for p in folder.iterdir())
+        if not any(one.startswith("adapter_") for one in there):
+            raise RerankerError(
+                f"{adapter}: expected an adapter ({name}), got {there[:6] or 'an empty folder'}; fix: coterie train "
+                f"TASK.yaml where this task trains it, else the path"
+            )
+        raise RerankerError(
+            f"{adapter}: expected {name}, got {there[:6]}; fix: save the adapter with safetensors (a .bin is a pickle, "
+            f"which is never loaded)"
+        )
+    return folder / name
+
+
 @contextmanager
-def told(source: str) -> Iterator[None]:
-    """Turn what loading a checkpoint raises into one :class:`RerankerError` line."""
+def one_line_errors(source: str, *but: type[Exception]) -> Iterator[None]:
+    """Turn what loading a checkpoint raises, ``but`` these, into one :class:`RerankerError` line."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
     from safetensors import SafetensorError
 
     try:
         yield
-    except RerankerError:
+    except (RerankerError, *but):
         raise
     except ImportError as error:  # device_map without accelerate, flash attention without its package
         raise RerankerError(f"{source}: {_one_line(error)}") from None
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, HfHubHTTPError, HFValidationError) as error:
+        if type(error).__name__ == "UnknownArchitectureError":
+            raise
         if Path(source).is_dir():
             raise RerankerError(
                 f"{source}: expected a checkpoint in hub layout (config.json, *.safetensors, tokenizer), got: {_one_line(error)}"
@@ -133,11 +237,19 @@ def told(source: str) -> Iterator[None]:
         ) from None
 
 
-def _check_reachable(source: str, revision: str | None) -> None:
+def check_reachable(source: str, revision: str | None, name: str = "config.json") -> None:
     """Fail at once, without minutes of retries, where a checkpoint is neither a folder nor cached and the hub is away."""
     from huggingface_hub import constants
 
-    if Path(source).is_dir() or _commit(source, revision) != str(revision) or "HTTPS_PROXY" in os.environ:
+    if Path(source).is_dir():
+        return
+    if Path(source).is_absolute() or source.startswith(("./", "../")):
+        made = "its base" if name == "config.json" else "its adapter"
+        raise RerankerError(
+            f"{source}: expected a folder with {name}, got none; fix: the path, or coterie train TASK.yaml where the task "
+            f"makes {made} itself"
+        )
+    if _commit(source, revision) != str(revision) or "HTTPS_PROXY" in os.environ:
         return
     host = urlsplit(constants.ENDPOINT)
     try:
@@ -153,9 +265,17 @@ def _check_reachable(source: str, revision: str | None) -> None:
 
 def _from_hub(source: str, name: str, revision: str | None) -> Path:
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
 
-    with told(source):
-        return Path(hf_hub_download(source, name, revision=revision))
+    check_reachable(source, revision, name)
+    try:
+        with one_line_errors(source, EntryNotFoundError):
+            return Path(hf_hub_download(source, name, revision=revision))
+    except EntryNotFoundError:
+        raise RerankerError(
+            f"{source}: expected {name} in the repository, got none (a .bin is a pickle, which is never loaded); fix: a revision "
+            f"that has it, or a local copy saved with safetensors (docs/tasks.md)"
+        ) from None
 
 
 def _commit(source: str, revision: str | None) -> str:
@@ -163,7 +283,7 @@ def _commit(source: str, revision: str | None) -> str:
     from huggingface_hub import try_to_load_from_cache
 
     for name in ("config.json", "adapter_config.json"):
-        with told(source):
+        with one_line_errors(source):
             cached = try_to_load_from_cache(source, name, revision=revision)
         if isinstance(cached, str):
             return Path(cached).parent.name
@@ -173,3 +293,6 @@ def _commit(source: str, revision: str | None) -> str:
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return text if len(text) <= 300 else text[:297] + "..."
+
+
+__all__ = ["DTYPE_BYTES", "RerankerError", "RerankerSize", "describe", "most_tokens", "weights_hash"]

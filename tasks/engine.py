@@ -19,23 +19,27 @@ Padding is on the right and attention is causal, so padded positions never reach
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from coterie.tasks.architectures import Architecture, after_layers, architecture_of, layers_of
+from coterie.tasks.architectures import Architecture
 from coterie.tasks.collections.types import Candidate
+from coterie.tasks.errors import RerankerError
 from coterie.tasks.game import Intervention, Pooling, Readout
 from coterie.tasks.last_layer import LowRankLastLayer
-from coterie.tasks.layer_arguments import Arguments, arguments_of, attends_to_all, picked, repeated
+from coterie.tasks.layer_arguments import arguments_of, attends_to_all, picked, repeated
 from coterie.tasks.lens import Lens, folded, has_lens
 from coterie.tasks.memory import DEFAULT_TOKENS
+from coterie.tasks.replay_batch import Batch, Part
 from coterie.tasks.reranker import Reranker
 from coterie.tasks.rotary_layer import RotaryLayers
 from coterie.tasks.site import Site, first
+from coterie.tasks.tail import Tail
+from coterie.tasks.template import Inputs
 from coterie.tasks.threads import evenly, for_each
 from coterie.tasks.tokens import Tokens, in_batches, shared
 
@@ -47,31 +51,6 @@ _WORTH_A_LOW_RANK_FORM = 8  # masks asked for at once: games that are hardly eve
 
 class EngineError(RuntimeError):
     """The replay does not reproduce the model: a bug or an unsupported architecture, never a result."""
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Pairs of a batch that are replayed together, and the tokens that this takes."""
-
-    pairs: slice
-    tokens: Tokens
-    columns: Tensor  # [distinct] the tokens among the batch's B * T
-    residual: Tensor  # [distinct, d_model] the stream that players write to
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """What is kept of some pairs; B pairs, T tokens (1 where only the last token is needed), n players."""
-
-    rows: Tensor  # [B] where the pairs stand in the output
-    last: Tensor  # [B] index of the last real token among the T
-    lengths: Tensor  # [B] number of real tokens
-    residual: Tensor  # [B, T, d_model] the stream that players write to
-    skip: Tensor | None  # [B, T, d_model] what is added to it after a norm of the MLP's output
-    z: Tensor  # [rows, B * T] what an ablated player takes away: a mask picks contiguous rows
-    layer_arguments: list[Arguments]  # what the model hands to each later layer (rotary tables, masks)
-    parts: list[_Part]
-    low_rank: LowRankLastLayer | None = None  # where the last layer follows the site
 
 
 class ReplayEngine:
@@ -93,7 +72,7 @@ class ReplayEngine:
         tokens_at_once: int = DEFAULT_TOKENS,
         players: str = "neurons",
     ) -> None:
-        model, layers = reranker.model, layers_of(reranker.model)
+        model, layers = reranker.model, reranker.layers
         if not 0 <= layer < len(layers):
             raise ValueError(f"layer: expected 0 to {len(layers) - 1}, got {layer}")
         if intervention == "base" and not reranker.base_mlp.get(layer):
@@ -101,23 +80,34 @@ class ReplayEngine:
                 "intervention 'base' reverts the LoRA update of an MLP, and this reranker has none there; "
                 "fix: 'zero' or 'mean'"
             )
-        self._row: Architecture = architecture_of(model)
+        self._row: Architecture = reranker.row_of(layer)
+        if readout == "lens" and self._row.pooled == "decoder":
+            raise RerankerError(
+                "readout: expected 'score' at a layer of the encoder, got 'lens': its final norm and head are the decoder's; "
+                "fix: readout 'score', or a layer of the decoder"
+            )
         base = reranker.base_mlp[layer] if intervention == "base" else None
         self._site = Site(self._row, layers[layer], players, base)
         self._model, self._tokens = model, tokens_at_once
         self._piece = _piece(tokens_at_once, self._site.w.device)
-        self._later = layers[layer + 1 :] if readout == "score" else []
-        self._is_last = layer == len(layers) - 1
+        own = [module for i, module in enumerate(layers) if reranker.row_of(i) is reranker.row_of(layer)]
+        after_site = own[own.index(layers[layer]) + 1 :]
+        self._later = after_site if readout == "score" else []
+        self._is_last = not after_site
         layout = self._row.rotary if self._later else None
         self._rotary = None if layout is None else RotaryLayers.of(layout, self._later)
-        self._after = after_layers(model)
+        self._tail = Tail(reranker, self._row)
+        self._keeps_tokens = bool(self._later) or self._tail.mixes_tokens
+        self._in_decoder = reranker.row.decoder is not None and self._row.decoder is None
         self._w, write = self._site.w, self._site.w[: self._site.own_rows]
         self._owner = self._site.owner
         self.n_players, self.n_pairs = self._site.n_players, len(pairs)
         self.scores = torch.empty(len(pairs), dtype=write.dtype)  # the model's own, nothing ablated
         alike = self._rotary is not None and len(self._later) > 1  # else no token is replayed that others share
+        inputs = reranker.inputs(pairs)
         self._batches = [
-            self._prefix(reranker, rows) for rows in in_batches(reranker.encode(pairs), tokens_at_once, alike)
+            self._prefix(reranker, [(i, inputs[i]) for i, _ in rows])
+            for rows in in_batches([one.tokens for one in inputs], tokens_at_once, alike)
         ]
         self.mean_activations = self._mean() if mean_activations is None else mean_activations.to(write)
         self._offset = self.mean_activations if intervention == "mean" else torch.zeros_like(write[:, 0])
@@ -131,7 +121,7 @@ class ReplayEngine:
         groups = [mask[self._owner].nonzero()[:, 0] for mask in masks.to(self._w.device)]
         if len(masks) >= _WORTH_A_LOW_RANK_FORM:
             self._add_low_rank()
-        pieces: list[tuple[_Batch, _Part, list[int]]] = []
+        pieces: list[tuple[Batch, Part, list[int]]] = []
         for batch in self._batches:
             form, at_once = batch.low_rank, max(1, self._tokens // batch.residual[..., 0].numel())
             large = [i for i, rows in enumerate(groups) if form is None or not form.pays(len(rows))]
@@ -139,12 +129,12 @@ class ReplayEngine:
                 small = sorted(set(range(len(groups))) - set(large))
                 for chunk in _chunks(small, 64 * at_once):
                     final = form.outputs([groups[i] for i in chunk])
-                    results[torch.tensor(chunk)[:, None], batch.rows] = self._logits(final).cpu()
+                    results[torch.tensor(chunk)[:, None], batch.rows] = self._tail.of_token(final).cpu()
             for part in batch.parts:
                 pieces += [(batch, part, chunk) for chunk in evenly(large, self._piece // len(part.columns))]
 
         @torch.no_grad()  # which a thread does not have from another
-        def work(piece: tuple[_Batch, _Part, list[int]]) -> None:
+        def work(piece: tuple[Batch, Part, list[int]]) -> None:
             batch, part, chunk = piece
             hidden = torch.stack([self._ablated(batch, part, groups[i]) for i in chunk])
             outputs = self._replay(hidden, batch, part.tokens).cpu()
@@ -172,8 +162,13 @@ class ReplayEngine:
             yield from zip(batch.rows.tolist(), real.split(self._kept_lengths(batch).tolist()), strict=True)
 
     def kept(self, tokens: list[int]) -> list[int]:
-        """Those of a pair's tokens that activations are kept of: all, or the pooled one where no later layer mixes tokens."""
-        if self._later:
+        """Those of a pair's tokens that activations are kept of: all, or the pooled one where no later layer mixes tokens.
+
+        In a decoder that is the token that it starts with.
+        """
+        if self._in_decoder:
+            return [int(self._model.config.decoder_start_token_id)]
+        if self._keeps_tokens:
             return tokens
         return tokens[-1:] if self._row.pooled == "last" else tokens[:1]
 
@@ -213,7 +208,8 @@ class ReplayEngine:
     def has_lens(self) -> bool:
         """Whether :meth:`lens` can tell the lens readout."""
         plain = self._site.one_row_each and not (self._row.branch_norm or self._row.sum_norm)
-        return plain and len(self._after) == 2 and has_lens(*self._after)
+        after = self._tail.modules
+        return plain and not self._tail.mixes_tokens and len(after) == 2 and has_lens(*after)
 
     def lens(self) -> Lens:
         """What the lens readout of the layer is made of, on the CPU, in the model's dtype."""
@@ -225,7 +221,7 @@ class ReplayEngine:
             residual[batch.rows] = batch.residual[at_last].cpu()
             z = batch.z.view(parts, self.n_players, *batch.residual.shape[:2])[:, :, *at_last]
             taken[:, batch.rows] = z.transpose(1, 2).cpu()
-        head, epsilon = folded(*self._after)
+        head, epsilon = folded(*self._tail.modules)
         writes = self._w.view(parts, self.n_players, -1).cpu()
         return Lens(residual, taken, writes, head.cpu(), epsilon)
 
@@ -239,26 +235,29 @@ class ReplayEngine:
         return self._site.one_row_each
 
     @torch.no_grad()
-    def _prefix(self, reranker: Reranker, rows: list[tuple[int, list[int]]]) -> _Batch:
+    def _prefix(self, reranker: Reranker, rows: list[tuple[int, Inputs]]) -> Batch:
         """One plain forward of some pairs, keeping what the replay needs; checks that the replay gives the same scores."""
-        ids = reranker.pad([tokens for _, tokens in rows])
-        lengths = torch.tensor([len(tokens) for _, tokens in rows], device=ids.device)
         with self._site.watched() as seen, arguments_of(self._later) as arguments:
-            scores = reranker.logits(ids, lengths)
+            scores = reranker.logits([one for _, one in rows])
+        if not scores.isfinite().all():
+            raise RerankerError(
+                f"the model's own scores are not finite in {scores.dtype}; fix: a dtype with a larger range (bfloat16, float32)"
+            )
         self.scores[[row for row, _ in rows]] = scores.to(self.scores).cpu()
         (residual, skip), z = self._site.stream(seen), self._site.taken_away(seen)
+        lengths = torch.tensor([1 if self._in_decoder else len(one.ids) for _, one in rows], device=residual.device)
         last = lengths - 1 if self._row.pooled == "last" else torch.zeros_like(lengths)
-        if not self._later:  # nothing later mixes tokens: only the pooled one reaches the output
-            pick = (torch.arange(len(rows), device=ids.device), last)
+        if not self._keeps_tokens:  # nothing later mixes tokens: only the pooled one reaches the output
+            pick = (torch.arange(len(rows), device=residual.device), last)
             residual, z = residual[pick][:, None], z[pick][:, None]
             skip = None if skip is None else skip[pick][:, None]
             last = torch.zeros_like(last)
         residual = residual.contiguous()
         if self._rotary is not None and attends_to_all(arguments):
-            parts = [self._part(residual, *run) for run in shared([tokens for _, tokens in rows], self._piece)]
+            parts = [self._part(residual, *run) for run in shared([one.tokens for _, one in rows], self._piece)]
         else:
             parts = [self._part(residual, slice(0, len(rows)), Tokens.every(last, residual.shape[1]))]
-        batch = _Batch(
+        batch = Batch(
             rows=torch.tensor([row for row, _ in rows]),
             last=last,
             lengths=lengths,
@@ -276,13 +275,16 @@ class ReplayEngine:
         return bool(self._later) or self._is_last
 
     @staticmethod
-    def _part(residual: Tensor, pairs: slice, tokens: Tokens) -> _Part:
+    def _part(residual: Tensor, pairs: slice, tokens: Tokens) -> Part:
         tokens = tokens.to(residual.device)
         columns = tokens.columns(pairs.start, residual.shape[1])
-        return _Part(pairs, tokens, columns, residual.flatten(0, 1)[columns])
+        return Part(pairs, tokens, columns, residual.flatten(0, 1)[columns])
 
-    def _check_replay(self, batch: _Batch, scores: Tensor) -> None:
-        replayed = torch.cat([self._replay(part.residual[None], batch, part.tokens)[0] for part in batch.parts])
+    def _check_replay(self, batch: Batch, scores: Tensor) -> None:
+        copies = 1 if self._rotary else 2  # of which each must get its own pairs' arguments
+        replayed = torch.cat(
+            [self._replay(part.residual.repeat(copies, 1, 1), batch, part.tokens) for part in batch.parts], dim=1
+        )
         error, scale = (replayed - scores).abs().max().item(), scores.abs().max().item()
         tolerance = 1e-3 if self._w.dtype in (torch.float32, torch.float64) else 0.1
         if not error <= tolerance * max(scale, 1.0):
@@ -306,12 +308,12 @@ class ReplayEngine:
             return activations
         return activations.unflatten(-1, (self.n_players, -1)).mean(-1)
 
-    def _pieces(self) -> Iterator[_Batch]:
+    def _pieces(self) -> Iterator[Batch]:
         """The batches in pieces of fewer pairs: a pass back keeps many arrays of tokens x d_model."""
         for batch in self._batches:
             pairs, tokens = batch.residual.shape[:2]
             for part in torch.arange(pairs, device=batch.last.device).split(max(1, self._tokens // (8 * tokens))):
-                yield _Batch(
+                yield Batch(
                     rows=batch.rows[part.cpu()],
                     last=batch.last[part],
                     lengths=batch.lengths[part],
@@ -322,7 +324,7 @@ class ReplayEngine:
                     parts=[],
                 )
 
-    def _differentiated(self, batch: _Batch, amounts: Tensor | None, again: bool = False) -> tuple[Tensor, Tensor]:
+    def _differentiated(self, batch: Batch, amounts: Tensor | None, again: bool = False) -> tuple[Tensor, Tensor]:
         """The residual stream after the site at `amounts`, and the derivative of the pairs' outputs in it."""
         hidden = batch.residual
         if amounts is not None:
@@ -334,7 +336,7 @@ class ReplayEngine:
             (gradient,) = torch.autograd.grad(outputs.sum(), hidden, create_graph=again)
         return hidden, gradient
 
-    def _ablated(self, batch: _Batch, part: _Part, rows: Tensor) -> Tensor:
+    def _ablated(self, batch: Batch, part: Part, rows: Tensor) -> Tensor:
         """The residual stream [distinct, d_model] after the layer without these rows."""
         return torch.addmm(part.residual, batch.z[rows].index_select(1, part.columns).T, self._w[rows], alpha=-1)
 
@@ -349,35 +351,28 @@ class ReplayEngine:
                 form = LowRankLastLayer(layer, b.residual, b.last, b.z, self._w, rotary)
                 self._batches[i] = replace(b, low_rank=form)
 
-    def _replay(self, hidden: Tensor, batch: _Batch, tokens: Tokens) -> Tensor:
+    def _replay(self, hidden: Tensor, batch: Batch, tokens: Tokens) -> Tensor:
         """Outputs [m, pairs] from the residual stream after the site [m, distinct, d_model]."""
         arguments = batch.layer_arguments
         if self._rotary is not None and attends_to_all(arguments):
-            return self._logits(self._rotary.output(hidden, tokens, arguments[-1][1]["position_embeddings"]))
+            return self._tail.of_token(self._rotary.output(hidden, tokens, arguments[-1][1]["position_embeddings"]))
         (pairs, width), m = tokens.place.shape, len(hidden)
         skip = None if batch.skip is None else batch.skip.repeat(m, 1, 1)
         flat = self._site.output(hidden.view(m * pairs, width, -1), skip)
         for layer, one in zip(self._later, arguments, strict=True):
             positional, keywords = repeated(one, pairs, m)
             flat = first(layer(flat, *positional, **keywords))
-        final = flat[torch.arange(len(flat), device=flat.device), tokens.position[tokens.last].repeat(m)]
-        return self._logits(final).view(m, pairs)
-
-    def _logits(self, final: Tensor) -> Tensor:
-        """The head's logit [...] of the pooled token's residual stream [..., d_model]."""
-        for module in self._after:
-            final = module(final)
-        return final[..., 0]
+        return self._tail.scores(flat, tokens.position[tokens.last].repeat(m), batch.lengths.repeat(m)).view(m, pairs)
 
     def _mean(self) -> Tensor:
         total = sum(self._real(b).double().sum(0) for b in self._batches)
         count = sum(int(self._kept_lengths(b).sum()) for b in self._batches)
         return (torch.as_tensor(total) / count).to(self._w)
 
-    def _kept_lengths(self, batch: _Batch) -> Tensor:
-        return batch.lengths if self._later else torch.ones_like(batch.lengths)
+    def _kept_lengths(self, batch: Batch) -> Tensor:
+        return batch.lengths if self._keeps_tokens else torch.ones_like(batch.lengths)
 
-    def _real(self, batch: _Batch) -> Tensor:
+    def _real(self, batch: Batch) -> Tensor:
         """Activations [real tokens, players] of a batch, pair by pair, padding left out."""
         tokens = batch.residual.shape[1]
         real = torch.arange(tokens, device=batch.last.device)[None] < self._kept_lengths(batch)[:, None]

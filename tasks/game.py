@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from coterie.tasks.errors import RerankerError
 from coterie.tasks.lens import Lens
 from coterie.tasks.memo import Memo
 
@@ -229,10 +230,16 @@ class RestrictedGame(Game):
 def refuse_additive(game: Game, tolerance: float = 1e-4) -> None:
     """Raise :class:`AdditiveReadoutError` where the joint effect of two disjoint halves is the sum of their effects.
 
+    A game of one player has no joint effect: :class:`RerankerError`.
+
     Three evaluations on halves of the players, the largest sets there are: a readout that is linear in the ablated
     units shows no difference there beyond rounding. The public code of Hedonic Neurons (arXiv 2509.23684) reads the
     residual stream without the final norm, which is such a readout.
     """
+    if game.n_players < 2:
+        raise RerankerError(
+            f"expected a layer with at least 2 players, got {game.n_players}: nothing to group; fix: another layer or model"
+        )
     generator = torch.Generator().manual_seed(0)
     halves = torch.rand(game.n_players, generator=generator) < 0.5
     masks = torch.stack([torch.zeros_like(halves), halves, ~halves, torch.ones_like(halves)])

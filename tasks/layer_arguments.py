@@ -34,7 +34,7 @@ def picked(value: Any, pairs: int, part: Tensor) -> Any:
         return {name: picked(v, pairs, part) for name, v in value.items()}
     if isinstance(value, tuple):
         return tuple(picked(v, pairs, part) for v in value)
-    if isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == pairs and pairs > 1:
+    if _by_pair(value, pairs):
         return value[part]
     return value
 
@@ -45,9 +45,19 @@ def repeated(value: Any, pairs: int, times: int) -> Any:
         return {name: repeated(v, pairs, times) for name, v in value.items()}
     if isinstance(value, tuple):
         return tuple(repeated(v, pairs, times) for v in value)
-    if isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == pairs and pairs > 1:
+    if _by_pair(value, pairs):
         return value.repeat(times, *[1] * (value.ndim - 1))
     return value
+
+
+def _by_pair(value: Any, pairs: int) -> bool:
+    """Whether a layer argument has a batch dimension.
+
+    A matrix of floats has none, whatever its size: it is a table that all pairs share (DeBERTa's relative positions).
+    """
+    if not isinstance(value, Tensor) or pairs == 1 or value.ndim == 0 or value.shape[0] != pairs:
+        return False
+    return value.ndim != 2 or not value.is_floating_point()
 
 
 def attends_to_all(arguments: list[Arguments]) -> bool:

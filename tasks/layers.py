@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from coterie.tasks.architectures import architecture_of, layers_of
 from coterie.tasks.checkpoint import RerankerError
 from coterie.tasks.game import refuse_additive
 from coterie.tasks.reranker import load_reranker
@@ -40,12 +39,12 @@ def open_layers(
     wanted = [plan.spec.layer for plan in plans]
     progress("loading the reranker")
     reranker = load_reranker(spec.reranker, device, keep_base=wanted if spec.intervention == "base" else [])
-    row, layers = architecture_of(reranker.model), layers_of(reranker.model)
+    layers = reranker.layers
     if max(wanted) >= len(layers):
         raise RerankerError(f"layers: expected 0 to {len(layers) - 1}, got {max(wanted)}; fix: layers that it has")
     for plan, layer in zip(plans, wanted, strict=True):
         progress(f"running the network up to layer {layer}")
-        reads = Site(row, layers[layer], spec.players).read_vectors().float().cpu()
+        reads = Site(reranker.row_of(layer), layers[layer], spec.players).read_vectors().float().cpu()
         game = RerankerGame(
             reranker, plan.pairs["discovery"], layer, spec.intervention, spec.readout, players=spec.players
         )

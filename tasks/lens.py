@@ -9,6 +9,7 @@ players without another pass through the network.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -37,12 +38,12 @@ def has_lens(norm: nn.Module, head: nn.Module) -> bool:
     """Whether the form above is what this norm and head compute: an RMSNorm with a gain a dimension, and no bias."""
     gain = getattr(norm, "weight", None)
     plain = isinstance(gain, Tensor) and gain.ndim == 1 and getattr(norm, "bias", None) is None
-    return plain and type(norm).__name__.endswith("RMSNorm") and getattr(head, "bias", None) is None
+    return plain and type(norm).__name__.endswith(("RMSNorm", "T5LayerNorm")) and getattr(head, "bias", None) is None
 
 
-def folded(norm: nn.Module, head: nn.Module) -> tuple[Float[Tensor, " d_model"], float]:
+def folded(norm: nn.Module, head: Any) -> tuple[Float[Tensor, " d_model"], float]:
     """The head with the norm's gain in it, and the norm's epsilon."""
-    weight, gain = head.get_parameter("weight").detach(), norm.get_parameter("weight").detach()
+    weight, gain = head.weight.detach(), norm.get_parameter("weight").detach()
     epsilon = norm.eps if hasattr(norm, "eps") else norm.variance_epsilon  # torch's name, and transformers'
     if type(norm).__name__.startswith("Gemma"):
         gain = gain + 1  # Gemma keeps what the gain is above one

@@ -5,6 +5,7 @@ With P pairs of at most T tokens, n players and numbers of b bytes, a task holds
     weights      parameters x b                                        (and the kept MLPs before LoRA for ``base``)
     cache        P x T x (2 d_model + r n) x b                         r = 2 rows a player for ``base``, else 1;
                                                                        T = 1 where no layer follows (lens, last layer)
+                                                                       and one token is pooled
     low rank     P x (T + 15) x 2 d_model x b                          where the last layer follows the site: keys, values
     replay       tokens at once x (6 d_model + 5 r n) x b              of a batch on its way into the cache, and after
     affinities   3 x n^2 x 4                                           a method's matrix over all pairs of players
@@ -55,8 +56,8 @@ def pairs_of(spec: TaskSpec) -> int:
 
 
 def layers_after(spec: TaskSpec, size: RerankerSize) -> int:
-    """How many layers are replayed."""
-    return 0 if spec.readout == "lens" else size.layers - 1 - spec.layer
+    """How many layers are replayed; a head that reads all tokens, or a decoder, counts as one more."""
+    return (0 if spec.readout == "lens" else size.layers - 1 - spec.layer) + size.pools_all
 
 
 def need_of(spec: TaskSpec, size: RerankerSize) -> Need:

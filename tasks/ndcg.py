@@ -13,7 +13,7 @@ _ROWS = 1024  # score vectors that are sorted at once
 
 
 class NDCG:
-    """nDCG@10 per query, bit for bit what ir-measures (pytrec_eval) says: gain = grade, discount log2(rank + 1).
+    """nDCG@10 per query, to rounding what ir-measures (pytrec_eval) says: gain = grade, discount log2(rank + 1).
 
     Ties are broken as trec_eval does: scores are compared in float32, equal ones by document id, descending. The ideal
     ranking is that of the pairs' grades, or of ``qrels`` [query][document] where these are given: judged documents that

@@ -1,99 +1,76 @@
-"""A reranker: a sequence classifier with one logit, its tokenizer and its input template, loaded safely and checked."""
+"""A reranker: a network, its tokenizer, its input template and its readout, loaded safely and checked."""
 
 from __future__ import annotations
 
-import logging
-import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from coterie.tasks.architectures import architecture_of, layers_of
-from coterie.tasks.checkpoint import RerankerError, check_adapter, told
+from coterie.tasks.architectures import Architecture, architecture_for, layers_in, row_of_layer
+from coterie.tasks.errors import RerankerError
+from coterie.tasks.readouts import Columns, LogitReadout, ScoreReadout, columns_of, is_language_model, selected
+from coterie.tasks.reranker_spec import RerankerSpec
 from coterie.tasks.site import parameters_of
+from coterie.tasks.tail import Tail
+from coterie.tasks.template import Encoder, Inputs, Template
+from coterie.tasks.weights import check_finite, check_tensors, load_model, load_tokenizer, merged
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from coterie.tasks.collections.types import Candidate
 
-
 _WORD_STARTS = (
     "\N{LOWER ONE EIGHTH BLOCK}",
     "\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}",
 )  # of SentencePiece, of GPT-2's bytes
-_FIELDS = re.compile(r"(\{query\}|\{document\})")
-
-
-class Template(BaseModel):
-    """How a query-document pair becomes the model's input: two segments, as the tokenizer joins a text pair.
-
-    Only ``{query}`` and ``{document}`` are replaced, literally. With an empty ``second``
-    the input is one text. Where it is longer than ``max_length`` tokens, the longer segment is cut.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    first: str = "{query}"
-    second: str = "{document}"
-    max_length: int = Field(default=512, ge=8)
-
-    def fill(self, query: str, document: str) -> tuple[str, str]:
-        """The two segments of one pair."""
-        return tuple(  # type: ignore[return-value]
-            "".join({"{query}": query, "{document}": document}.get(part, part) for part in _FIELDS.split(segment))
-            for segment in (self.first, self.second)
-        )
-
-
-class RerankerSpec(BaseModel):
-    """Where a reranker comes from. ``base`` and ``adapter`` are folders in hub layout or hub ids, each with a revision."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    base: str
-    adapter: str | None = None
-    revision: str | None = None
-    adapter_revision: str | None = None
-    template: Template = Template()
-    dtype: Literal["float32", "float64", "bfloat16", "float16"] = "float32"
-    attention: Literal["sdpa", "eager", "flash_attention_2"] | None = Field(
-        default=None, description="default: the best that the architecture has; what was used is recorded"
-    )
-    device_map: Literal["auto"] | None = Field(default=None, description="auto: spread a model over several GPUs")
 
 
 @dataclass(frozen=True)
 class Reranker:
-    """A loaded reranker with its adapter merged; ``base_mlp`` keeps, by layer, the MLP parameters that the merge replaced."""
+    """A loaded reranker with its adapter merged.
+
+    ``base_mlp`` keeps, by layer, the MLP parameters that the merge replaced. ``columns`` are the outputs that the readout
+    reads.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     template: Template
     base_mlp: Mapping[int, Mapping[str, Tensor]]
+    readout: ScoreReadout = field(default_factory=LogitReadout)
+    columns: Columns = (0, None)
 
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
+    @cached_property
+    def row(self) -> Architecture:
+        """The module paths of the network; of an encoder-decoder, those of the encoder."""
+        return architecture_for(self.model.config, self.readout)
+
+    @cached_property
+    def layers(self) -> list[nn.Module]:
+        """The transformer layers in the order in which they are computed."""
+        return layers_in(self.model, self.row)
+
+    def row_of(self, layer: int) -> Architecture:
+        """The module paths for one layer."""
+        return row_of_layer(self.model, self.row, layer)
+
+    def inputs(self, pairs: Sequence[Candidate]) -> list[Inputs]:
+        """What the model reads of each pair: all that the tokenizer makes for it, cut to the template's length."""
+        return self._encoder.encode(pairs)
+
     def encode(self, pairs: Sequence[Candidate]) -> list[list[int]]:
-        """Token ids of each pair, not padded."""
-        firsts, seconds = zip(*(self.template.fill(p.query, p.document) for p in pairs), strict=True)
-        encoded = self.tokenizer(
-            list(firsts),
-            list(seconds) if self.template.second else None,
-            truncation="longest_first",
-            max_length=self.template.max_length,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )
-        return list(encoded["input_ids"])
+        """The token ids alone of each pair, not padded."""
+        return [one.ids for one in self.inputs(pairs)]
 
     def token_strings(self, ids: Sequence[int]) -> list[str]:
         """The text of each token by itself; one that begins a word has its space in front.
@@ -105,74 +82,90 @@ class Reranker:
         begins = [piece.startswith(_WORD_STARTS) for piece in pieces]
         return [f" {text.lstrip(' ')}" if first else text for text, first in zip(texts, begins, strict=True)]
 
-    def pad(self, rows: Sequence[list[int]]) -> Tensor:
-        """One right-padded batch [rows, longest], int64, on the model's device, whatever the tokenizer's padding is."""
-        filler = self.tokenizer.pad_token_id
-        ids = torch.full((len(rows), max(map(len, rows))), 0 if filler is None else int(filler), dtype=torch.long)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = torch.tensor(row)
-        return ids.to(self.device)
+    def batch(self, inputs: Sequence[Inputs]) -> tuple[dict[str, Tensor], Tensor]:
+        """The model's arguments for some pairs, right-padded [rows, longest], and the lengths [rows].
 
-    def logits(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """The final logits [rows] of a padded batch of token ids.
-
-        Where the classifier reads the last token, it is found by ``lengths`` and not by the padding token: padding comes
-        after it, and causal attention never looks there.
+        Padding is on the right whatever the tokenizer's is. A decoder gets no mask: causal attention never looks there.
         """
-        row, rows = architecture_of(self.model), torch.arange(len(ids), device=ids.device)
-        if row.pooled == "first":
-            mask = torch.arange(ids.shape[1], device=ids.device)[None] < lengths[:, None]
-            logits: Tensor = self.model(input_ids=ids, attention_mask=mask.long()).logits
-        else:
-            hidden = self.model.base_model(input_ids=ids).last_hidden_state
-            logits = self.model.get_submodule(row.head)(hidden[rows, lengths.to(hidden.device) - 1])
-        return logits[:, 0]
+        filler = next((f for f in (self.tokenizer.pad_token_id, self.model.config.pad_token_id) if f is not None), 0)
+        arguments = {"input_ids": self._padded([one.ids for one in inputs], int(filler))}
+        for name in inputs[0].extras:
+            arguments[name] = self._padded([list(one.extras[name]) for one in inputs], 0)
+        lengths = torch.tensor([len(one.ids) for one in inputs], device=self.device)
+        if self.row.pooled != "last":
+            width = arguments["input_ids"].shape[1]
+            arguments["attention_mask"] = (torch.arange(width, device=self.device)[None] < lengths[:, None]).long()
+        if self.row.pooled == "decoder":
+            start = self.model.config.decoder_start_token_id
+            arguments["decoder_input_ids"] = torch.full((len(inputs), 1), start, device=self.device)
+        return arguments, lengths
+
+    def logits(self, inputs: Sequence[Inputs]) -> Tensor:
+        """The scores [rows] of some pairs in one batch, by the model's own forward.
+
+        Where the head reads the last token, it is found by its place and not by the padding token.
+        """
+        arguments, lengths = self.batch(inputs)
+        if self.row.pooled == "last":
+            hidden = self.model.base_model(**arguments).last_hidden_state
+            rows = torch.arange(len(hidden), device=hidden.device)
+            outputs = self.model.get_submodule(self.row.head)(hidden[rows, lengths.to(hidden.device) - 1])
+            cap = getattr(self.model.config, "final_logit_softcapping", None) if self._reads_words else None
+            return selected(outputs if cap is None else cap * torch.tanh(outputs / cap), self.columns)
+        logits: Tensor = self.model(**arguments).logits
+        return selected(logits[:, 0] if self.row.pooled == "decoder" else logits, self.columns)
 
     @torch.no_grad()
     def score(self, pairs: Sequence[Candidate], batch_size: int = 64) -> Tensor:
-        """The final logits [pairs] by the model's own forward: the plain way, without the engine."""
-        rows = self.encode(pairs)
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        scores = torch.empty(len(rows), dtype=self.model.dtype)
+        """The scores [pairs] by the model's own forward: the plain way, without the engine."""
+        inputs = self.inputs(pairs)
+        order = sorted(range(len(inputs)), key=lambda i: len(inputs[i].ids))
+        scores = torch.empty(len(inputs), dtype=self.model.dtype)
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            lengths = torch.tensor([len(rows[i]) for i in batch], device=self.device)
-            scores[batch] = self.logits(self.pad([rows[i] for i in batch]), lengths).cpu()
+            scores[batch] = self.logits([inputs[i] for i in batch]).cpu()
         return scores
+
+    @cached_property
+    def tail(self) -> Tail:
+        """What follows the layers (of the encoder, where there are two stacks)."""
+        return Tail(self, self.row)
+
+    @property
+    def _reads_words(self) -> bool:
+        return is_language_model(self.readout)
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return Encoder(self.tokenizer, self.template, accepted_by(type(self.model)))
+
+    def _padded(self, rows: Sequence[list[int]], filler: int) -> Tensor:
+        values = torch.full((len(rows), max(map(len, rows))), filler, dtype=torch.long)
+        for i, row in enumerate(rows):
+            values[i, : len(row)] = torch.tensor(row)
+        return values.to(self.device)
+
+
+def accepted_by(kind: type) -> frozenset[str]:
+    """The arguments of a model class that a tokenizer may fill, by name; what it would take and ignore is not among them."""
+    return frozenset(inspect.signature(kind.forward).parameters) - {"self", "input_ids", "attention_mask"}  # type: ignore[attr-defined]
 
 
 def load_reranker(
     spec: RerankerSpec, device: str = "cpu", keep_base: Sequence[int] | None = None, new_head: bool = False
 ) -> Reranker:
-    """Load a base model, its adapter and tokenizer, check them, and merge the adapter.
+    """Load a base model, its adapter and tokenizer, check that every tensor is the checkpoint's, and merge the adapter.
 
     ``keep_base`` are the layers whose MLP is kept as it was before the adapter (default: all); ``new_head`` allows a
     base without a classification head, which then gets a random one. Never runs code from a checkpoint, never unpickles
     one. Raises :class:`RerankerError` for what would give wrong scores silently, and for what cannot be loaded.
     """
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    with _quiet_transformers(), told(spec.base):
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            spec.base,
-            revision=spec.revision,
-            num_labels=1,
-            dtype=getattr(torch, spec.dtype),
-            attn_implementation=spec.attention,
-            device_map=spec.device_map,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(spec.base, revision=spec.revision, trust_remote_code=False)
-    row = architecture_of(model)
-    headless = any(key.startswith(row.head) for key in info["missing_keys"])
-    if headless and not new_head and spec.adapter is None:
-        raise RerankerError(
-            f"{spec.base}: expected a classification head ({row.head}) in the checkpoint, got none: a random one would be "
-            f"used; fix: a sequence classifier, or an adapter that brings its head"
-        )
-    _check_tokens(model, tokenizer, spec)
+    model, info = load_model(spec, new_head)
+    tokenizer = load_tokenizer(spec)
+    row = architecture_for(model.config, spec.readout)
+    missing_head = check_tensors(info, row, spec, new_head)
+    columns = columns_of(spec.readout, model.config, tokenizer, spec.base)
+    _check_tokens(model, tokenizer, spec, row)
     model.config.use_cache = False
     if spec.dtype == "float64":
         _exact_norms(model)
@@ -180,44 +173,50 @@ def load_reranker(
             model.config._experts_implementation = "eager"  # the grouped kernels are for lower precision
     base_mlp: dict[int, dict[str, Tensor]] = {}
     if spec.adapter is not None:
-        check_adapter(spec.adapter, spec.adapter_revision, headless)
-        layers = layers_of(model)
+        layers = layers_in(model, row)
         wanted = range(len(layers)) if keep_base is None else keep_base
-        base_mlp = {i: parameters_of(row, layers[i]) for i in wanted}
-        model = _merged(model, spec.adapter, spec.adapter_revision)
+        base_mlp = {i: parameters_of(row_of_layer(model, row, i), layers[i]) for i in wanted if i < len(layers)}
+        model = merged(model, spec, missing_head)
+    check_finite(model, spec)
     model = model.eval() if spec.device_map else model.eval().to(device)
-    return Reranker(model, tokenizer, spec.template, base_mlp)
-
-
-def _merged(model: PreTrainedModel, adapter: str, revision: str | None) -> PreTrainedModel:
-    from peft import PeftModel
-
-    with _quiet_transformers(), told(adapter):
-        tuned = PeftModel.from_pretrained(
-            model, adapter, revision=revision, torch_device=str(next(model.parameters()).device)
+    reranker = Reranker(model, tokenizer, spec.template, base_mlp, spec.readout, columns)
+    if not new_head and not any(p.any() for p in _head_weights(reranker)):
+        raise RerankerError(
+            f"{spec.base}: expected a head with weights, got zeros alone ({row.head}): every score would be equal; "
+            f"fix: the checkpoint, or an adapter that brings its head"
         )
-        merged: PreTrainedModel = tuned.merge_and_unload()
-    return merged
+    return reranker
 
 
-def _check_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: RerankerSpec) -> None:
-    """Refuse token ids that make the checkpoint's own pooling ambiguous; padding itself is ours (:meth:`Reranker.pad`)."""
+def _head_weights(reranker: Reranker) -> list[Tensor]:
+    head: Any = reranker.tail.modules[-1]
+    return [head.weight.detach()]
+
+
+def _check_tokens(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: RerankerSpec, row: Architecture
+) -> None:
+    """Refuse token ids that make the checkpoint's own pooling ambiguous; padding itself is ours (:meth:`Reranker.batch`)."""
     ours, theirs = model.config.pad_token_id, tokenizer.pad_token_id
     if ours is not None and theirs is not None and ours != theirs:
         raise RerankerError(
             f"{spec.base}: expected the same padding token in model and tokenizer, got {ours} and {theirs}: the classifier "
             f"was trained to pool another token than the last; fix: set pad_token_id in config.json"
         )
-    filled = spec.template.fill("query", "document")
-    ids = tokenizer(*filled)["input_ids"] if spec.template.second else tokenizer(filled[0])["input_ids"]
-    if architecture_of(model).pooled == "last" and ours is not None and ids and ids[-1] == ours:
+    from coterie.tasks.collections.types import Candidate
+
+    sample = Candidate("", "", "query", "document", 0)
+    (inputs,) = Encoder(tokenizer, spec.template, accepted_by(type(model))).encode([sample])
+    words = row.after[-1] == row.lm_head
+    if row.pooled == "last" and not words and ours is not None and inputs.ids and inputs.ids[-1] == ours:
         raise RerankerError(
             f"{spec.base}: expected an end token other than the padding token, got {ours} for both: transformers pools the "
             f"token before it; fix: another pad_token_id in config.json and the tokenizer"
         )
-    if max(ids) >= model.config.vocab_size:
+    if max(inputs.ids) >= model.config.vocab_size:
         raise RerankerError(
-            f"{spec.base}: expected token ids below {model.config.vocab_size}, got {max(ids)}; fix: the tokenizer of this model"
+            f"{spec.base}: expected token ids below {model.config.vocab_size}, got {max(inputs.ids)}; "
+            f"fix: the tokenizer of this model"
         )
 
 
@@ -225,26 +224,12 @@ def _exact_norms(model: nn.Module) -> None:
     """In float64, replace RMSNorms that compute in float32 whatever their input is."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            if type(child).__name__.endswith("RMSNorm") and hasattr(child, "variance_epsilon"):
+            kind = type(child).__name__
+            if (kind.endswith("RMSNorm") or kind == "T5LayerNorm") and hasattr(child, "variance_epsilon"):
                 weight: Any = child.weight
                 exact = nn.RMSNorm(weight.shape[0], eps=float(child.variance_epsilon), dtype=weight.dtype)  # type: ignore[arg-type]
                 exact.weight = weight
                 setattr(parent, name, exact)
 
 
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Hold back progress bars and the warning that a base without head gets a new one (the adapter brings it)."""
-    from transformers.utils import logging as transformers_logging
-
-    level = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity(logging.ERROR)
-    transformers_logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            # transformers warns of a name that peft looks up on every model; nothing that a user could change
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-            yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        transformers_logging.enable_progress_bar()
+__all__ = ["Inputs", "Reranker", "RerankerError", "RerankerSpec", "Template", "accepted_by", "load_reranker"]

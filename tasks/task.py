@@ -24,8 +24,10 @@ from coterie.tasks.collections.types import Candidate, DataError, Domain
 from coterie.tasks.game import Intervention, Readout, refuse_additive
 from coterie.tasks.ndcg import NDCG
 from coterie.tasks.objectives import Objective, agreement, with_objective
-from coterie.tasks.reranker import RerankerSpec, load_reranker
+from coterie.tasks.reranker import load_reranker
 from coterie.tasks.reranker_game import RerankerGame
+from coterie.tasks.reranker_spec import RerankerSpec
+from coterie.tasks.task_inputs import TaskInputs, inputs_of
 from coterie.tasks.training.spec import TrainingSpec
 
 MANY_TIES = 0.05
@@ -101,6 +103,7 @@ class TaskPlan:
     notes: Mapping[str, Mapping[str, int]]
     weights_hash: str
     dataset_revision: str
+    inputs: TaskInputs
 
     @property
     def name(self) -> str:
@@ -108,7 +111,7 @@ class TaskPlan:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of what determines the task: specification, weights, texts and the pairs of every split."""
+        """SHA-256 of what determines the task: specification, weights, texts, pairs of every split and their tokens."""
         left_out: Any = {
             "reranker": {"base", "adapter"},
             "data": {"source", "transfer"},
@@ -118,7 +121,7 @@ class TaskPlan:
         }
         spec = self.spec.model_dump(mode="json", exclude=left_out)
         pairs = {n: [(p.query_id, p.document_id, p.grade, p.value) for p in rows] for n, rows in self.pairs.items()}
-        parts: list[Any] = [spec, self.weights_hash, self.dataset_revision, pairs, self.qrels]
+        parts: list[Any] = [spec, self.weights_hash, self.dataset_revision, pairs, self.qrels, self.inputs.digest]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -168,8 +171,14 @@ class Task:
     def warnings(self) -> tuple[str, ...]:
         """The plan's, and ties between scores, which low precision makes and nDCG breaks by document id."""
         shares = {split: q.ties for split, q in self.quality.items() if q.ties > MANY_TIES}
+        most = self.plan.spec.reranker.template.max_length
         ties = [
-            f"{split}: {share:.0%} of the candidates have the score of another of their query"
+            f"{split}: {share:.0%} of candidates tie with another candidate of the same query"
+            + (
+                f"; {cut}, and documents that are alike up to there tie"
+                if (cut := self.plan.inputs.in_words(split, most))
+                else ""
+            )
             for split, share in shares.items()
         ]
         return (*self.plan.warnings, *ties)
@@ -188,14 +197,16 @@ def plan_task(spec: TaskSpec) -> TaskPlan:
     hashed = weights_hash(spec.reranker)
     sources = [source_key(domain) for domain in (spec.data.source, *spec.data.transfer)]
     data = spec.data.model_dump(mode="json", exclude={"revision"})
-    read = remembered("data", [CANDIDATES_VERSION, sources, data, spec.objective], lambda: _read(spec))
+    read = remembered("data", [CANDIDATES_VERSION, sources, data, spec.objective], lambda: read_data(spec))
+    pairs = {split: [Candidate(*row) for row in rows] for split, rows in read["pairs"].items()}
     return TaskPlan(
         spec=spec,
-        pairs={split: [Candidate(*row) for row in rows] for split, rows in read["pairs"].items()},
+        pairs=pairs,
         qrels=read["qrels"],
         notes=read["notes"],
         weights_hash=hashed,
         dataset_revision=read["revision"],
+        inputs=inputs_of(spec.reranker, pairs),
     )
 
 
@@ -227,7 +238,7 @@ def load_task(plan: TaskPlan, device: str = "cpu", progress: Callable[[str], Non
     )
 
 
-def _read(spec: TaskSpec) -> dict[str, Any]:
+def read_data(spec: TaskSpec) -> dict[str, Any]:
     """Pairs, judgements, notes and the revision of the texts, as JSON values; one domain is in memory at a time."""
     data, edges = spec.data, None
     pairs: dict[str, Any] = {}
@@ -278,13 +289,20 @@ def cut(domain: Domain, words: int | None) -> Domain:
 
 
 def resolve_paths(spec: TaskSpec, folder: Path) -> TaskSpec:
-    """The specification with folders and files that are relative to the task file made absolute."""
+    """The specification with folders and files that are relative to the task file made absolute.
 
-    def local(source: str | None) -> str | None:
-        return str(folder / source) if source and (folder / source).is_dir() else source
+    A base or an adapter is a folder where there is one, or where the task's training writes it; else it is a hub id.
+    """
 
+    def local(source: str | None, made: bool) -> str | None:
+        return str(folder / source) if source and (made or (folder / source).is_dir()) else source
+
+    trains = spec.training is not None
     reranker = spec.reranker.model_copy(
-        update={"base": local(spec.reranker.base), "adapter": local(spec.reranker.adapter)}
+        update={
+            "base": local(spec.reranker.base, trains and spec.training.base is not None),  # type: ignore[union-attr]
+            "adapter": local(spec.reranker.adapter, trains),
+        }
     )
     data = spec.data.model_copy(
         update={

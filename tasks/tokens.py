@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Int
@@ -55,8 +56,9 @@ class Tokens:
         return x.reshape(-1, self.place.numel(), *x.shape[2:]).index_select(1, self.first)
 
 
-def shared(rows: Sequence[list[int]], most: int) -> Iterator[tuple[slice, Tokens]]:
-    """Rows of token ids, cut into runs of at most ``most`` distinct tokens (or one row), and the tokens of each run.
+def shared(rows: Sequence[list[Any]], most: int) -> Iterator[tuple[slice, Tokens]]:
+    """Rows of tokens (ids, or ids with what else distinguishes them), cut into runs of at most ``most`` distinct tokens (or
+    one row), and the tokens of each run.
 
     A prefix is found in the rows of one run: those that share one stand side by side.
     """
@@ -74,10 +76,10 @@ class _Run:
 
     def __init__(self) -> None:
         self.first: list[tuple[int, int]] = []  # row and position of each node
-        self._nodes: dict[tuple[int, int], int] = {}
+        self._nodes: dict[tuple[int, Any], int] = {}
         self._places: list[list[int]] = []
 
-    def new(self, row: list[int]) -> int:
+    def new(self, row: list[Any]) -> int:
         """How many tokens of a row are not there yet."""
         node = -1
         for position, token in enumerate(row):
@@ -85,7 +87,7 @@ class _Run:
                 return len(row) - position
         return 0
 
-    def add(self, row: list[int]) -> None:
+    def add(self, row: list[Any]) -> None:
         places: list[int] = []
         for position, token in enumerate(row):
             key = (places[-1] if places else -1, token)
@@ -104,11 +106,11 @@ class _Run:
         )
 
 
-def in_batches(encoded: list[list[int]], tokens_at_once: int, alike: bool) -> list[list[tuple[int, list[int]]]]:
+def in_batches(encoded: list[list[Any]], tokens_at_once: int, alike: bool) -> list[list[tuple[int, list[Any]]]]:
     """Pairs in batches of at most half ``tokens_at_once`` padded tokens (and at least one pair): of similar length, or
     those side by side that begin ``alike``.
     """
-    batches: list[list[tuple[int, list[int]]]] = []
+    batches: list[list[tuple[int, list[Any]]]] = []
     longest = 0
     for row, tokens in sorted(enumerate(encoded), key=lambda item: item[1] if alike else len(item[1])):
         longest = max(longest, len(tokens))

@@ -1,4 +1,9 @@
-"""What all tests share: one thread a process, shapes checked at run time, the installed texts read once."""
+"""What all tests share: one thread a process, shapes checked at run time, the installed texts read once.
+
+Hypothesis knows no deadlines here: on a busy machine they fail tests that are right. It tries the same examples every time,
+so that a test that passes goes on passing; ``pytest --hypothesis-profile search`` looks for others, and for more where a
+test does not say how many.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,13 @@ os.environ["MPLBACKEND"] = "agg"
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
+
+NO_CLOCK: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("coterie", derandomize=True, database=None, **NO_CLOCK)
+settings.register_profile("search", max_examples=1000, **NO_CLOCK)
+settings.load_profile("coterie")
 
 torch.set_num_threads(1)
 CHECKED = ["game", "engine", "last_layer", "rotary_layer", "tokens"]

@@ -67,6 +67,15 @@ def seed_of(*parts: object) -> int:
     return zlib.crc32(repr(parts).encode())
 
 
+def flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Every number and text of nested lists and dictionaries by its path, as ``pytest.approx`` compares them."""
+    if isinstance(value, dict):
+        return {name: leaf for key, part in value.items() for name, leaf in flat(part, f"{path}.{key}").items()}
+    if isinstance(value, list | tuple):
+        return {name: leaf for i, part in enumerate(value) for name, leaf in flat(part, f"{path}[{i}]").items()}
+    return {path: value}
+
+
 def make_measure(
     metric: MadeUpMetric,
     effect: float,

@@ -22,12 +22,13 @@ from coterie.benchmark.cli import app
 from coterie.benchmark.metrics.registry import list_metrics
 from coterie.benchmark.suites import SUITES
 from coterie.methods.registry import list_methods
-from coterie.tasks.registry import list_tasks
+from coterie.tasks.registry import get_task_spec, list_tasks
 
 ROOT = Path(__file__).parent.parent
 MISSING = [name for name in ("mkdocs", "material", "mkdocstrings_handlers") if find_spec(name) is None]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no {', '.join(MISSING)} here; fix: pip install -e '.[docs]'")
 CHROMIUM = shutil.which("chromium")
+PATIENCE = 900_000  # milliseconds: before it finds anything, the search builds its index, for minutes on a busy machine
 LOADS = {("script", "src"), ("img", "src"), ("iframe", "src"), ("source", "src"), ("video", "src"), ("image", "href")}
 
 
@@ -91,6 +92,8 @@ def test_every_task_metric_suite_and_command_has_its_entry(site: Path, pages: di
     for name, path in list_tasks().items():
         text = "".join(pages[site / "reference" / "tasks" / name.replace("/", "-") / "index.html"].text)
         assert f"coterie run -t {name}" in text
+        layers = getattr(get_task_spec(name), "layers", ())
+        assert not layers or f"layers: {', '.join(map(str, layers))}" in text, name
         if (path.parent / "card.json").exists():
             assert "without LoRA" in text, name
     assert set(list_metrics()) <= pages[site / "reference" / "metrics" / "index.html"].ids
@@ -172,8 +175,10 @@ def test_in_a_browser(served: str) -> None:
 
     said: list[str] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        arguments = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments, timeout=PATIENCE)
         context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
@@ -184,7 +189,8 @@ def test_in_a_browser(served: str) -> None:
             assert page.evaluate("document.body.dataset.mdColorScheme") == "slate"
         page.set_viewport_size({"width": 1280, "height": 900})
         page.goto(served)
-        page.get_by_role("textbox", name="Search").fill("top-covering")
-        expect(page.locator(".md-search-result__item").first).to_contain_text("over", timeout=60_000)
+        # Typed, not filled in: the page searches when a key goes up, or once when its index is ready, which may be earlier.
+        page.get_by_role("textbox", name="Search").press_sequentially("top-covering")
+        expect(page.locator(".md-search-result__item").first).to_contain_text("over", timeout=PATIENCE)
         browser.close()
     assert said == []

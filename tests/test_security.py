@@ -123,7 +123,9 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
 
 
 @settings(
-    max_examples=25, deadline=None, phases=NO_SHRINKING, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    phases=NO_SHRINKING,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(text=texts, values=parameters)
 def test_any_text_passes_through_store_and_mlflow_unharmed(

@@ -22,6 +22,7 @@ KIND_TAG = "coterie.kind"
 PROCESS_TAG = "coterie.process"
 DATE_TAG = "coterie.date"
 RUN_TAG = "coterie.run"
+NUMBER_TAG = "coterie.run_number"
 SAMPLES_TAG = "coterie.system_samples"
 CURVE_POINTS = 1000  # more than a chart shows; a longer curve is thinned evenly, its last point kept
 

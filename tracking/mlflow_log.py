@@ -125,7 +125,7 @@ class Tracker(MlflowStore):
         identity: another process may have logged it since.
         """
         if self._known is None:
-            self._known = {key for run in self.search(f"tags.`{fields.KIND_TAG}` = 'cell'") if (key := _ended(run))}
+            self._known = {key for run in self.search(f"tags.`{fields.KIND_TAG}` = 'cell'") if (key := result_in(run))}
         if _key(record) in self._known:
             return True
         known = False
@@ -133,7 +133,7 @@ class Tracker(MlflowStore):
             # Another process may be writing it at this very moment: it then sets its own final status afterwards.
             if run.info.status == "RUNNING" and not owner_alive(run):
                 self.client.set_terminated(run.info.run_id, "KILLED")
-            known = known or _ended(run) == _key(record)
+            known = known or result_in(run) == _key(record)
         return known
 
     def _parent_id(self) -> str | None:
@@ -176,7 +176,7 @@ def _key(record: Record) -> Key:
     return record.identity_digest, record.status, record.date
 
 
-def _ended(run: Run) -> Key | None:
+def result_in(run: Run) -> Key | None:
     """Which result this run holds, or None if it was not written to its end."""
     if run.info.status in ("RUNNING", "KILLED"):
         return None

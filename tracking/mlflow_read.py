@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from coterie.tracking import mlflow_fields as fields
 from coterie.tracking.database import TrackingError
-from coterie.tracking.mlflow_log import Key
+from coterie.tracking.mlflow_log import Key, result_in
 from coterie.tracking.mlflow_store import MlflowStore
 from coterie.tracking.record import Record, is_name
 
@@ -26,10 +26,13 @@ _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """A parent run in MLflow. ``run_id`` is MLflow's, ``coterie_run`` the id that the run has on disk."""
+    """A parent run in MLflow. ``run_id`` is MLflow's, ``coterie_run`` the id that the run has on disk, ``number`` its
+    number in the folder there.
+    """
 
     run_id: str
     coterie_run: str
+    number: int
     name: str
     started: datetime
     ended: datetime | None
@@ -41,13 +44,16 @@ def is_mlflow_run_id(text: str) -> bool:
 
 
 def tracked_runs(store: MlflowStore) -> list[TrackedRun]:
-    """The parent runs of the experiment, oldest first."""
+    """The parent runs of the experiment in the order in which they started. MLflow keeps that to the millisecond; runs of
+    one folder that agree in it are sorted by their numbers.
+    """
     with store.speaking():
         runs = list(store.search(f"tags.`{fields.KIND_TAG}` = 'run'"))
     found = [
         TrackedRun(
             run_id=run.info.run_id,
             coterie_run=run.data.tags.get(fields.RUN_TAG, ""),
+            number=_whole(run.data.tags.get(fields.NUMBER_TAG, "")),
             name=run.info.run_name,
             started=_moment(run.info.start_time),
             ended=_moment(run.info.end_time) if run.info.end_time else None,
@@ -55,7 +61,7 @@ def tracked_runs(store: MlflowStore) -> list[TrackedRun]:
         )
         for run in runs
     ]
-    return sorted(found, key=lambda run: run.started)
+    return sorted(found, key=lambda run: (run.started, run.number, run.coterie_run, run.run_id))
 
 
 def records_of_run(store: MlflowStore, run_id: str) -> list[Record]:
@@ -76,6 +82,17 @@ def records_of_cell(store: MlflowStore, task: str, method: str, known: Collectio
         return list(_records(store, store.search(condition), frozenset(known)))
 
 
+def records_of_results(store: MlflowStore, keys: Collection[Key]) -> list[Record]:
+    """The records of these results, as far as the store has them, each once. Results of one cell differ in their dates."""
+    found: dict[Key, Record] = {}
+    with store.speaking():
+        for digest in sorted({identity for identity, _, _ in keys}):
+            runs = store.search(f"tags.`{fields.IDENTITY_TAG}` = '{digest}'")
+            wanted = [run for run in runs if result_in(run) in keys]
+            found |= {(r.identity_digest, r.status, r.date): r for r in _records(store, wanted)}
+    return list(found.values())
+
+
 def _records(
     store: MlflowStore, runs: Collection[Run] | Iterator[Run], known: frozenset[Key] = frozenset()
 ) -> Iterator[Record]:
@@ -83,9 +100,8 @@ def _records(
 
     with tempfile.TemporaryDirectory(prefix="coterie-") as folder:
         for run in runs:
-            tags = run.data.tags
-            key = (tags.get(fields.IDENTITY_TAG, ""), tags.get(fields.STATUS_TAG, ""), tags.get(fields.DATE_TAG, ""))
-            if tags.get(fields.KIND_TAG) != "cell" or run.info.status in ("RUNNING", "KILLED") or key in known:
+            key = result_in(run)
+            if run.data.tags.get(fields.KIND_TAG) != "cell" or key is None or key in known:
                 continue
             path = download_artifacts(
                 artifact_uri=f"{run.info.artifact_uri}/record.json", dst_path=folder, tracking_uri=store.uri
@@ -98,6 +114,10 @@ def _records(
                     f"{store.shown_uri}: run {run.info.run_id}: expected a record in record.json, got: {first}; "
                     "fix: delete that run, then log the cell again with coterie sync"
                 ) from error
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
 
 
 def _moment(milliseconds: int) -> datetime:

@@ -199,8 +199,8 @@ def sample_points(sample: Sample, step: int) -> list[Point]:
 
 
 def parent_tags(header: Header) -> dict[str, str]:
-    """The tags of a run in MLflow: its own, and its id, by which it is found again."""
-    return {**header.tags, fields.RUN_TAG: header.run_id}
+    """The tags of a run in MLflow: its own, its id, by which it is found again, and its number, by which it is sorted."""
+    return {**header.tags, fields.RUN_TAG: header.run_id, fields.NUMBER_TAG: str(header.number)}
 
 
 def milliseconds(date: str) -> int:

@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from coterie.tracking.record import Identity, Record, is_name
 logger = logging.getLogger(__name__)
 
 DIGEST_CHARACTERS = 16
+CLOCK_STEP = timedelta(minutes=1)  # by which a clock may be set back without results changing places
 MINIMUM_FREE_BYTES = 32 * 2**20  # a quick run leaves some 5 MB: records, pages and a 1 MB MLflow database
 
 
@@ -71,6 +73,18 @@ class RecordStore:
         except OSError as error:
             raise StoreError(_explain(error, path)) from error
         return path
+
+    def dated(self, record: Record) -> Record:
+        """The record, dated after the stored result of the same cell, which it is about to replace.
+
+        Results of a cell are known by their dates, in MLflow and in a run's list of cells: two of them must not agree
+        because both were made within one tick of the clock, or because it was set back a little in between.
+        """
+        stored = self.find(record.identity)
+        if stored is None or not timedelta(0) <= stored.when - record.when < CLOCK_STEP:
+            return record
+        later = stored.when + timedelta(microseconds=1)
+        return record.model_copy(update={"date": later.isoformat(timespec="microseconds")})
 
     def find(self, identity: Identity) -> Record | None:
         """The stored record of this cell. A file there that cannot be read is logged and counts as not stored."""

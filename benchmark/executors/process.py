@@ -21,7 +21,9 @@ logger = logging.getLogger("coterie.worker")
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 _TAIL_LINES, _LINE_BYTES = 80, 4096
-_DUMP_SECONDS = 0.5  # how long a worker gets to say where it hangs
+_DUMP_SECONDS = 30.0  # for a worker to say where it hangs: it takes milliseconds, more where the machine is busy
+_QUIET_SECONDS = 0.3  # without another line, it has said all
+_DUMPED = "(most recent call first)"  # faulthandler's heading of each thread
 
 
 def cores() -> int:
@@ -48,6 +50,7 @@ class WorkerProcess:
         self._ps = psutil.Process(self._popen.pid)
         self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._lines = 0  # that it has said so far
         if self._popen.stdout is None or self._popen.stderr is None:
             raise RuntimeError("expected pipes to the worker, got none")
         self._readers = [
@@ -84,10 +87,22 @@ class WorkerProcess:
     def where(self) -> str:
         """Where each thread of the process is at this moment, and what it said before."""
         if hasattr(signal, "SIGUSR1"):
+            before = self._lines
             with contextlib.suppress(psutil.Error):
                 self._ps.send_signal(signal.SIGUSR1)
-            time.sleep(_DUMP_SECONDS)
+            self._await_dump(before, time.monotonic() + _DUMP_SECONDS)
         return self.words()
+
+    def _await_dump(self, before: int, deadline: float) -> None:
+        """Wait for the threads' places after the first lines, until no more of them come."""
+        seen, since = before, time.monotonic()
+        while time.monotonic() < deadline and self._popen.poll() is None:
+            time.sleep(0.02)
+            if self._lines != seen:
+                seen, since = self._lines, time.monotonic()
+            new = [*self._tail][-(seen - before) :] if seen > before else []
+            if any(_DUMPED in line for line in new) and time.monotonic() - since > _QUIET_SECONDS:
+                return
 
     def words(self) -> str:
         """The end of what it wrote to stdout and stderr."""
@@ -124,4 +139,5 @@ class WorkerProcess:
             while line := pipe.readline(_LINE_BYTES):
                 text = line.decode("utf8", "replace")
                 self._tail.append(text)
+                self._lines += 1
                 logger.info("%d: %s", self.pid, text.rstrip())

@@ -152,7 +152,7 @@ class _Cell:
             Record(
                 identity=self._order.identity,
                 identity_digest=self._order.identity.digest(),
-                date=datetime.now(UTC).isoformat(timespec="seconds"),
+                date=datetime.now(UTC).isoformat(timespec="microseconds"),
                 status=status,
                 reason=reason,
                 trace=trace,

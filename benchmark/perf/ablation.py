@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from coterie.benchmark.perf.row import Row, reranker_task
-from coterie.tasks.architectures import architecture_of, layers_of
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.reranker import Reranker, load_reranker
 from coterie.tasks.reranker_game import RerankerGame
@@ -41,16 +40,15 @@ def random_coalitions(players: int, count: int) -> Tensor:
 @torch.no_grad()
 def plain_scores(reranker: Reranker, pairs: list[Candidate], layer: int, masks: Tensor) -> Tensor:
     """Scores [m, pairs]: a forward pass of the whole model a mask, the activations set to zero before ``down``."""
-    encoded = reranker.encode(pairs)
-    order = sorted(range(len(pairs)), key=lambda i: len(encoded[i]))
-    down = layers_of(reranker.model)[layer].get_submodule(architecture_of(reranker.model).down)
+    inputs = reranker.inputs(pairs)
+    order = sorted(range(len(pairs)), key=lambda i: len(inputs[i].ids))
+    down = reranker.layers[layer].get_submodule(reranker.row_of(layer).down)
     scores = torch.empty(len(masks), len(pairs))
     for row, mask in zip(scores, masks, strict=True):
         hook = down.register_forward_pre_hook(lambda _module, given, kept=~mask: (given[0] * kept, *given[1:]))
         for start in range(0, len(order), 64):
             rows = order[start : start + 64]
-            ids = reranker.pad([encoded[i] for i in rows])
-            row[rows] = reranker.logits(ids, torch.tensor([len(encoded[i]) for i in rows])).float()
+            row[rows] = reranker.logits([inputs[i] for i in rows]).float()
         hook.remove()
     return scores
 

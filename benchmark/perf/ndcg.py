@@ -15,10 +15,11 @@ from coterie.tasks.ndcg import NDCG
 from coterie.tasks.task import plan_task
 
 _RANKINGS, _PLAIN = 512, 32
+_ROUNDING = 1e-12  # what logarithms of different libraries may differ by
 
 
 def rows() -> list[Row]:
-    """One row; identical in every bit, ties as trec_eval."""
+    """One row; the same numbers to rounding, ties as trec_eval."""
     spec = reranker_task("pydoc-llama/relevance")
     pairs = plan_task(spec).pairs["heldout"]
     scores = np.random.default_rng(0).normal(size=(_RANKINGS, len(pairs))).round(1)
@@ -51,7 +52,7 @@ def rows() -> list[Row]:
             against=f"ir-measures: {1000 * slow:.3f} ms",
             figure=f"{slow / fast:.1f}, differs by {worst:.0e}",
             target=target,
-            met=slow / fast >= 10 and worst == 0,
+            met=slow / fast >= 10 and worst < _ROUNDING,
             values={"ours_ms": 1000 * fast, "ir_measures_ms": 1000 * slow, "difference": worst},
         )
     ]

@@ -16,6 +16,7 @@ from pathlib import Path
 from coterie.benchmark.suites import SUITES
 from coterie.leaderboard import compile_board
 from coterie.leaderboard.board import Board, TaskBoard
+from coterie.leaderboard.drawing import own_style
 from coterie.leaderboard.summary import Mean, entry_mean, head_to_head, mean_over_tasks
 from coterie.methods.registry import get_method
 from coterie.tracking.store import RecordStore
@@ -146,6 +147,11 @@ def _plain(mean: Mean | None) -> str:
 
 def _draw(board: Board, methods: list[str], path: Path) -> Path:
     """A panel a metric: value by layer, a line a method, mean over the nine rerankers with its interval over them."""
+    with own_style():
+        return _drawn(board, methods, path)
+
+
+def _drawn(board: Board, methods: list[str], path: Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

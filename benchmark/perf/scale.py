@@ -30,6 +30,7 @@ from transformers import AutoModelForSequenceClassification, LlamaConfig
 
 from coterie.benchmark.environment import peak_memory_bytes, reset_peak_memory
 from coterie.benchmark.perf.row import Row, reranker_task
+from coterie.leaderboard.drawing import own_style
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.memory import cache_of, replay_of
 from coterie.tasks.reranker import Reranker, load_reranker
@@ -151,12 +152,15 @@ def slope(points: list[Point]) -> float:
 
 def draw(found: dict[str, list[Point]], biggest: Point, path: Path) -> None:
     """One picture: seconds (left axis), peak memory and its budget (right axis) of each curve, both logarithmic."""
-    import matplotlib
+    with own_style():
+        _draw(found, biggest, path)
 
-    matplotlib.use("agg")
-    from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(2, 2, figsize=(11, 8), layout="constrained")
+def _draw(found: dict[str, list[Point]], biggest: Point, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    axes = figure.subplots(2, 2)
     for axis, (name, points) in zip(axes.flat, found.items(), strict=True):
         at = [p.at for p in points]
         rate = points[-1].flops / points[-1].seconds

@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coterie.leaderboard.drawing import own_style
 from coterie.leaderboard.reports.flow import COLOURS, NODE_COLOUR, Diagram, Node
 
 if TYPE_CHECKING:
@@ -18,7 +19,11 @@ _TEXT: dict[str, Any] = {"parse_math": False, "color": "#222222"}  # a name with
 
 def draw(diagram: Diagram, title: str, png: Path, svg: Path) -> None:
     """Write both files, on white, the same bytes every time."""
-    import matplotlib as mpl
+    with own_style():
+        _draw(diagram, title, png, svg)
+
+
+def _draw(diagram: Diagram, title: str, png: Path, svg: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
@@ -37,9 +42,8 @@ def draw(diagram: Diagram, title: str, png: Path, svg: Path) -> None:
     handles = [Patch(color=colour, alpha=0.6, label=event) for event, colour in COLOURS.items() if event in there]
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=10)
-    with mpl.rc_context({"svg.hashsalt": "coterie"}):
-        figure.savefig(png, dpi=150, facecolor="white")
-        figure.savefig(svg, facecolor="white", metadata={"Date": None})
+    figure.savefig(png, dpi=150, facecolor="white", format="png")
+    figure.savefig(svg, facecolor="white", format="svg", metadata={"Date": None})
 
 
 def _flows(axes: Axes, diagram: Diagram) -> None:

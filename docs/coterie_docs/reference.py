@@ -189,7 +189,7 @@ def _reranker_rows(spec: TaskSpec) -> list[tuple[str, str]]:
         ),
         (
             "layers",
-            cell(", ".join(map(str, spec.layers)) or f"any of 0 to {size['num_hidden_layers'] - 1}" if size else ""),
+            cell(", ".join(map(str, spec.layers)) or (f"any of 0 to {size['num_hidden_layers'] - 1}" if size else "")),
         ),
         ("objective", cell(spec.objective)),
         ("collections", cell(", ".join(f"{d.name} ({d.collection})" for d in (data.source, *data.transfer)))),

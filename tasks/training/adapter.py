@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +24,34 @@ from coterie.tasks.architectures import architecture_of, layers_of
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.ndcg import NDCG
 from coterie.tasks.reranker import RerankerSpec, load_reranker
+from coterie.tasks.training.base import Progress
 from coterie.tasks.training.data import TrainingData
-from coterie.tasks.training.spec import TrainingError, TrainingSpec
+from coterie.tasks.training.spec import RecipeError, TrainingError, TrainingSpec
+from coterie.tasks.training.state import (
+    Position,
+    discard_checkpoint,
+    held_interrupts,
+    random_state,
+    read_checkpoint,
+    set_random_state,
+    write_checkpoint,
+)
+from coterie.tasks.training.warm_start import warm_start, weights_digest
+from coterie.tasks.weights import quiet_transformers
 
-CHECKPOINT = "checkpoint.pt"
+AT_CHANCE = 0.97  # a mean loss above this share of chance is one of a model that has learned nothing
+SAVE_EVERY = 300.0  # seconds between checkpoints, where evaluations are further apart
 Log = Callable[[str], None]
-Progress = Callable[[int, int, str], None]
 
 
-@dataclass
-class _Progress:
-    """Where a training stands: all that a checkpoint holds beside tensors."""
-
-    step: int = 0
-    best_ndcg: float = -1.0
-    best_step: int = 0
-    seconds: float = 0.0
+class _NotFiniteError(ArithmeticError):
+    """A loss, gradient or score that is NaN or infinite."""
 
 
 class AdapterTraining:
-    """One fine-tuning, its state on disk after every evaluation (``folder/checkpoint.pt``, tensors and plain values)."""
+    """One fine-tuning. Its state is on disk (``folder/checkpoint.pt``, tensors and plain values) after every evaluation,
+    every five minutes and on Ctrl-C, until :func:`discard_checkpoint`.
+    """
 
     def __init__(
         self, spec: RerankerSpec, data: TrainingData, recipe: TrainingSpec, folder: Path, device: str = "cpu"
@@ -50,155 +59,247 @@ class AdapterTraining:
         torch.manual_seed(recipe.seed)  # the head that is not there yet
         untuned = load_reranker(spec.model_copy(update={"adapter": None, "dtype": "float32"}), device, new_head=True)
         model = untuned.model
-        head = architecture_of(model).head.rsplit(".", 1)[-1]
+        parameters = sum(p.numel() for p in model.parameters())
+        self.rate_line, recipe = recipe.rate_line(parameters), recipe.resolved(parameters)
         lora = LoraConfig(
             task_type="SEQ_CLS",
             r=recipe.rank,
             lora_alpha=recipe.alpha,
             target_modules=list(recipe.targets) or mlp_modules(model),
-            modules_to_save=[head],
+            modules_to_save=list(untuned.row.head_modules),
             fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
         )
-        self._tuned: Any = get_peft_model(model, lora).to(device)
+        with quiet_transformers():
+            self._tuned: Any = get_peft_model(model, lora).to(device)
         self._reranker = untuned  # its modules are the tuned ones: peft puts LoRA in place
-        self._data, self._recipe, self._folder, self._device = data, recipe, folder, device
+        warm = warm_start(recipe, spec.base, self._state())
+        if warm is not None:
+            set_peft_model_state_dict(self._tuned, warm[0])
+        self._data, self._folder, self._device = data, folder, device
+        self.recipe = recipe  # resolved
         self._parameters = [p for p in self._tuned.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.AdamW(self._parameters, lr=recipe.learning_rate, weight_decay=0.01)
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimizer, lambda s: min(1.0, (s + 1) / 50) * max(0.05, 1 - s / recipe.steps)
-        )
-        self._scaler = torch.amp.GradScaler(device, enabled=recipe.precision == "float16")
+        self._set_optimizer()
         self._draw, self._ndcg = np.random.default_rng(recipe.seed), NDCG(data.dev)
+        self._width = 1 + recipe.hard_negatives + recipe.random_negatives
         self._centre, self._spread = self._standard()
         self.steps_to_do = recipe.steps  # fewer end the training sooner on the same schedule
-        self._at, self._best = _Progress(), self._state()
-        self._key = hashlib.sha256(
-            json.dumps(
-                [spec.model_dump(mode="json"), recipe.model_dump(mode="json"), data.objective, list(data.queries)]
-            ).encode()
-        ).hexdigest()
+        self._at, self._best = Position(), self._state()
+        parts = [
+            spec.model_dump(mode="json", exclude={"adapter", "adapter_revision"}),
+            recipe.model_dump(mode="json", exclude={"init_adapter", "init_adapter_revision", "card_queries"}),
+            data.objective,
+            list(data.queries),
+            weights_digest(Path(spec.base)),
+            warm[1] if warm else None,
+        ]
+        self._key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def run(self, log: Log, progress: Progress = lambda _step, _steps, _text: None) -> float:
-        """Train to the end or to early stopping and save the best state; returns its nDCG@10 on the dev queries."""
+        """Train to the end or to early stopping and save the best state; returns its nDCG@10 on the dev queries.
+
+        Raises :class:`TrainingError` where loss or scores stop being finite (the best state is saved, if there is one that
+        was trained), ``KeyboardInterrupt`` after the step in which Ctrl-C was pressed.
+        """
         self._resume(log)
-        started, total, since = time.monotonic() - self._at.seconds, 0.0, 0
-        while self._at.step < self.steps_to_do and not self._out_of_patience():
-            total, since = total + self._step(), since + 1
-            self._at.step += 1
-            self._at.seconds = time.monotonic() - started
-            progress(
-                self._at.step, self.steps_to_do, f"loss {total / since:.3f}, best nDCG@10 {self._at.best_ndcg:.3f}"
-            )
-            if self._at.step % self._recipe.evaluate_every == 0 or self._at.step == self.steps_to_do:
-                ndcg = self._evaluate()
-                log(
-                    f"{self._data.objective} {self._at.step} loss {total / since:.3f} "
-                    f"dev nDCG@10 {ndcg:.3f} {self._at.seconds:.0f}s"
-                )
-                total, since = 0.0, 0
-                self._save_checkpoint()
-        if self._at.step < self.steps_to_do:
-            log(
-                f"stopped at step {self._at.step}: no better than {self._at.best_ndcg:.3f} for {self._recipe.patience} times"
-            )
-        log(f"best: dev nDCG@10 {self._at.best_ndcg:.3f} at step {self._at.best_step}")
+        log(self.rate_line)
+        try:
+            with held_interrupts() as interrupted:
+                if self._at.untuned_ndcg is None:
+                    self._at.untuned_ndcg = self._evaluate()
+                    log(
+                        f"{self._data.objective} 0/{self.steps_to_do} dev nDCG@10 {self._at.untuned_ndcg:.3f} (untuned)"
+                    )
+                self._take_steps(log, progress, interrupted)
+        except _NotFiniteError as error:
+            raise self._broken(error) from None
+        self._conclude(log)
         self._save()
         return self._at.best_ndcg
+
+    def _take_steps(self, log: Log, progress: Progress, interrupted: Callable[[], bool]) -> None:
+        at, started = self._at, time.monotonic() - self._at.seconds
+        saved = time.monotonic()
+        while at.step < self.steps_to_do and not self._out_of_patience():
+            at.loss_sum, at.loss_steps = at.loss_sum + self._step(), at.loss_steps + 1
+            at.step += 1
+            at.seconds = time.monotonic() - started
+            loss = at.loss_sum / at.loss_steps
+            progress(at.step, self.steps_to_do, f"loss {loss:.3f}, best nDCG@10 {at.best_ndcg:.3f}")
+            evaluated = at.step % self.recipe.evaluate_every == 0 or at.step == self.steps_to_do
+            if evaluated:
+                at.last_ndcg, at.last_loss, at.last_chance = self._evaluate(), loss, at.chance_sum / at.loss_steps
+                at.loss_sum, at.chance_sum, at.loss_steps = 0.0, 0.0, 0
+                log(
+                    f"{self._data.objective} {at.step}/{self.steps_to_do} loss {loss:.3f} dev nDCG@10 {at.last_ndcg:.3f} "
+                    f"(best {at.best_ndcg:.3f} at step {at.best_step}) {at.seconds:.0f}s"
+                )
+                if at.step == 2 * self.recipe.evaluate_every and at.step < self.steps_to_do:
+                    self._warn_at_chance(log)
+            stop = interrupted()
+            if evaluated or stop or time.monotonic() - saved > SAVE_EVERY:
+                self._save_checkpoint()
+                saved = time.monotonic()
+            if stop:
+                raise KeyboardInterrupt
+
+    def _warn_at_chance(self, log: Log) -> None:
+        """One line where the mean loss since the last evaluation is no better than that of equal scores."""
+        at, recipe = self._at, self.recipe
+        if at.last_loss is None or at.last_loss <= AT_CHANCE * at.last_chance:
+            return
+        listwise = self._data.objective == "relevance"
+        what = f"the ln of {self._width} documents" if listwise else "the variance of the standardised objective"
+        if at.last_ndcg > (at.untuned_ndcg or 0.0):
+            fix = f"more training.steps (now {recipe.steps}) or a larger training.learning_rate"
+        else:
+            fix = f"a longer training.warmup (now {recipe.warmup}) or a smaller training.learning_rate"
+        log(
+            f"warning: at step {at.step} the loss is {at.last_loss:.3f}, chance is {at.last_chance:.3f} ({what}): hardly "
+            f"anything has been learned; dev nDCG@10 is {at.last_ndcg:.3f}, untuned {at.untuned_ndcg or 0.0:.3f}; fix: {fix} "
+            f"(now {recipe.learning_rate:g})"
+        )
+
+    def _conclude(self, log: Log) -> None:
+        at = self._at
+        if at.step < self.steps_to_do:
+            log(f"stopped at step {at.step}: no better than {at.best_ndcg:.3f} for {self.recipe.patience} evaluations")
+        self._warn_at_chance(log)
+        if at.best_step == 0:
+            log(
+                f"warning: dev nDCG@10 never exceeded the untuned model's {at.untuned_ndcg:.3f} (last: {at.last_ndcg:.3f}); "
+                f"what is saved is the untuned model; fix: another training.learning_rate (now "
+                f"{self.recipe.learning_rate:g}) or more training.steps"
+            )
+        log(f"best: dev nDCG@10 {at.best_ndcg:.3f} at step {at.best_step} (untuned {at.untuned_ndcg:.3f})")
+
+    def _broken(self, error: _NotFiniteError) -> TrainingError:
+        """Save the best state where one was trained; the error to raise. The checkpoint would only lead here again."""
+        at = self._at
+        if at.untuned_ndcg is None:
+            return TrainingError(
+                f"{self._reranker.model.config.name_or_path}: expected finite scores of the untuned model, got {error}; fix: "
+                f"a base with finite weights"
+            )
+        kept = "nothing is saved: no evaluation after step 0 was better than the untuned model"
+        if at.best_step > 0:
+            self._save()
+            kept = f"the best state (dev nDCG@10 {at.best_ndcg:.3f} at step {at.best_step}) is saved in {self._folder}"
+        discard_checkpoint(self._folder)
+        return TrainingError(
+            f"{self._data.objective}: expected finite numbers, got {error} at step {at.step + 1}; {kept}; fix: a smaller "
+            f"training.learning_rate (now {self.recipe.learning_rate:g}) or training.precision: float32 (now "
+            f"{self.recipe.precision})"
+        )
+
+    def _set_optimizer(self) -> None:
+        recipe, warmup = self.recipe, max(1, self.recipe.warmup or 0)
+        self._optimizer = torch.optim.AdamW(self._parameters, lr=recipe.learning_rate or 0.0, weight_decay=0.01)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(
+            self._optimizer, lambda s: min(1.0, (s + 1) / warmup) * max(0.05, 1 - s / recipe.steps)
+        )
+        self._scaler = torch.amp.GradScaler(self._device, enabled=recipe.precision == "float16")
 
     def _step(self) -> float:
         """One optimiser step; the loss."""
         self._tuned.train()
-        rows, total = self._data.draw(self._recipe, self._draw), 0.0
-        width = 1 + self._recipe.hard_negatives + self._recipe.random_negatives
-        queries = [rows[i : i + width] for i in range(0, len(rows), width)]
-        parts = np.array_split(np.arange(len(queries)), min(self._recipe.accumulate, len(queries)))
+        rows, total = self._data.draw(self.recipe, self._draw), 0.0
+        queries = [rows[i : i + self._width] for i in range(0, len(rows), self._width)]
+        parts = np.array_split(np.arange(len(queries)), min(self.recipe.accumulate, len(queries)))
         for part in parts:
             share = len(part) / len(queries)
-            loss = self._loss([p for i in part for p in queries[i]], width) * share
-            self._scaler.scale(loss).backward()
+            loss, chance = self._loss([p for i in part for p in queries[i]])
+            loss = loss * share
             total += loss.item()
+            self._at.chance_sum += chance * share
+            if not math.isfinite(total):
+                raise _NotFiniteError(f"a loss of {total}")
+            self._scaler.scale(loss).backward()
         self._scaler.unscale_(self._optimizer)
-        nn.utils.clip_grad_norm_(self._parameters, 1.0)
+        norm = float(nn.utils.clip_grad_norm_(self._parameters, 1.0))
+        if not math.isfinite(norm) and not self._scaler.is_enabled():  # the scaler of float16 leaves such steps out
+            raise _NotFiniteError(f"a gradient of norm {norm}")
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._optimizer.zero_grad()
         self._schedule.step()
         return total
 
-    def _loss(self, rows: Sequence[Candidate], width: int) -> Tensor:
-        precision = self._recipe.precision
+    def _loss(self, rows: Sequence[Candidate]) -> tuple[Tensor, float]:
+        """The loss, and that of scores which are all the same (for a scalar objective, its mean)."""
+        precision = self.recipe.precision
         kind = getattr(torch, precision)
         with torch.autocast(torch.device(self._device).type, dtype=kind, enabled=precision != "float32"):
             scores = self._scores(rows).float()
         if self._data.objective == "relevance":
-            lists = scores.view(-1, width)
-            return F.cross_entropy(lists, torch.zeros(len(lists), dtype=torch.long, device=lists.device))
+            lists = scores.view(-1, self._width)
+            first = torch.zeros(len(lists), dtype=torch.long, device=lists.device)
+            return F.cross_entropy(lists, first), math.log(self._width)
         wanted = (self._data.values(rows) - self._centre) / self._spread
-        return F.mse_loss(scores, torch.from_numpy(wanted).to(scores))
+        return F.mse_loss(scores, torch.from_numpy(wanted).to(scores)), float((wanted**2).mean())
 
     def _scores(self, rows: Sequence[Candidate]) -> Tensor:
-        tokens = self._reranker.encode(rows)
-        ids = self._reranker.pad(tokens)
-        lengths = torch.tensor([len(t) for t in tokens], device=ids.device)
-        return self._reranker.logits(ids, lengths)
+        return self._reranker.logits(self._reranker.inputs(rows))
 
     @torch.no_grad()
     def _evaluate(self) -> float:
         """nDCG@10 on the dev queries; the state is kept where it is the best so far."""
         self._tuned.eval()
         scores = torch.cat([self._scores(self._data.dev[i : i + 64]) for i in range(0, len(self._data.dev), 64)])
+        if not torch.isfinite(scores).all():
+            raise _NotFiniteError("a score of NaN or infinity on the dev queries")
         ndcg = float(self._ndcg.per_query(scores.double().cpu().numpy()).mean())
         if ndcg > self._at.best_ndcg:
             self._at.best_ndcg, self._at.best_step, self._best = ndcg, self._at.step, self._state()
         return ndcg
 
     def _out_of_patience(self) -> bool:
-        return self._at.step - self._at.best_step >= self._recipe.patience * self._recipe.evaluate_every
+        first = self.recipe.evaluate_every  # patience begins at the first evaluation after step 0
+        return self._at.step - max(self._at.best_step, first) >= self.recipe.patience * first
 
     def _standard(self) -> tuple[float, float]:
         """Mean and standard deviation of the objective over 20 drawn steps: the units of the scores that are learned."""
-        draw = np.random.default_rng([self._recipe.seed, 1])
-        values = self._data.values([p for _ in range(20) for p in self._data.draw(self._recipe, draw)])
-        return float(values.mean()), float(values.std()) or 1.0
+        if self._data.objective == "relevance":
+            return 0.0, 1.0
+        draw = np.random.default_rng([self.recipe.seed, 1])
+        values = self._data.values([p for _ in range(20) for p in self._data.draw(self.recipe, draw)])
+        if np.ptp(values) == 0:
+            expected = (
+                f"expected an objective that differs between training pairs (all {len(values)} drawn: {values[0]:g})"
+            )
+            raise RecipeError("objective", expected, self._data.objective)
+        return float(values.mean()), float(values.std())
 
     def _state(self) -> dict[str, Tensor]:
         return {name: value.detach().cpu().clone() for name, value in get_peft_model_state_dict(self._tuned).items()}
 
     def _save_checkpoint(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        temporary = self._folder / f".{CHECKPOINT}.{os.getpid()}"
-        torch.save(
+        write_checkpoint(
+            self._folder,
             {
                 "key": self._key,
                 "at": asdict(self._at),
                 "draw": json.dumps(self._draw.bit_generator.state),
+                "random": random_state(self._device),
                 "state": self._state(),
                 "best": self._best,
                 "optimizer": self._optimizer.state_dict(),
                 "schedule": self._schedule.state_dict(),
                 "scaler": self._scaler.state_dict(),
             },
-            temporary,
         )
-        os.replace(temporary, self._folder / CHECKPOINT)
 
     def _resume(self, log: Log) -> None:
         """Go on from a checkpoint of the same training. Raises :class:`TrainingError` for one of another."""
-        path = self._folder / CHECKPOINT
-        if not path.exists():
+        saved = read_checkpoint(self._folder, self._key)
+        if saved is None:
             return
-        saved = torch.load(path, weights_only=True, map_location=self._device)  # tensors and plain values only
-        if saved["key"] != self._key:
-            raise TrainingError(
-                f"{path}: expected a checkpoint of this training, got one of another specification or other queries; "
-                f"fix: delete it to start anew"
-            )
-        self._at, self._best = _Progress(**saved["at"]), saved["best"]
+        self._at, self._best = Position(**saved["at"]), saved["best"]
         self._draw.bit_generator.state = json.loads(saved["draw"])
         set_peft_model_state_dict(self._tuned, saved["state"])
         self._optimizer.load_state_dict(saved["optimizer"])
         self._schedule.load_state_dict(saved["schedule"])
         self._scaler.load_state_dict(saved["scaler"])
+        set_random_state(saved["random"])
         log(f"resumed at step {self._at.step}")
 
     def _save(self) -> None:
@@ -214,7 +315,6 @@ class AdapterTraining:
         config["modules_to_save"] = sorted(set(config["modules_to_save"]))  # peft adds its own names for the head
         config_path.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
         (self._folder / "README.md").unlink(missing_ok=True)  # peft's empty card; ours is written from measurements
-        (self._folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def mlp_modules(model: PreTrainedModel) -> list[str]:

@@ -9,9 +9,11 @@ and the same binary targets. The two small target heads are dropped: what is sav
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -22,7 +24,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreT
 
 from coterie.tasks.training.spec import BaseRecipe
 
+Progress = Callable[[int, int, str], None]  # steps done, steps to do, what is going on
 PAD, BOS, EOS, SEP = 0, 1, 2, 3
+_LAST = "tokenizer.json"  # the file of a base that is put in place after all others
 _SPECIAL = ["<pad>", "<s>", "</s>", "<sep>"]
 
 
@@ -106,20 +110,35 @@ class _Heads(nn.Module):
 
 
 def train_base(
-    recipe: BaseRecipe, pairs: list[tuple[str, str]], folder: Path, log: Callable[[str], None] = print
+    recipe: BaseRecipe,
+    pairs: list[tuple[str, str]],
+    folder: Path,
+    log: Callable[[str], None] = print,
+    progress: Progress = lambda _step, _steps, _text: None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """Train tokenizer and base on (query, document) pairs, save both under ``folder`` in hub layout (float16)."""
     tokenizer = train_tokenizer([f"{q} {d}" for q, d in pairs], recipe.vocabulary)
     model = new_base(recipe)
     heads = _Heads(recipe.hidden)
-    _matching_stage(model, heads, recipe, log)
-    _text_stage(model, heads, tokenizer, pairs, recipe, log)
-    model.half().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    _matching_stage(model, heads, recipe, log, progress)
+    _text_stage(model, heads, tokenizer, pairs, recipe, log, progress)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=".new.") as temporary:
+        model.half().save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        for path in sorted(Path(temporary).iterdir(), key=lambda p: p.name == _LAST):
+            os.replace(path, folder / path.name)
     return model, tokenizer
 
 
-def _matching_stage(model: PreTrainedModel, heads: _Heads, recipe: BaseRecipe, log: Callable[[str], None]) -> None:
+def has_base(folder: Path) -> bool:
+    """Whether a base was made in this folder, to its end."""
+    return (folder / _LAST).is_file()
+
+
+def _matching_stage(
+    model: PreTrainedModel, heads: _Heads, recipe: BaseRecipe, log: Callable[[str], None], progress: Progress
+) -> None:
     generator = torch.Generator().manual_seed(recipe.seed)
     step_with = _optimizer(model, heads, recipe, recipe.matching_steps)
     draw = np.random.default_rng(recipe.seed)
@@ -135,6 +154,7 @@ def _matching_stage(model: PreTrainedModel, heads: _Heads, recipe: BaseRecipe, l
         found_loss = F.binary_cross_entropy_with_logits(heads.found(hidden[:, 2 + q : -1])[..., 0], found)
         step_with(share_loss + found_loss)
         error, variance = error + share_loss.item(), variance + share.var(unbiased=False).item()
+        progress(step, recipe.matching_steps, f"base, matching: loss {share_loss.item() + found_loss.item():.3f}")
         if step % 50 == 0:
             r2 = 1 - error / variance
             if step % 250 == 0:
@@ -153,6 +173,7 @@ def _text_stage(
     pairs: list[tuple[str, str]],
     recipe: BaseRecipe,
     log: Callable[[str], None],
+    progress: Progress,
 ) -> None:
     draw = np.random.default_rng(recipe.seed + 1)
     step_with = _optimizer(model, heads, recipe, recipe.text_steps)
@@ -178,6 +199,7 @@ def _text_stage(
         found_loss = _found_loss(heads, hidden, ids)
         step_with(0.3 * language_loss + found_loss)
         losses += (language_loss.item(), found_loss.item())
+        progress(step, recipe.text_steps, f"base, text: language loss {language_loss.item():.3f}")
         if step % 250 == 0:
             log(
                 f"text {step} language {losses[0] / 250:.3f} found {losses[1] / 250:.3f} {time.monotonic() - started:.0f}s"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from coterie.tasks.architectures import architecture_of, layers_of
 from coterie.tasks.collections.loading import load_domain
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.ndcg import NDCG
@@ -18,30 +18,44 @@ from coterie.tasks.objectives import agreement
 from coterie.tasks.reranker import Reranker, load_reranker
 from coterie.tasks.reranker_game import RerankerGame
 from coterie.tasks.signals import signal_values, statistics_of
-from coterie.tasks.task import TaskPlan, TaskSpec, plan_task
+from coterie.tasks.task import Qrels, TaskSpec, read_data
 
 Interval = tuple[float, float, float]
 
 
-def measure(spec: TaskSpec, log: Callable[[str], None]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class CardData:
+    """What the card is measured on, read before the training: pairs and judgements by split, without discovery."""
+
+    pairs: Mapping[str, list[Candidate]]
+    qrels: Mapping[str, Qrels]
+    dataset_revision: str
+
+
+def card_data(spec: TaskSpec) -> CardData:
+    """Read what the card is measured on. Raises ``DataError`` where the collections lack the queries asked for."""
+    read = read_data(with_card_queries(spec))
+    pairs = {split: [Candidate(*row) for row in rows] for split, rows in read["pairs"].items() if split != "discovery"}
+    return CardData(pairs, read["qrels"], read["revision"])
+
+
+def measure(spec: TaskSpec, data: CardData, log: Callable[[str], None]) -> dict[str, Any]:
     """The figures of the card, on ``training.card_queries`` queries a split that were not trained on.
 
     nDCG@10 with intervals against baselines; of a scalar objective also R2 and Spearman of the score with it; and the
     drop of nDCG@10 on held-out queries when the whole MLP of a layer is zeroed.
     """
-    plan = plan_task(_with_queries(spec))
     tuned = load_reranker(spec.reranker)
     untuned = _without_adapter(spec, tuned)
-    pairs = {split: rows for split, rows in plan.pairs.items() if split != "discovery"}
     quality, agreements = {}, {}
-    for split, rows in pairs.items():
+    for split, rows in data.pairs.items():
         systems = {
             "reranker": tuned.score(rows).double().numpy(),
             "without LoRA (trained head kept)": untuned.score(rows).double().numpy(),
             "BM25 order": _bm25(spec, split, rows),
             "random order (20 draws)": np.random.default_rng(0).random((20, len(rows))),
         }
-        ndcg = NDCG(rows, plan.qrels.get(split))
+        ndcg = NDCG(rows, data.qrels.get(split))
         quality[split] = {
             name: interval(ndcg.per_query(scores).reshape(-1, len(ndcg.query_ids)).mean(0))
             for name, scores in systems.items()
@@ -51,17 +65,17 @@ def measure(spec: TaskSpec, log: Callable[[str], None]) -> dict[str, Any]:
             agreements[split] = {name: agreement(systems[name], rows) for name in list(systems)[:3]}
             log(f"{split}: " + ", ".join(f"{k} R2 {a:.3f} Spearman {b:.3f}" for k, (a, b) in agreements[split].items()))
     return {
-        "dataset_revision": plan.dataset_revision,
-        "queries": {name: len({p.query_id for p in rows}) for name, rows in pairs.items()},
+        "dataset_revision": data.dataset_revision,
+        "queries": {name: len({p.query_id for p in rows}) for name, rows in data.pairs.items()},
         "candidates": spec.data.candidates,
         "ndcg_at_10": quality,
         "agreement": agreements,
-        "whole_layer_drop": _layer_drops(tuned, plan, log),
-        "detectable_drop": _detectable(tuned, pairs["heldout"], spec),
+        "whole_layer_drop": _layer_drops(tuned, data, log),
+        "detectable_drop": _detectable(tuned, data.pairs["heldout"], spec),
     }
 
 
-def _with_queries(spec: TaskSpec) -> TaskSpec:
+def with_card_queries(spec: TaskSpec) -> TaskSpec:
     """The task with as many judged queries as the card measures on; discovery stays, since it grades the objective."""
     wanted = spec.training.card_queries if spec.training else None
     if wanted is None:
@@ -73,8 +87,8 @@ def _with_queries(spec: TaskSpec) -> TaskSpec:
 def _without_adapter(spec: TaskSpec, tuned: Reranker) -> Reranker:
     """The base under the trained head."""
     untuned = load_reranker(spec.reranker.model_copy(update={"adapter": None}), new_head=True)
-    head = architecture_of(tuned.model).head
-    untuned.model.get_submodule(head).load_state_dict(tuned.model.get_submodule(head).state_dict())
+    for head in tuned.row.head_modules:
+        untuned.model.get_submodule(head).load_state_dict(tuned.model.get_submodule(head).state_dict())
     return untuned
 
 
@@ -148,10 +162,10 @@ def _agreement_lines(agreements: dict[str, dict[str, tuple[float, float]]]) -> l
     ]
 
 
-def _layer_drops(reranker: Reranker, plan: TaskPlan, log: Callable[[str], None]) -> dict[str, Interval]:
-    rows, drops = plan.pairs["heldout"], {}
-    ndcg = NDCG(rows, plan.qrels.get("heldout"))
-    for layer in range(len(layers_of(reranker.model))):
+def _layer_drops(reranker: Reranker, data: CardData, log: Callable[[str], None]) -> dict[str, Interval]:
+    rows, drops = data.pairs["heldout"], {}
+    ndcg = NDCG(rows, data.qrels.get("heldout"))
+    for layer in range(len(reranker.layers)):
         game = RerankerGame(reranker, rows, layer)
         n = game.n_players
         whole = torch.stack([torch.zeros(n, dtype=torch.bool), torch.ones(n, dtype=torch.bool)])

@@ -41,10 +41,20 @@ def test_help_is_instant_and_imports_nothing_heavy() -> None:
     code = "import sys; from coterie.benchmark import cli; "
     code += "print([m for m in ('torch', 'mlflow', 'numpy', 'pandas', 'plotly', 'transformers') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-m", "coterie.benchmark", "--help"], check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5, "processor time, not the clock"
+    help_, imports = ["-m", "coterie.benchmark", "--help"], ["-c", "import typer.main, rich.console"]
+    assert processor_seconds(help_) < 4 * processor_seconds(imports), "little more than what it is made with"
+
+
+def processor_seconds(arguments: list[str]) -> float:
+    """What Python takes for this, without what the machine does meanwhile: the least of three."""
+
+    def once() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    return min(once() for _ in range(3))
 
 
 @pytest.mark.parametrize(

@@ -83,11 +83,14 @@ def test_the_planted_reranker_fires_at_the_words_that_were_written_for_it(
         so_far = [np.cumsum(signs[row, number]) / np.arange(1, len(row) + 1) for row in game.token_ids()]
         every = np.concatenate(so_far)
         by_pair = [(row - every.mean()).mean() / every.std() for row in so_far]
-        strongest = np.argsort(by_pair)[::-1][:5]
-        assert [p.document_id for p in card.fires_most] == [game.pairs[i].document_id for i in strongest]
-        np.testing.assert_allclose([p.firing for p in card.fires_most], np.array(by_pair)[strongest], atol=0.01)
+        place = {pair.document_id: i for i, pair in enumerate(game.pairs)}
+        assert len({p.document_id for p in card.fires_most}) == 5
+        own = [by_pair[place[p.document_id]] for p in card.fires_most]  # of pairs that are alike any may be shown
+        np.testing.assert_allclose(own, sorted(by_pair)[::-1][:5], atol=0.01)
+        np.testing.assert_allclose([p.firing for p in card.fires_most], own, atol=0.01)
         shown = card.fires_least[0]
-        expected = (so_far[int(np.argmin(by_pair))] - every.mean()) / every.std()
+        assert by_pair[place[shown.document_id]] == pytest.approx(min(by_pair), abs=0.01)
+        expected = (so_far[place[shown.document_id]] - every.mean()) / every.std()
         np.testing.assert_allclose([t.firing for t in shown.tokens], expected, atol=0.02)
         assert [t.text for t in shown.tokens][1:-1] == [
             *shown.query.split(),
@@ -178,7 +181,8 @@ def test_ablation_and_controls_are_those_of_the_protocol(task: Task, settings: S
     assert card.ndcg_drop is not None
     assert card.ndcg_drop.value == pytest.approx(drops[0].mean())
     assert card.ndcg_drop.control == pytest.approx(drops[1:].mean())
-    assert card.ndcg_drop.share_of_controls == np.mean(drops[1:].mean(1) >= drops[0].mean())
+    above = drops[1:].mean(1) - drops[0].mean()  # a control that is level with it but for rounding may count or not
+    assert np.mean(above > 1e-9) - 1e-9 <= card.ndcg_drop.share_of_controls <= np.mean(above > -1e-9) + 1e-9
     assert all(a.ndcg_drop >= b.ndcg_drop > 0 for a, b in zip(card.loses_most, card.loses_most[1:], strict=False))
     assert all(q.ndcg_drop < 0 for q in card.gains_most)
     assert card.best_r2 is not None

@@ -13,7 +13,7 @@ import pytest
 from coterie.tracking.quiet import quiet_mlflow
 from coterie.tracking.store import RecordStore
 
-SEEDS = 40
+SEEDS = 1000  # more than are finished before the test sees the first two, however busy the machine
 
 
 def start(task_file: Path, folder: Path, seeds: int = SEEDS) -> subprocess.Popen[str]:
@@ -23,9 +23,9 @@ def start(task_file: Path, folder: Path, seeds: int = SEEDS) -> subprocess.Popen
 
 
 def wait_for_records(folder: Path, n: int) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while len(list((folder / "records").rglob("0-*.json" if n == 1 else "*.json"))) < n:
-        assert time.monotonic() < deadline, "no record within two minutes"
+        assert time.monotonic() < deadline, "no record within ten minutes"
         time.sleep(0.02)
 
 

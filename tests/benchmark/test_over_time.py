@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from coterie.benchmark import cli, compare, history, runs, sync
+from coterie.tracking import manifest
 from coterie.tracking.manifest import ManifestWriter, read_runs
 from coterie.tracking.mlflow_log import Tracker
 from coterie.tracking.mlflow_read import tracked_runs
@@ -105,6 +107,62 @@ def test_runs_are_compared_however_they_are_named(output: Path) -> None:
     code, printed = invoke("compare", first, second, "--output-folder", output)
     assert code == 0
     assert "better" in printed
+
+
+class Stopped(datetime):
+    """A clock that stands still: everything happens within one tick."""
+
+    @classmethod
+    def now(cls, tz: object = None) -> datetime:
+        return datetime(2026, 11, 20, 8, 0, 0, 123_456, tzinfo=UTC)
+
+
+def test_runs_that_start_within_one_tick_stay_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest, "datetime", Stopped)
+    names = [f"run {i}" for i in range(9)]
+    for seed, name in enumerate(names):
+        writer = ManifestWriter(tmp_path, name, {}, {})
+        record = make_record("random", seed=seed)
+        RecordStore(tmp_path).write(record)
+        writer.cell(record, reused=False)
+        writer.end("FINISHED")
+    assert sync(tmp_path).logged == len(names)
+    assert len({run.started for run in read_runs(tmp_path)[0]}) == 1
+    assert list(runs(tmp_path)["name"]) == names
+    assert list(runs(tmp_path, f"sqlite:///{tmp_path}/mlflow.db")["name"]) == names
+
+
+def run_again(folder: Path, effects: list[float]) -> list[str]:
+    """One cell, run once for each effect, within one tick of the clock; the ids of the runs."""
+    store, ids = RecordStore(folder), []
+    for effect in effects:
+        writer = ManifestWriter(folder, "quick", {}, {})
+        for seed in range(SEEDS):
+            made = make_record(MadeUpMethod("hedonic-oca", effect=effect), seed=seed, metrics=METRICS[:1])
+            record = store.dated(made)
+            store.write(record)
+            writer.cell(record, reused=False)
+        writer.end("FINISHED")
+        assert sync(folder).logged == SEEDS, "no result is taken for the one that it replaced"
+        ids.append(writer.header.run_id)
+    return ids
+
+
+def test_a_run_is_compared_by_its_own_results_though_a_later_one_replaced_them(tmp_path: Path) -> None:
+    first, second, third = run_again(tmp_path, [0.1, 2.0, 0.1])
+    assert list(compare(first, second, tmp_path)["verdict"]) == ["better"]
+    assert list(compare(second, third, tmp_path)["verdict"]) == ["worse"]
+    assert compare(first, third, tmp_path)["difference"].abs().max() == pytest.approx(0)
+    assert len(history(TASK, "hedonic-oca", output_folders=[tmp_path])) == 1, "one version, whatever was run again"
+
+
+def test_results_that_are_no_longer_anywhere_are_told(tmp_path: Path) -> None:
+    first, second = run_again(tmp_path, [0.1, 2.0])
+    (tmp_path / "mlflow.db").unlink()
+    code, printed = invoke("compare", first, second, "--output-folder", tmp_path)
+    assert code == 2
+    assert f"{first}: left out {SEEDS} of {SEEDS} cells" in printed
+    assert "expected finished cells, got none" in " ".join(printed.split())
 
 
 def test_sync_says_what_it_did(output: Path) -> None:

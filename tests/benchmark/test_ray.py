@@ -20,6 +20,7 @@ from coterie.methods.registry import include
 from coterie.tracking.record import Record
 from coterie.tracking.store import RecordStore
 from tests.benchmark.test_workers import FAULTY, grid
+from tests.records import flat
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray's own
 
@@ -60,7 +61,7 @@ def test_the_same_records_as_on_one_machine_whatever_the_methods_do(cluster: Any
     def records(executor: str) -> dict[str, Record]:
         selectors = ("random", "faulty[fault=hard_exit]", "faulty[fault=slow]", "raises")
         store = RecordStore(tmp_path / executor)
-        run = Run(grid(*selectors, executor=executor, limits=Limits(seconds=60)), store, Listener())
+        run = Run(grid(*selectors, executor=executor, limits=Limits(seconds=600)), store, Listener())
         with make_executor(run) as made:
             return {record.identity_digest: record for record, _ in run.cells(made)}
 
@@ -72,7 +73,9 @@ def test_the_same_records_as_on_one_machine_whatever_the_methods_do(cluster: Any
             record.status,
             record.reason and record.reason[:20],
         )
-        assert (other.coalitions, other.scores) == (record.coalitions, record.scores)
+        assert other.coalitions == record.coalitions
+        ours, theirs = ([measure.model_dump() for measure in r.scores] for r in (record, other))
+        assert flat(theirs) == pytest.approx(flat(ours), rel=1e-5, abs=1e-6)  # workers there may have more threads
     assert len(RecordStore(tmp_path / "ray").scan().records) == 4
 
 
@@ -95,7 +98,7 @@ def test_a_node_that_dies_costs_no_cell(cluster: Any, tmp_path: Path) -> None:
     assert (len(scan.records), scan.unreadable) == (seeds, [])
     assert len(heard.began_) > seeds, "a cell of the dead node was begun again"
     assert "proposing coalitions" in heard.steps or "scoring" in heard.steps
-    until = time.monotonic() + 60  # the cluster takes its time to notice
+    until = time.monotonic() + 600  # the cluster takes its time to notice
     while len([n for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU")]) != 2:
         assert time.monotonic() < until, "the dead node still counts as alive"
         time.sleep(0.5)

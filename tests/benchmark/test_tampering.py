@@ -384,4 +384,4 @@ def test_every_kind_of_tampering_is_caught(kind: str, folder: Path) -> None:
     told = [str(problem) for problem in found.problems]
     assert any(says in line for line in told), told[:10]
     assert all("\n" not in line and len(line) < 1000 for line in told)
-    assert time.process_time() - started < 20
+    assert time.process_time() - started < 60, "processor time, not the clock"

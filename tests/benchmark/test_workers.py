@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
 import pytest
 
+from coterie.benchmark.check_worker import CheckOrder
 from coterie.benchmark.executors import Limits
 from coterie.benchmark.executors.local import LocalExecutor
+from coterie.benchmark.executors.process import WorkerProcess
 from coterie.benchmark.orders import Listener, NotRun, Order
 from coterie.benchmark.runner import Grid, Run, make_executor, run_grid
 from coterie.benchmark.settings import Settings
@@ -47,10 +50,10 @@ def fault(record: Record) -> str:
 
 
 def ended(pid: int) -> bool:
-    """Whether the process is gone within some seconds; whoever inherits an orphan may take time to clear it away."""
+    """Whether the process is gone within two minutes; whoever inherits an orphan may take time to clear it away."""
     try:
         process = psutil.Process(pid)
-        psutil.wait_procs([process], timeout=10)
+        psutil.wait_procs([process], timeout=120)
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
@@ -196,7 +199,25 @@ def test_a_worker_ends_when_whoever_gave_it_orders_is_gone(tmp_path: Path) -> No
     assert worker.is_running()
     parent.kill()
     parent.communicate()
-    worker.wait(timeout=60)
+    worker.wait(timeout=600)
+
+
+def test_where_a_worker_hangs_is_known_also_on_a_machine_that_is_busy() -> None:
+    """A stopped process stands for one that the machine leaves waiting: it answers when it goes on, two seconds later."""
+    import coterie.methods
+
+    worker = WorkerProcess({}, "coterie.benchmark.check_worker")
+    try:
+        worker.send(CheckOrder(path=str(Path(coterie.methods.__path__[0]) / "random_groups.py")).model_dump_json())
+        assert "random" in str(worker.answer(600))
+        process = psutil.Process(worker.pid)
+        process.suspend()
+        goes_on = threading.Timer(2, process.resume)
+        goes_on.start()
+        assert "(most recent call first)" in worker.where()
+        goes_on.join()
+    finally:
+        worker.kill()
 
 
 def test_workers_share_the_cores() -> None:

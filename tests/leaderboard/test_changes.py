@@ -107,6 +107,22 @@ def test_what_only_one_side_has_is_named_and_single_methods_are_compared_with_ea
     assert row["difference"] == pytest.approx(kmeans.scores[0].value - random.scores[0].value)  # type: ignore[operator]
 
 
+def test_budgets_are_compared_each_with_its_own_whichever_ended_last() -> None:
+    def side(*budgets: int) -> list[Record]:
+        """The effect is the budget's, in thousands; the last one that is named ended last."""
+        return [
+            make_record(
+                MadeUpMethod("m", effect=budget / 1000, budget=budget), metrics=ONE, date=f"2026-11-22T08:00:0{i}+00:00"
+            )
+            for i, budget in enumerate(budgets)
+        ]
+
+    frame = compare_frame(side(100, 2000), side(2000, 100))
+    assert list(frame["method"]) == ["m (budget 100)", "m (budget 2,000)"]
+    assert list(frame["difference"]) == pytest.approx([0, 0])
+    assert list(compare_frame(side(100), side(100))["method"]) == ["m"]
+
+
 def test_a_measure_without_a_value_gives_its_reason() -> None:
     missing = make_record("m", scores=[make_measure(ONE[0], 0, reason="no coalition of 2 to 44 players")])
     (row,) = compare_frame([make_record("m", metrics=ONE)], [missing]).to_dict("records")

@@ -17,24 +17,24 @@ def test_a_giant_coalition_and_singletons_show() -> None:
     sizes = describe_sizes(N, [giant, *alone])
     assert sizes.number == 3
     assert sizes.largest == 20
-    assert sizes.largest_share == 20 / 24
-    assert sizes.singleton_share == 2 / 24
+    assert sizes.largest_share == pytest.approx(20 / 24)
+    assert sizes.singleton_share == pytest.approx(2 / 24)
     assert sizes.left_out_share == pytest.approx(2 / 24)
     assert (sizes.eligible, sizes.covered_share) == (0, 0.0)
 
 
 def test_a_player_counts_once_however_many_coalitions_it_is_in() -> None:
     sizes = describe_sizes(N, [[0, 1], [1, 2], [2], [3]])
-    assert sizes.covered_share == 3 / 24
-    assert sizes.singleton_share == 1 / 24  # 2 is also in a pair, 3 is alone
-    assert sizes.left_out_share == 20 / 24
+    assert sizes.covered_share == pytest.approx(3 / 24)
+    assert sizes.singleton_share == pytest.approx(1 / 24)  # 2 is also in a pair, 3 is alone
+    assert sizes.left_out_share == pytest.approx(20 / 24)
 
 
 def test_eligible_is_two_to_an_eighth_unless_said_otherwise() -> None:
     groups = [[0], [1, 2], [3, 4, 5], [6, 7, 8, 9]]
     assert describe_sizes(N, groups).eligible == 2
     assert describe_sizes(N, groups, smallest=3, largest_share=1 / 6).eligible == 2
-    assert describe_sizes(N, groups, smallest=3, largest_share=1 / 6).covered_share == 7 / 24
+    assert describe_sizes(N, groups, smallest=3, largest_share=1 / 6).covered_share == pytest.approx(7 / 24)
 
 
 def test_no_coalition_has_no_quantiles() -> None:
@@ -47,9 +47,9 @@ def test_no_coalition_has_no_quantiles() -> None:
 def test_the_slow_definitions(groups: list[list[int]]) -> None:
     sizes = describe_sizes(N, groups)
     of_player = [[len(g) for g in groups if i in g] for i in range(N)]
-    assert sizes.singleton_share == sum(bool(s) and max(s) == 1 for s in of_player) / N
+    assert sizes.singleton_share == pytest.approx(sum(bool(s) and max(s) == 1 for s in of_player) / N)
     assert sizes.left_out_share == pytest.approx(sum(not s for s in of_player) / N)
-    assert sizes.covered_share == sum(any(2 <= size <= N // 8 for size in s) for s in of_player) / N
+    assert sizes.covered_share == pytest.approx(sum(any(2 <= size <= N // 8 for size in s) for s in of_player) / N)
     if groups:
         lengths = [len(g) for g in groups]
         assert sizes.quantiles == tuple(np.quantile(lengths, QUANTILES, method="inverted_cdf").tolist())

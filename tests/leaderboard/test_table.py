@@ -68,9 +68,9 @@ def test_comparisons_are_paired_over_queries_and_corrected_over_all_pairs() -> N
     ]  # fmt: skip
     arrays = {name: (np.array(r.scores[0].numerator), np.ones(60)) for name, r in records.items()}
     expected = [paired_difference(arrays[c.first], arrays[c.second], bootstrap_weights(60)) for c in metric.comparisons]
-    assert [c.p for c in metric.comparisons] == [d.p for d in expected]
+    assert [c.p for c in metric.comparisons] == pytest.approx([d.p for d in expected])
     assert [c.difference for c in metric.comparisons] == pytest.approx([d.value for d in expected])
-    assert [c.p_holm for c in metric.comparisons] == holm([c.p for c in metric.comparisons])
+    assert [c.p_holm for c in metric.comparisons] == pytest.approx(holm([c.p for c in metric.comparisons]))
     for row in metric.rows:
         beaten_by = {
             c.first if c.difference > 0 else c.second
@@ -169,7 +169,7 @@ def test_values_that_cannot_be_paired_are_shown_but_not_ranked() -> None:
     plain = with_arrays(make_record(STRONG, metrics=[DROP]), numerator=[], denominator=[])
     row = row_of(only_metric(compile_board([*others, plain])), "strong")
     assert (row.rank, row.reason) == (None, "no values per query, so it cannot be compared")
-    assert row.value == plain.scores[0].value
+    assert row.value == pytest.approx(plain.scores[0].value)
     zero = with_arrays(make_record(STRONG, metrics=[DROP]), denominator=[0.0] * 60)
     assert row_of(only_metric(compile_board([*others, zero])), "strong").reason == "the denominator is zero"
     thin = with_arrays(make_record(STRONG, metrics=[DROP]), denominator=[1.0] + [0.0] * 59)

@@ -56,7 +56,7 @@ def test_both_forms_equal_the_whole_layer(reranker: Reranker, layer: int) -> Non
     small = [form is not None and form.pays(int(mask.sum())) for mask in masks for form in forms[:1]]
     assert 3 <= sum(small) <= 21 if layer == 1 else sum(small) == 0
     assert expected.std(0).max() > 1e-2
-    assert (got - expected).abs().max() <= 1e-10
+    assert (got - expected).abs().max() <= 1e-6  # float64, but norms compute in float32
 
 
 def test_unmerged_lora_replays_whole_layers(tmp_path: Path) -> None:

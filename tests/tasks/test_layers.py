@@ -13,6 +13,7 @@ from coterie.tasks.checkpoint import RerankerError
 from coterie.tasks.layers import open_layers
 from coterie.tasks.reranker import Reranker, load_reranker
 from coterie.tasks.site import Site
+from coterie.tasks.task_inputs import TaskInputs
 from coterie.tasks.task import TaskPlan, TaskSpec
 from tests.tasks.test_architectures import DOWN, INTO, PLAIN, layer_of
 from tests.tasks.tiny import pairs, save_reranker
@@ -67,7 +68,7 @@ def plan(reranker: object, layer: int, **changes: object) -> TaskPlan:
     spec = TaskSpec.model_validate(
         {"name": "a/b", "summary": "", "reranker": reranker, "layer": layer, "data": {"source": source}, **changes}
     )
-    return TaskPlan(spec, {"discovery": pairs()}, {}, {}, "", "")
+    return TaskPlan(spec, {"discovery": pairs()}, {}, {}, "", "", TaskInputs("", {}))
 
 
 @pytest.mark.parametrize("intervention", ["zero", "base"])

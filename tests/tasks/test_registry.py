@@ -20,10 +20,11 @@ def test_bundled_tasks_are_found_and_named_as_their_folder() -> None:
         if name.startswith("pydoc-"):
             assert Path(spec.reranker.base).is_dir()
             assert Path(spec.reranker.adapter).is_dir()
-        elif not isinstance(spec, PlantedSpec):  # the paper's: on the hub
+        elif not isinstance(spec, PlantedSpec):  # on the hub: the paper's, and those of test_popular_tasks.py
             assert spec.reranker.base.count("/") == 1
-            assert str(spec.reranker.adapter).startswith("AnonymousForReview2/")
-            assert spec.layers == tuple(range(7, 15))
+            if name not in (spec.reranker.base, spec.reranker.adapter):
+                assert str(spec.reranker.adapter).startswith("AnonymousForReview2/")
+                assert spec.layers == tuple(range(7, 15))
 
 
 def test_nine_bundled_and_the_papers_nine() -> None:

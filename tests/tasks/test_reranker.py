@@ -10,10 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from coterie.tasks.checkpoint import RerankerError, describe, weights_hash
+from coterie.tasks.checkpoint import RerankerError, adapter_file, describe, weights_hash
 from coterie.tasks.engine import ReplayEngine
 from coterie.tasks.reranker import RerankerSpec, Template, load_reranker
-from tests.tasks.tiny import pairs, save_reranker
+from tests.tasks.popular import POPULAR
+from tests.tasks.tiny import WORDS, pairs, save_reranker
 
 
 def edit(path: Path, **changes: Any) -> None:
@@ -190,3 +191,41 @@ def test_weights_hash_changes_with_weights_adapter_and_template(tmp_path: Path) 
     tensors["model.norm.weight"][0] += 1e-3
     save_file(tensors, path, metadata={"format": "pt"})
     assert len(hashes | {weights_hash(spec)}) == 4
+
+
+def test_a_tokenizer_that_is_a_sentencepiece_model_alone(tmp_path: Path) -> None:
+    """As monoT5 is published: ``spiece.model`` and no ``tokenizer.json``."""
+    from sentencepiece import SentencePieceTrainer
+
+    spec = POPULAR["monot5"].save(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).unlink()
+    SentencePieceTrainer.train(
+        sentence_iterator=iter([*(" ".join(WORDS), "Query: Document: Relevant: true false") * 50]),
+        model_prefix=str(tmp_path / "spiece"),
+        vocab_size=40,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        user_defined_symbols=["▁true", "▁false"],
+        minloglevel=2,
+    )
+    config = json.loads((tmp_path / "config.json").read_text())
+    reranker = load_reranker(spec.model_copy(update={"template": spec.template.model_copy(update={"max_length": 64})}))
+    assert config["vocab_size"] >= len(reranker.tokenizer)
+    assert reranker.encode(pairs())[0][-1] == 1, "the end token of T5"
+    assert reranker.score(pairs()).std() > 1e-3
+
+
+def test_a_file_that_a_repository_lacks_is_no_reason_to_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As RankLLaMA is published: its adapter is a pickle alone."""
+    from huggingface_hub.errors import EntryNotFoundError
+
+    def lacking(*_: object, **__: object) -> str:
+        raise EntryNotFoundError("404")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lacking)
+    monkeypatch.setattr("coterie.tasks.checkpoint.check_reachable", lambda *_: None)
+    with pytest.raises(RerankerError, match=r"expected adapter_model.safetensors in the repository, got none \(a .bin is a"):
+        adapter_file("castorini/rankllama", "adapter_model.safetensors", None)

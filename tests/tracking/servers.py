@@ -26,7 +26,7 @@ from coterie.tracking.uris import sqlite_uri
 PASSWORD = "pa55w/rd@of:bob"
 QUOTED = "pa55w%2Frd%40of%3Abob"
 _INITDB = ("-A", "scram-sha-256", "--no-sync", "-E", "UTF8", "--locale", "C")
-_SECONDS = 120
+_SECONDS = 600  # to start, on a busy machine
 # Passwords that were right are remembered: hashing them anew for each request is most of the work otherwise.
 _AUTH = """[mlflow]
 default_permission = READ
@@ -71,8 +71,8 @@ class Server:
     def ready(self) -> Server:
         deadline = time.monotonic() + _SECONDS
         while time.monotonic() < deadline:
-            with contextlib.suppress(requests.ConnectionError):
-                if requests.get(f"http://127.0.0.1:{self.port}/health", timeout=5).ok:
+            with contextlib.suppress(requests.ConnectionError, requests.Timeout):
+                if requests.get(f"http://127.0.0.1:{self.port}/health", timeout=60).ok:
                     return self
             assert self.process is not None
             assert self.process.poll() is None, (self.folder / "server.log").read_text()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DEAD_PID = 2**22 + 1  # more than Linux gives out
+MLFLOWS_PATIENCE = 90  # seconds: it would try for 100; we fail within one, on a machine that is not busy
 
 
 @pytest.fixture(scope="session")
@@ -217,7 +218,7 @@ def test_a_damaged_database_is_told_at_once_and_left_alone(tmp_path: Path) -> No
     started = time.monotonic()
     with pytest.raises(TrackingError, match=rf"{path}: expected an MLflow database .* not a database; fix: .*move it"):
         Tracker(None, tmp_path).open()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < MLFLOWS_PATIENCE
     assert path.read_bytes() == b"garbage" * 1000
 
 
@@ -247,7 +248,7 @@ def test_an_unreachable_server_is_told_soon_and_without_its_password(tmp_path: P
     started = time.monotonic()
     with pytest.raises(TrackingError, match=r"bob:\*\*\*@127.0.0.1:9/.*fix: check") as caught:
         Tracker(uri, tmp_path).open()
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < MLFLOWS_PATIENCE
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 

@@ -23,7 +23,7 @@ from tests.tracking.servers import PASSWORD, QUOTED, Server, Silent, free_port, 
 
 pytestmark = pytest.mark.slow
 
-PATIENT = Patience(call=120, end=120)  # the machine that runs tests may be busy
+PATIENT = Patience(call=600, end=600)  # the machine that runs tests may be busy
 
 
 @dataclass
@@ -127,7 +127,7 @@ def test_a_server_that_is_killed_in_the_middle_costs_nothing_but_a_sync(tmp_path
     out = tmp_path / "out"
     store = RecordStore(out)
     records = [make_record("random", seed=seed) for seed in range(6)]
-    patience = Patience(call=60, first_pause=0.05, longest_pause=0.4, end=60)
+    patience = Patience(call=600, first_pause=0.05, longest_pause=0.4, end=600)
     try:
         with RunLog(Tracker(server.uri, out, "killed"), store, "quick", {}, {"seeds": 6}, patience) as log:
             for record in records[:2]:
@@ -136,7 +136,7 @@ def test_a_server_that_is_killed_in_the_middle_costs_nothing_but_a_sync(tmp_path
             started = time.monotonic()
             for record in records[2:]:
                 write(store, log, record)
-            assert time.monotonic() - started < 50
+            assert time.monotonic() - started < patience.call, "no cell waits as long as it may"
         assert log.missing == 4
         assert "expected an MLflow store that answers" in log.problems[0]
         assert sorted(r.seed for r in store.all()) == list(range(6)), "records do not depend on MLflow"
@@ -157,7 +157,7 @@ def test_a_server_that_comes_back_gets_what_it_missed_within_the_run(tmp_path: P
     server = sqlite_server(tmp_path / "server")
     out = tmp_path / "out"
     store = RecordStore(out)
-    patience = Patience(call=60, first_pause=0.01, longest_pause=0.01, end=60)
+    patience = Patience(call=600, first_pause=0.01, longest_pause=0.01, end=600)
     try:
         with RunLog(Tracker(server.uri, out), store, "quick", {}, {}, patience) as log:  # not even there at the start
             write(store, log, make_record("random", seed=0))
@@ -176,15 +176,15 @@ def test_a_server_that_comes_back_gets_what_it_missed_within_the_run(tmp_path: P
 
 def test_a_server_that_never_answers_holds_nothing_up(tmp_path: Path) -> None:
     store = RecordStore(tmp_path)
-    patience = Patience(call=0.5, first_pause=60, end=0.5)
+    patience = Patience(call=2, first_pause=600, end=2)
     with quiet_mlflow():
         pass  # MLflow's import is not the server's time
     with Silent() as silent:
         started = time.monotonic()
         with RunLog(Tracker(silent.uri, tmp_path), store, "quick", {}, {}, patience) as log:
-            for seed in range(20):
+            for seed in range(100):
                 write(store, log, make_record("random", seed=seed))
-        assert time.monotonic() - started < 8
-    assert log.missing == 20
-    assert log.problems == [f"{silent.uri}: no answer within 0.5 s"]
-    assert len(store.all()) == 20
+        assert time.monotonic() - started < 100 * patience.call / 2, "not every cell waits"
+    assert log.missing == 100
+    assert log.problems == [f"{silent.uri}: no answer within 2 s"]
+    assert len(store.all()) == 100

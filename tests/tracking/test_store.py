@@ -252,3 +252,18 @@ def test_a_date_must_be_iso_8601_and_is_read_in_utc() -> None:
 def test_records_read_back_are_equal_to_the_last_bit() -> None:
     record = make_record("random")
     assert Record.from_json(record.to_json()) == record
+
+
+def test_results_of_a_cell_never_agree_in_their_dates(store: RecordStore) -> None:
+    """With a clock that stands still, and one that is set back a little; one that is set back by a day is believed."""
+    dates = []
+    for date in ("2026-11-22T08:00:00+00:00",) * 3 + ("2026-11-22T10:00:00+02:00", "2026-11-22T07:59:30"):
+        record = store.dated(make_record(date=date))
+        store.write(record)
+        dates.append(record.when)
+    assert dates == sorted(set(dates))
+    assert len(dates) == 5
+    back = make_record(date="2026-11-21T08:00:00+00:00")
+    assert store.dated(back) == back
+    other = make_record(seed=1, date="2026-11-22T08:00:00+00:00")
+    assert store.dated(other) == other

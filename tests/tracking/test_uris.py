@@ -3,7 +3,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from coterie.tracking.uris import mask_secrets, mask_uri, resolve_uri, sqlite_path, sqlite_uri, ui_command
@@ -28,6 +28,8 @@ def test_passwords_and_tokens_are_masked_and_nothing_else(uri: str, masked: str)
 
 @given(st.text(st.characters(codec="utf8", exclude_categories=["C", "Z"]), min_size=4, max_size=30))
 def test_no_password_shows_however_it_is_written(password: str) -> None:
+    around = "connection to postgresql://bob:***@db/runs failed: password is wrong"
+    assume(password not in around)  # such as "runs", which is then masked wherever it stands
     uri = f"postgresql://bob:{quote(password, safe='')}@db/runs"
     message = f"connection to {uri} failed: password {password!s} is wrong"
     assert mask_uri(uri) == "postgresql://bob:***@db/runs"
