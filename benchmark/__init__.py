@@ -17,7 +17,9 @@ def run(output_folder: str | Path = "coterie-out", quiet: bool = True, **options
     from coterie.benchmark.commands import RunOptions, run_options
 
     repeatable = {k: tuple(v) for k, v in options.items() if k in ("tasks", "methods", "budgets", "include")}
-    return run_options(RunOptions(output_folder=Path(output_folder), quiet=quiet, **{**options, **repeatable})).records
+    repeatable["include"] = tuple(Path(path).expanduser() for path in repeatable.get("include", ()))
+    folder = Path(output_folder).expanduser()
+    return run_options(RunOptions(output_folder=folder, quiet=quiet, **{**options, **repeatable})).records
 
 
 def __getattr__(name: str) -> Any:

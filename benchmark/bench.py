@@ -67,7 +67,9 @@ class Bench:
     @property
     def gives(self) -> frozenset[Need]:
         """What metrics may ask for beyond ablations of the held-out queries."""
-        found: set[Need] = {"truth"} if isinstance(self.task, PlantedTask) else {"judgements", "transfer"}
+        found: set[Need] = {"truth"} if isinstance(self.task, PlantedTask) else {"judgements"}
+        if self.transfer:
+            found.add("transfer")
         if self.settings.reference_evaluations and Capability.GRADIENTS in self.task.heldout.capabilities:
             found.add("curvature")
         return frozenset(found)

@@ -12,22 +12,22 @@ from typing import Annotated
 import typer
 
 from coterie.benchmark import cli_submit, cli_tracking
+from coterie.benchmark.cli_app import App
 from coterie.benchmark.cli_leaderboard import leaderboard_app
 from coterie.benchmark.cli_tracking import OUTPUT, OutputFolder, TrackingUri
+from coterie.benchmark.preflight import MOST_BUDGET
 
 # torch's idle threads would spin on the cores that the fused kernels use; read when torch is first imported
 os.environ.setdefault("GOMP_SPINCOUNT", "100000")
 
 STARTED = time.perf_counter()
 
-app = typer.Typer(
+app = App(
     name="coterie",
     help="Which neurons of a transformer reranker work together? Methods propose coalitions of MLP neurons, tasks judge them.",
     epilog="First steps:  coterie run    (a minute or two)    coterie ls methods    coterie info pydoc-llama/relevance",
     no_args_is_help=True,
-    rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 
 INTERRUPTED = 130  # what a shell expects of a program ended by Ctrl-C
@@ -209,8 +209,12 @@ app.add_typer(leaderboard_app, name="leaderboard")
 @app.command()
 def fidelity(
     task: Annotated[str, typer.Argument(help="Task name or task.yaml.")] = "pydoc-llama/relevance",
-    budget: Annotated[int, typer.Option("--budget", min=1, help="Evaluations that an affinity may spend.")] = 1000,
-    pairs: Annotated[int, typer.Option("--pairs", min=10, help="Random pairs with exact synergy.")] = 500,
+    budget: Annotated[
+        int, typer.Option("--budget", min=1, max=MOST_BUDGET, help="Evaluations that an affinity may spend.")
+    ] = 1000,
+    pairs: Annotated[
+        int, typer.Option("--pairs", min=10, max=1_000_000, help="Random pairs with exact synergy.")
+    ] = 500,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
     output_folder: OutputFolder = OUTPUT,
 ) -> None:
@@ -235,12 +239,16 @@ def transitions(
     ] = None,
     all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Pairs beyond the matching count too.")] = False,
     smallest: Annotated[int, typer.Option("--smallest", min=1, help="Smaller coalitions are left out.")] = 2,
-    draws: Annotated[int, typer.Option("--draws", min=20, help="Draws of random coalitions, for chance.")] = 100,
+    draws: Annotated[
+        int, typer.Option("--draws", min=20, max=100_000, help="Draws of random coalitions, for chance.")
+    ] = 100,
     show: Annotated[
         int, typer.Option("--show", min=1, help="Coalitions a layer in the diagram; the rest as one.")
     ] = 16,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The method's seed.")] = 0,
-    budget: Annotated[int, typer.Option("--budget", min=1, help="Evaluations a method may spend on a layer.")] = 1000,
+    budget: Annotated[
+        int, typer.Option("--budget", min=1, max=MOST_BUDGET, help="Evaluations a method may spend on a layer.")
+    ] = 1000,
     include: Annotated[
         list[Path] | None, typer.Option("--include", help="A .py file with methods; repeatable.")
     ] = None,

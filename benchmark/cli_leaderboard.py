@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from coterie.benchmark.cli_app import App
 from coterie.benchmark.cli_tracking import OUTPUT
 
-leaderboard_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None, add_completion=False)
+leaderboard_app = App(invoke_without_command=True)
 
 
 @leaderboard_app.callback()

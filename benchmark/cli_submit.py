@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from coterie.benchmark.preflight import MOST_SEEDS
+
 
 def new_method(
     name: Annotated[str, typer.Argument(help="Its name: lower-case letters, digits and dashes.")],
@@ -44,7 +46,7 @@ def submit(
     ] = False,
     suite: Annotated[str, typer.Option("--suite", help="The suite that was run.")] = "quick",
     seeds: Annotated[
-        int | None, typer.Option("--seeds", min=1, help="Seeds 0 to N-1; default: those of the suite.")
+        int | None, typer.Option("--seeds", min=1, max=MOST_SEEDS, help="Seeds 0 to N-1; default: those of the suite.")
     ] = None,
     card: Annotated[
         Path, typer.Option("--card", help="The method card; where there is none, a template is written.")

@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from coterie.benchmark.errors import UsageError, told_in_one_line
+from coterie.benchmark.preflight import check_amounts, check_available, check_cells, tasks_of, unranked
+from coterie.tasks.paths import at_home
 
 if TYPE_CHECKING:
-    from coterie.benchmark.loading import AnySpec
     from coterie.benchmark.orders import NotRun
     from coterie.benchmark.runner import ExecutorName, Grid, Overwrite
     from coterie.leaderboard.board import Board
@@ -87,7 +88,10 @@ def run_command(options: RunOptions) -> int:
         )
     tracker = result.tracker
     console.print(
-        f"MLflow store: {tracker.shown_uri}\n  open it with: {tracker.ui_command()}", highlight=False, soft_wrap=True
+        f"MLflow store: {tracker.shown_uri}\n  open it with: {tracker.ui_command()}",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
     )
     for problem in result.untracked:
         print(
@@ -127,6 +131,7 @@ def run_options(options: RunOptions, console: Console | None = None) -> RunResul
     console = console or Console()
     loaded, broken_includes = _include(options)
     grid = build_grid(replace(options, include=loaded))
+    _warn(grid)
     store = RecordStore(options.output_folder)
     store.check_writable()
     tracker = Tracker(options.tracking_uri, options.output_folder)
@@ -162,8 +167,10 @@ def explain_command(options: RunOptions) -> int:
     console = Console()
     with told_in_one_line():
         loaded, broken = _include(options)
+        grid = build_grid(replace(options, include=loaded))
+        _warn(grid)
         store = RecordStore(options.output_folder)
-        run = Run(build_grid(replace(options, include=loaded)), store, Listener())
+        run = Run(grid, store, Listener())
         scan = store.scan()
     for unreadable in scan.unreadable:
         print(f"left out: {unreadable}", file=sys.stderr)
@@ -175,6 +182,12 @@ def explain_command(options: RunOptions) -> int:
             console.print(f"    {name}: {stored} -> {wanted}", highlight=False, markup=False)
     console.print(f"{len(run.missing)} of {len(run.planned)} cells would be run.", highlight=False)
     return FAILED if broken else 0
+
+
+def _warn(grid: Grid) -> None:
+    """Say on stderr, a line for each task, what cannot be ranked."""
+    for line in filter(None, map(unranked, grid.tasks)):
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def _untracked(log: RunLog) -> list[str]:
@@ -192,19 +205,21 @@ def build_grid(options: RunOptions) -> Grid:
     from coterie.benchmark.suites import SUITES
     from coterie.methods.base import did_you_mean
     from coterie.methods.registry import get_method
-    from coterie.tasks.registry import get_task_spec
 
+    check_amounts(options)
     if options.suite not in SUITES:
         raise UsageError(f"unknown suite {options.suite!r}{did_you_mean(options.suite, SUITES)}")
     suite = SUITES[options.suite]
     device = resolve_device(options.device)
-    specs = [get_task_spec(name) for name in dict.fromkeys(options.tasks or suite.tasks)]
-    for spec in specs:
-        _check_available(spec, device, options.memory_limit)
     included = tuple(cls.name for cls in _included(options)) if not options.methods else ()
+    methods = [get_method(selector) for selector in dict.fromkeys((*(options.methods or suite.methods), *included))]
+    specs = tasks_of(options.tasks or suite.tasks)
+    check_cells(len(specs) * len(methods) * max(1, len(options.budgets)) * (options.seeds or suite.seeds))
+    for spec in specs:
+        check_available(spec, device, options.memory_limit)
     return Grid(
         tasks=specs,
-        methods=[get_method(selector) for selector in dict.fromkeys((*(options.methods or suite.methods), *included))],
+        methods=methods,
         seeds=range(options.seeds or suite.seeds),
         budgets=options.budgets or (suite.budget,),
         settings=suite.settings,
@@ -218,20 +233,6 @@ def build_grid(options: RunOptions) -> Grid:
         address=options.address,
         limits=Limits(options.timeout, options.memory_limit),
     )
-
-
-def _check_available(spec: AnySpec, device: str, limit: int | None) -> None:
-    """Before any work: a reranker must be there or in reach, and its task fit. Raises an error of one line."""
-    from coterie.benchmark.environment import memory_of
-    from coterie.tasks.checkpoint import describe
-    from coterie.tasks.memory import check_fits
-    from coterie.tasks.planted_task import PlantedSpec
-
-    if isinstance(spec, PlantedSpec):
-        return
-    there = memory_of(device)
-    memory, where = (there, device) if limit is None or limit > there else (limit, "--memory-limit")
-    check_fits(spec, describe(spec.reranker), memory, where)
 
 
 def resolve_device(wanted: str) -> str:
@@ -301,7 +302,7 @@ def report(records: list[Record], output_folder: Path, console: Console, quiet: 
     if not quiet:
         print_board(board, console)
     written = write_board(board, output_folder)
-    console.print("Written: " + ", ".join(str(path) for path in written), highlight=False, soft_wrap=True)
+    console.print("Written: " + ", ".join(map(str, written)), highlight=False, soft_wrap=True, markup=False)
     return board
 
 
@@ -311,12 +312,21 @@ def read_config(path: Path, options: dict[str, bool]) -> dict[str, Any]:
     ``options`` maps each option's name to whether it is repeatable. Raises ``UsageError``.
     """
     from coterie.methods.base import did_you_mean
+    from coterie.tasks.yaml_file import repeated_key
 
     with told_in_one_line():
         try:
-            raw = yaml.safe_load(path.read_text("utf8")) or {}
+            path = Path(at_home(str(path)))
+        except ValueError as error:
+            raise UsageError(f"--config: {error}") from None
+        try:
+            text = path.read_text("utf8")
+            raw = yaml.safe_load(text) or {}
+            twice = repeated_key(yaml.compose(text, Loader=yaml.SafeLoader))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise UsageError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+        if twice:
+            raise UsageError(f"{path}:{twice[1]}: {twice[0]}: expected once, stands twice; fix: leave one out")
         if not isinstance(raw, dict):
             raise UsageError(
                 f"{path}: expected a mapping of options, got {type(raw).__name__}; fix: lines like 'seeds: 3'"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from coterie.benchmark.errors import UsageError, told_in_one_line
@@ -36,6 +37,7 @@ def fidelity_command(options: FidelityOptions) -> int:
     """Print Spearman's correlation of every affinity with exact synergies on held-out queries, write it, return 0."""
     from coterie.benchmark.commands import resolve_device
     from coterie.benchmark.loading import load_task, plan_task
+    from coterie.benchmark.preflight import check_available
     from coterie.leaderboard.reports.fidelity import FidelityReport
     from coterie.methods.fidelity import fidelity
     from coterie.tasks.registry import get_task_spec
@@ -43,10 +45,13 @@ def fidelity_command(options: FidelityOptions) -> int:
     console = Console()
     with told_in_one_line():
         spec, device = get_task_spec(options.task), resolve_device(options.device)
-    with console.status(f"{spec.name}: loading") as status:
+        check_available(spec, device, None)
+    with told_in_one_line(), console.status(escape(f"{spec.name}: loading")) as status:
         plan = plan_task(spec)
-        loaded = load_task(plan, device, lambda step: status.update(f"{spec.name}: {step}"))
-        status.update(f"{spec.name}: exact synergy of {options.pairs} pairs on held-out queries, then every affinity")
+        loaded = load_task(plan, device, lambda step: status.update(escape(f"{spec.name}: {step}")))
+        status.update(
+            escape(f"{spec.name}: exact synergy of {options.pairs} pairs on held-out queries, then every affinity")
+        )
         discovery, heldout = loaded.discovery, loaded.heldout
         found = fidelity(discovery, heldout, heldout.query_of_pair, options.budget, n_pairs=options.pairs)
     report = FidelityReport(

@@ -64,17 +64,17 @@ def print_info(name: str) -> None:
     from coterie.benchmark.suites import SUITES
     from coterie.methods.base import did_you_mean
     from coterie.methods.registry import list_methods
-    from coterie.tasks.registry import list_tasks
+    from coterie.tasks.registry import list_tasks, split_task_selector
 
     with told_in_one_line():
-        console = Console(highlight=False)
+        console, task = Console(highlight=False), split_task_selector(name)[0]
         if name in list_methods():
             _method(console, name)
         elif name in list_metrics():
             _metric(console, name)
         elif name in SUITES:
             _suite(console, name)
-        elif name.partition("[")[0] in list_tasks() or name.partition("[")[0].endswith((".yaml", ".yml")):
+        elif task in list_tasks() or task.endswith((".yaml", ".yml")):
             _task(console, name)
         else:
             known = [*list_tasks(), *list_methods(), *SUITES, *list_metrics()]
@@ -186,6 +186,7 @@ def _suite(console: Console, name: str) -> None:
 
 
 def _task(console: Console, name: str) -> None:
+    from coterie.benchmark.preflight import unranked
     from coterie.tasks.checkpoint import RerankerError
     from coterie.tasks.collections.types import DataError
     from coterie.tasks.planted_task import PlantedPlan, PlantedSpec
@@ -200,6 +201,8 @@ def _task(console: Console, name: str) -> None:
             console.print(f"  {parameter:<13} {value}")
         console.print(f"  queries       {spec.queries} a split, {spec.depth} pairs each")
         console.print(f"  fingerprint   {PlantedPlan(spec).fingerprint[:16]}")
+        if few := unranked(spec):
+            console.print(f"  note: {few}", markup=False, soft_wrap=True)
         return
     source = spec.reranker.base + (f" + {spec.reranker.adapter}" if spec.reranker.adapter else "")
     console.print(f"  reranker      {source}", markup=False, soft_wrap=True)
@@ -228,18 +231,22 @@ def _task(console: Console, name: str) -> None:
             soft_wrap=True,
         )
     console.print(f"  data revision {plan.dataset_revision[:16]}\n  fingerprint   {plan.fingerprint[:16]}")
-    for warning in plan.warnings:
-        console.print(f"  note: {warning}", markup=False)
+    for warning in (*plan.warnings, *filter(None, [unranked(spec)])):
+        console.print(f"  note: {warning}", markup=False, soft_wrap=True)
 
 
 def _size(console: Console, spec: TaskSpec) -> None:
     """Memory and time that the task needs, from the configuration and a matrix product timed here."""
     from coterie.benchmark.environment import flops_per_second
+    from coterie.benchmark.preflight import queries_of
     from coterie.tasks.checkpoint import describe
     from coterie.tasks.memory import gigabytes, need_of
+    from coterie.tasks.task_check import check_task, with_one_count
 
     size = describe(spec.reranker)
-    queries, need, tokens = spec.data.queries, need_of(spec, size), spec.reranker.template.max_length
+    check_task(spec, size)
+    need = need_of(with_one_count(spec, dict(queries_of(spec))), size)
+    queries, tokens = spec.data.queries, spec.reranker.template.max_length
     later = (size.layers - 1 - spec.layer) / size.layers
     flops = 2 * size.parameters * later * tokens * spec.data.candidates * queries.heldout
     rate = flops_per_second()

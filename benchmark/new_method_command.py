@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import keyword
 import re
+import sys
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -17,8 +20,8 @@ _LONGEST = 64
 def new_method_command(name: str, folder: Path) -> int:
     """Write both files and print what to do next. Exit code 2 for a name or a file that cannot be taken."""
     with told_in_one_line():
-        _check_name(name)
         module = re.sub(r"[.-]", "_", name)
+        _check_name(name, module, folder)
         file, test = folder / f"{module}.py", folder / f"test_{module}.py"
         words = {
             "name": name,
@@ -43,7 +46,7 @@ def new_method_command(name: str, folder: Path) -> int:
     return 0
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, module: str, folder: Path) -> None:
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-0123456789")[:_LONGEST].strip("-")
         raise UsageError(
@@ -55,3 +58,23 @@ def _check_name(name: str) -> None:
         raise UsageError(
             f"method name {name!r}: taken ({known[name].summary()}); fix: coterie new-method {name}-2, or another name"
         )
+    if shadowed := _shadowed(module, folder):
+        raise UsageError(f"method name {name!r}: {shadowed}; fix: coterie new-method my-{name}, or another name")
+
+
+def _shadowed(module: str, folder: Path) -> str | None:
+    """What a file of this name would stand in the way of, or why it could not be imported."""
+    if keyword.iskeyword(module):
+        return f"expected a name that Python can import, got its keyword {module!r}"
+    taken = f"expected a name of its own, and {module}.py would stand in the way of"
+    if module in sys.stdlib_module_names:
+        return f"{taken} Python's module {module!r}"
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):  # a module without a spec, such as __main__
+        return None
+    places = [] if spec is None else [spec.origin, *(spec.submodule_search_locations or [])]
+    own = folder.resolve()
+    if module == "coterie" or any(place and Path(place).resolve().parent != own for place in places):
+        return f"{taken} the installed package {module!r}"
+    return None

@@ -13,20 +13,26 @@ from coterie.leaderboard.statistics import bootstrap_weights, ratio_interval
 from coterie.methods.coalitions import Coalitions
 from coterie.tracking.record import Measure
 
+_NO_TRANSFER = "the task has no transfer domain (data.transfer)"
+
 
 def score(bench: Bench, coalitions: Coalitions, seed: int) -> list[Measure]:
     """All metrics of the protocol that apply to the task, for one method's coalitions of one seed.
 
-    A method with no eligible coalition gets measures without a value, with the sizes that it answered as the reason; what
-    judges coalitions of any size is measured all the same.
+    On a task of judgements without a transfer domain, what is measured there is without a value, with that as the reason,
+    and not ranked. A method with no eligible coalition gets measures without a value, with the sizes that it answered as
+    the reason; what judges coalitions of any size is measured all the same.
     """
     answer = Answer(coalitions, [bench.draw(group, seed) for group in bench.eligible(coalitions)])
     measures: list[Measure] = []
-    for metric in (kind() for kind in list_metrics().values() if kind.needs <= bench.gives):
-        if answer.evaluated or metric.whole:
+    for metric in (kind() for kind in list_metrics().values() if kind.needs <= bench.gives | {"transfer"}):
+        domains = [domain for domain in metric.domains if domain != "transfer" or "transfer" in bench.gives]
+        if metric.needs <= bench.gives and (answer.evaluated or metric.whole):
             measures += [_measure(metric, part, bench) for part in metric.measure(bench, answer)]
         else:
-            measures += [_missing(metric, domain, _why_none(bench, coalitions)) for domain in metric.domains]
+            measures += [_missing(metric, domain, _why_none(bench, coalitions)) for domain in domains]
+        if "judgements" in bench.gives:
+            measures += [_missing(metric, d, _NO_TRANSFER, ranked=False) for d in metric.domains if d not in domains]
     return measures
 
 
@@ -66,9 +72,10 @@ def _figure(metric: Metric, part: Figure) -> Measure:
     )
 
 
-def _missing(metric: Metric, domain: str, reason: str) -> Measure:
+def _missing(metric: Metric, domain: str, reason: str, ranked: bool = True) -> Measure:
     nothing = dict.fromkeys(("value", "low", "high", "method_value", "control_value"))
-    return Measure(**_described(metric, domain), **nothing, reason=reason)
+    described = _described(metric, domain)
+    return Measure(**{**described, "primary": described["primary"] and ranked}, **nothing, reason=reason)
 
 
 def _described(metric: Metric, domain: str) -> dict[str, Any]:

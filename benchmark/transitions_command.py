@@ -94,15 +94,22 @@ def transitions_command(options: TransitionsOptions) -> int:
 
 def _plans(options: TransitionsOptions, console: Console) -> list[TaskPlan]:
     """The task at each layer; no model is loaded."""
+    from coterie.tasks.checkpoint import describe
     from coterie.tasks.planted_task import PlantedSpec
     from coterie.tasks.registry import at_layer, get_task_spec
     from coterie.tasks.task import plan_task
+    from coterie.tasks.task_check import check_task
 
     if isinstance(get_task_spec(options.task), PlantedSpec):
         raise UsageError(f"{options.task}: expected the task of a reranker, got a planted one, which has no layers")
     first, last = parse_layers(options.layers)
+    specs = [at_layer(options.task, layer) for layer in range(first, last + 1)]
+    size = describe(specs[0].reranker)
+    if last >= size.layers:
+        raise UsageError(f"--layers: expected 0 to {size.layers - 1}, got {last}; fix: layers of the task's reranker")
+    check_task(specs[0], size)
     with console.status(escape(f"{options.task}: reading texts")):
-        return [plan_task(at_layer(options.task, layer)) for layer in range(first, last + 1)]
+        return [plan_task(spec) for spec in specs]
 
 
 def stored_coalitions(

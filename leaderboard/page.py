@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -74,14 +75,16 @@ def render_html(board: Board) -> str:
 
 
 def task_view(task: TaskBoard, *, alone: bool = False) -> TaskView:
-    """Ids for deep links hold colons, which names do not: different names have different ids.
+    """Ids for deep links hold colons, which the names of tasks and metrics do not: different names have different ids. Of a
+    domain's name, other characters than letters and digits of ASCII, ``.``, ``_`` and ``-`` are written as numbers.
 
     ``alone``: the task has a page of its own, where its metrics' ids need not hold its name.
     """
     anchor = "tables" if alone else task.task_name.replace("/", ":")
     anchors: dict[str, MetricBoard] = {}
     for metric in task.metrics:
-        key = metric.key.replace("/", ":")
+        domain = re.sub(r"[^A-Za-z0-9._-]", lambda found: f":{ord(found[0])}:", metric.domain)
+        key = f"{metric.metric.replace('/', ':')}:{domain}"
         own = key if alone else f"{anchor}::{key}"
         anchors[own if own not in anchors else f"{own}::{len(anchors)}"] = metric  # the same key in another unit
     return TaskView(task, anchor, [metric_view(metric, own) for own, metric in anchors.items()])

@@ -76,7 +76,8 @@ class Method(ABC):
     def build(cls, parameters: Mapping[str, object]) -> Self:
         """The method with these parameters, given as JSON values or as the strings of a command line.
 
-        Raises :class:`MethodError` on an unknown parameter, a wrong type and a value out of range.
+        Raises :class:`MethodError` on an unknown parameter, a wrong type, a value out of range, and on parameters that
+        exclude each other (:meth:`contradiction`).
         """
         names = [field.name for field in fields(cls)]
         for unknown in sorted(set(parameters) - set(names)):
@@ -85,7 +86,20 @@ class Method(ABC):
             method: Self = _adapter(cls).validate_python({key: _parsed(value) for key, value in parameters.items()})
         except ValidationError as error:
             raise MethodError(_explained(cls, error)) from error
+        method._check()
         return method
+
+    def contradiction(self) -> str | None:
+        """Which parameters, each fine by itself, exclude each other (expected, got, fix); None where none do.
+
+        Asked before anything runs, so that what no game can answer is no failed cell.
+        """
+        return None
+
+    def _check(self) -> None:
+        """Raises :class:`MethodError` where parameters exclude each other."""
+        if problem := self.contradiction():
+            raise MethodError(f"{self.name}: {problem}")
 
     @property
     def parameters(self) -> dict[str, JsonValue]:
@@ -95,6 +109,7 @@ class Method(ABC):
             valid = adapter.validate_python(self)
         except ValidationError as error:
             raise MethodError(_explained(type(self), error)) from error
+        self._check()
         values: dict[str, JsonValue] = adapter.dump_python(valid, mode="json")
         return values
 

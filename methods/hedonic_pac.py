@@ -77,6 +77,12 @@ class PacTopCoverMethod(Method):
             **notes,
         )
 
+    def contradiction(self) -> str | None:
+        least, of = (self.k + 1, "k + 1") if self.min_size is None else (self.min_size, "min_size")
+        if self.max_size is None or self.max_size >= least:
+            return None
+        return f"expected max_size of at least {of}, {least}, got {self.max_size}; fix: max_size={least}"
+
     def _law(self, k: int) -> SizeLaw:
         law = SizeLaw(k + 1 if self.min_size is None else self.min_size, self.max_size)
         if law.high is not None and law.high < law.low:

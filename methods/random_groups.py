@@ -34,14 +34,16 @@ class RandomGroups(Method):
     max_size: Annotated[int | None, Field(ge=1, description="largest size; null: players / 8, or min_size")] = None
     n_coalitions: Annotated[int | None, Field(ge=1, description="at most so many groups; null: as many as fit")] = None
 
+    def contradiction(self) -> str | None:
+        if self.max_size is None or self.max_size >= self.min_size:
+            return None
+        return f"expected max_size of at least min_size, {self.min_size}, got {self.max_size}; fix: max_size={self.min_size}"
+
     def discover(self, game: Game, budget: int, rng: np.random.Generator) -> Coalitions:
         """See the class. Raises ``ValueError`` where `max_size` is below `min_size`."""
+        self._check()
         n = game.n_players
         largest = max(self.min_size, n // 8) if self.max_size is None else self.max_size
-        if largest < self.min_size:
-            raise ValueError(
-                f"random: expected max_size >= min_size = {self.min_size}, got {largest}; fix: a larger one"
-            )
         # No more than n / min_size groups fit, so that many sizes are enough.
         sizes = np.exp(rng.uniform(np.log(self.min_size), np.log(largest + 1), n // self.min_size)).astype(int)
         ends = np.cumsum(np.clip(sizes, self.min_size, largest))

@@ -32,7 +32,8 @@ class Architecture:
     ``sum_norm`` one of its sum with the residual stream. ``experts`` is a mixture's module of fused expert weights.
 
     ``pooled`` says what the head reads: the last or the first token, the mean over tokens of the normed stream, or the first
-    step of a decoder, whose layers, numbered after the encoder's, have the row ``decoder``. ``rotary`` says whose layout of
+    step of a decoder, whose layers, numbered after the encoder's, have the row ``decoder``. ``causal`` is whether a token
+    sees those before it alone, so that padding behind it needs no mask. ``rotary`` says whose layout of
     norm, rotary attention and MLP a layer has (:mod:`coterie.tasks.rotary_layer`), so that only distinct tokens are
     replayed, and in the last layer only the last one. ``unused`` are patterns of tensors that a checkpoint may hold, or lack,
     without a change of any score: heads of other tasks, buffers.
@@ -48,6 +49,7 @@ class Architecture:
     sum_norm: str | None = None
     experts: str | None = None
     pooled: Pooled = "last"
+    causal: bool = True
     decoder: Architecture | None = None
     rotary: Literal["llama", "gpt_neox"] | None = None
     unused: tuple[str, ...] = (r"^lm_head\.",)
@@ -104,11 +106,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "gpt_neox": Architecture(
         layers="gpt_neox.layers",
         after=("gpt_neox.final_layer_norm", "score"),
-        lm_head="embed_out",
         read=("mlp.dense_h_to_4h",),
         down="mlp.dense_4h_to_h",
         rotary="gpt_neox",
-        unused=(r"^embed_out\.", r"\.attention\.(masked_bias|bias)$", r"\.rotary_emb\.inv_freq$"),
+        unused=(r"^(lm_head|embed_out)\.", r"\.attention\.(masked_bias|bias)$", r"\.rotary_emb\.inv_freq$"),
     ),
     "gpt2": Architecture(
         layers="transformer.h",
@@ -189,18 +190,21 @@ def architecture_for(config: PreTrainedConfig, readout: ScoreReadout) -> Archite
                 f"model type {model_type!r}: expected a classifier, got a readout of words; fix: reranker.readout: "
                 f"{{kind: logit}}"
             )
-        unused = tuple(pattern for pattern in row.unused if not pattern.startswith(f"^{row.lm_head}"))
+        unused = tuple(pattern for pattern in row.unused if row.lm_head not in pattern)
         row = replace(row, after=(*row.after[:-1], row.lm_head), unused=(*unused, r"^score\."))
     elif row.decoder is not None:
         raise UnknownArchitectureError(
             f"model type {model_type!r}: expected a readout of words, got {readout.kind!r}; fix: reranker.readout: "
-            f'{{kind: yes-no, "yes": "▁true", "no": "▁false"}}'
+            f'{{kind: yes-no, yes: "▁true", no: "▁false"}}'
         )
     return _as_configured(row, config)
 
 
 def _as_configured(row: Architecture, config: PreTrainedConfig) -> Architecture:
     """The row with what differs from checkpoint to checkpoint of one family."""
+    both_ways = getattr(config, "is_causal", True) is False or getattr(config, "use_bidirectional_attention", False)
+    if row.pooled == "last" and both_ways:
+        row = replace(row, causal=False, rotary=None)
     if getattr(config, "classifier_pooling", "cls") == "mean":  # ModernBERT
         row = replace(row, pooled="mean")
     if not getattr(config, "do_layer_norm_before", True):  # OPT-350m: the norms stand after attention and MLP

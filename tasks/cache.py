@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
+from coterie.tasks.paths import at_home
+
+logger = logging.getLogger(__name__)
+
 
 def cache_dir() -> Path:
     """The folder for what can be made again: ``COTERIE_CACHE``, or the platform's user cache folder."""
-    return Path(os.environ.get("COTERIE_CACHE") or platformdirs.user_cache_dir("coterie"))
+    return Path(at_home(os.environ.get("COTERIE_CACHE") or platformdirs.user_cache_dir("coterie")))
 
 
 def remembered(kind: str, key: object, make: Callable[[], Any]) -> Any:
     """The JSON value that ``make`` gives, made once for each key (JSON) and then read from the cache folder.
 
-    A cache file that others damaged is made anew.
+    A cache file that others damaged is made anew; a cache that cannot be written is done without, with a warning.
     """
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_dir() / kind / f"{digest}.json"
-    if path.exists():
-        try:
-            return json.loads(path.read_text("utf8"))
-        except ValueError:
-            path.unlink()
+    with suppress(OSError, ValueError):
+        return json.loads(path.read_text("utf8"))
     text = json.dumps(make(), ensure_ascii=False)
-    write_atomic(path, text)
+    try:
+        write_atomic(path, text)
+    except OSError as error:
+        logger.warning("%s: cannot be written, and is made again next time: %s", path, error.strerror or error)
     return json.loads(text)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from coterie.tasks.reranker_spec import RerankerSpec
 
-_WEIGHTS = ("*.safetensors", "config.json", "adapter_config.json")
+_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json", "adapter_config.json")
 _NOT_TOKENIZER = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".gguf", ".ckpt")
 DTYPE_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -73,6 +73,10 @@ def describe(spec: RerankerSpec) -> RerankerSize:
         players = Site(row, layers[0], "neurons" if row.experts is None else "expert:0").n_players
     if spec.adapter is not None:
         adapter_file(spec.adapter, "adapter_config.json", spec.adapter_revision)
+        if Path(spec.adapter).is_dir():
+            from coterie.tasks.adapters import tensor_names
+
+            tensor_names(spec)
     parameters = sum(p.numel() for p in model.parameters())
     uses_window = getattr(config, "use_sliding_window", True)
     return RerankerSize(
@@ -98,13 +102,12 @@ def model_class(spec: RerankerSpec, new_head: bool = False) -> tuple[Any, PreTra
     ``new_head`` allows a base without a head. Raises :class:`RerankerError` where the checkpoint is one of another kind.
     """
     from transformers import (
-        AutoConfig,
         AutoModelForCausalLM,
         AutoModelForSeq2SeqLM,
         AutoModelForSequenceClassification,
     )
 
-    config: PreTrainedConfig = AutoConfig.from_pretrained(spec.base, revision=spec.revision, trust_remote_code=False)
+    config = model_config(spec)
     made_as = [str(name) for name in config.architectures or []]
     classifies = any("ForSequenceClassification" in name for name in made_as)
     if is_language_model(spec.readout):
@@ -113,9 +116,15 @@ def model_class(spec: RerankerSpec, new_head: bool = False) -> tuple[Any, PreTra
                 f"{spec.base}: expected a language model for a readout of words, got {made_as[0]}; fix: reranker.readout: "
                 f"{{kind: logit}}, or labels"
             )
+        if config.is_encoder_decoder and getattr(config, "decoder_start_token_id", None) is None:
+            raise RerankerError(
+                f"{spec.base}: config.json: decoder_start_token_id: expected the token that the decoder starts with, got none; "
+                f"fix: 0 for T5"
+            )
         return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM, config
     if not classifies:  # a base without a head, which the adapter brings
-        config.num_labels = 1
+        if spec.readout.kind == "logit":
+            config.num_labels = 1
         if (
             spec.adapter is None
             and not new_head
@@ -123,10 +132,21 @@ def model_class(spec: RerankerSpec, new_head: bool = False) -> tuple[Any, PreTra
         ):
             raise RerankerError(
                 f"{spec.base}: expected a classification head in the checkpoint, got a language model ({made_as[0]}); fix: "
-                f'reranker.readout: {{kind: yes-no, "yes": ..., "no": ...}}, or an adapter that brings its head'
+                f"reranker.readout: {{kind: yes-no, yes: ..., no: ...}}, or an adapter that brings its head"
             )
     check_labels(spec.readout, config, spec.base)
     return AutoModelForSequenceClassification, config
+
+
+def model_config(spec: RerankerSpec) -> PreTrainedConfig:
+    """The configuration of the base as it is published."""
+    from transformers import AutoConfig
+
+    with one_line_errors(spec.base):
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
+            spec.base, revision=spec.revision, trust_remote_code=False
+        )
+    return config
 
 
 def concrete_class(spec: RerankerSpec) -> type:
@@ -144,7 +164,12 @@ def most_tokens(config: PreTrainedConfig) -> int | None:
     if config.model_type == "t5" or not getattr(config, "position_biased_input", True):
         return None
     if most is not None and config.model_type in ("roberta", "xlm-roberta"):  # positions start after the padding's
-        return most - int(config.pad_token_id) - 1
+        return most - (1 if config.pad_token_id is None else int(config.pad_token_id)) - 1
+    rope: Any = getattr(config, "rope_parameters", None) or {}
+    if (
+        most is not None and rope.get("rope_type") == "longrope"
+    ):  # beyond, all factors change with the longest of a batch
+        return min(most, int(rope.get("original_max_position_embeddings", most)))
     return most
 
 
@@ -168,14 +193,26 @@ def weights_hash(spec: RerankerSpec) -> str:
         if source is None:
             continue
         folder = Path(source)
-        files = sorted({f for pattern in _WEIGHTS for f in folder.glob(pattern)}) if folder.is_dir() else []
+        files = sorted(_weight_files(folder)) if folder.is_dir() else []
         if not files:
             digest.update(f"{source}@{_commit(source, revision)}".encode())
         for file in files:
-            digest.update(file.name.encode())
+            digest.update(file.relative_to(folder).as_posix().encode())
             with file.open("rb") as content:
                 digest.update(hashlib.file_digest(content, "sha256").digest())
     return digest.hexdigest()
+
+
+def _weight_files(folder: Path) -> set[Path]:
+    """The files of weights and configuration, with those in other folders that an index of shards names."""
+    files = {file for pattern in _WEIGHTS for file in folder.glob(pattern)}
+    for index in folder.glob("*.safetensors.index.json"):
+        try:
+            shards = set(json.loads(index.read_text("utf8"))["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue  # loading says what is wrong with it
+        files |= {folder / str(shard) for shard in shards if (folder / str(shard)).is_file()}
+    return files
 
 
 def tokenizer_state(spec: RerankerSpec) -> list[str]:
@@ -215,16 +252,13 @@ def adapter_file(adapter: str, name: str, revision: str | None) -> Path:
 @contextmanager
 def one_line_errors(source: str, *but: type[Exception]) -> Iterator[None]:
     """Turn what loading a checkpoint raises, ``but`` these, into one :class:`RerankerError` line."""
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-    from safetensors import SafetensorError
-
     try:
         yield
     except (RerankerError, *but):
         raise
     except ImportError as error:  # device_map without accelerate, flash attention without its package
         raise RerankerError(f"{source}: {_one_line(error)}") from None
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, HfHubHTTPError, HFValidationError) as error:
+    except Exception as error:  # of the libraries alone: whatever a file of others makes them raise
         if type(error).__name__ == "UnknownArchitectureError":
             raise
         if Path(source).is_dir():
@@ -292,6 +326,8 @@ def _commit(source: str, revision: str | None) -> str:
 
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
+    if isinstance(error, KeyError | AttributeError | TypeError):
+        text = f"{type(error).__name__}: {text}"
     return text if len(text) <= 300 else text[:297] + "..."
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
-from coterie.tasks.collections.types import Candidate
+from coterie.tasks.collections.types import Candidate, DataError
 from coterie.tasks.signals import CollectionStatistics, graded, quintile_edges, signal_values, statistics_of
 
 Objective = Literal["relevance", "cqtr", "mean-tf-l"]
@@ -29,6 +29,23 @@ def with_objective(
     edges = quintile_edges(values) if edges is None else edges
     levels = graded(values, edges)
     return [replace(p, value=float(v), grade=int(g)) for p, v, g in zip(rows, values, levels, strict=True)], edges
+
+
+def refuse_constant(objective: Objective, pairs: Mapping[str, Sequence[Candidate]]) -> list[tuple[str, float]]:
+    """The splits whose pairs all have one value of the objective, with this value.
+
+    Raises ``DataError`` where all splits are such: then there is nothing to rank, to predict or to agree with.
+    """
+    constant = [
+        (split, rows[0].objective) for split, rows in pairs.items() if len({row.objective for row in rows}) == 1
+    ]
+    if len(constant) < len(pairs):
+        return constant
+    told = ", ".join(f"{value:g} for all {len(pairs[split])} of {split}" for split, value in constant)
+    raise DataError(
+        f"objective {objective}: expected query-document pairs that differ in it, got {told}; fix: another objective, or "
+        f"candidates of which some have more of it"
+    )
 
 
 def agreement(scores: np.ndarray, rows: Sequence[Candidate]) -> tuple[float, float]:

@@ -46,6 +46,7 @@ from torch import Tensor
 
 from coterie.tasks.derivatives import gradients_of, hessian_products_of
 from coterie.tasks.game import Capability, Game, Meter, Pooling
+from coterie.tasks.numbers import Flag, Whole
 
 Rule = Literal["graded", "all", "any"]
 Groups = tuple[tuple[int, ...], ...]
@@ -61,17 +62,17 @@ class Planting(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sizes: tuple[int, ...] = Field(default=(4,) * 6, description="players of each planted group")
+    sizes: tuple[Whole, ...] = Field(default=(4,) * 6, description="players of each planted group")
     rule: Rule = Field(default="graded", description="when the effect of a group appears")
-    overlap: int = Field(default=0, ge=0, description="members that a group shares with the next one")
-    coactive: bool = Field(default=True, description="members of a group fire together")
+    overlap: Whole = Field(default=0, ge=0, description="members that a group shares with the next one")
+    coactive: Flag = Field(default=True, description="members of a group fire together")
     writes: Literal["apart", "grouped"] = Field(default="apart", description="directions that the players write")
-    additive: int = Field(default=0, ge=0, description="decoys with an effect and an activation of their own")
-    copies: int = Field(default=0, ge=0, description="pairs of redundant copies")
-    inhibitors: int = Field(default=0, ge=0, description="decoys that fire against a group and lower the outputs")
-    dead: int = Field(default=0, ge=0, description="decoys that do nothing")
+    additive: Whole = Field(default=0, ge=0, description="decoys with an effect and an activation of their own")
+    copies: Whole = Field(default=0, ge=0, description="pairs of redundant copies")
+    inhibitors: Whole = Field(default=0, ge=0, description="decoys that fire against a group and lower the outputs")
+    dead: Whole = Field(default=0, ge=0, description="decoys that do nothing")
     noise: float = Field(default=0.0, ge=0, description="unstructured part of activations and of pair interactions")
-    seed: int = 0
+    seed: Whole = 0
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from coterie.tasks.names import task_name
+from coterie.tasks.numbers import Whole
 from coterie.tasks.planted import PLANTED_VERSION, Groups, Layout, PlantedGame, Planting
 from coterie.tasks.planted_reranker import planted_pairs, planted_reranker
 from coterie.tasks.reranker_game import RerankerGame
@@ -20,12 +22,12 @@ class PlantedSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str
+    name: Annotated[str, AfterValidator(task_name)]
     summary: str
     planting: Planting
     inside: Literal["game", "llama"] = Field(default="game", description="a game of its own, or a layer of a Llama")
-    queries: int = Field(default=40, ge=2, description="queries of each split")
-    depth: int = Field(default=5, ge=1, description="pairs a query")
+    queries: Whole = Field(default=40, ge=2, description="queries of each split")
+    depth: Whole = Field(default=5, ge=1, description="pairs a query")
 
 
 @dataclass(frozen=True)

@@ -87,8 +87,10 @@ def columns_of(
 ) -> Columns:
     """The outputs that a readout takes. Raises :class:`RerankerError` for a label or a token that does not exist."""
     if isinstance(readout, YesNoReadout):
-        yes = _token(readout.yes, tokenizer, where)
-        return yes, None if readout.no is None else _token(readout.no, tokenizer, where)
+        yes, no = (
+            None if name is None else _token(name, tokenizer, config, where) for name in (readout.yes, readout.no)
+        )
+        return int(yes or 0), no
     check_labels(readout, config, where)
     if isinstance(readout, LogitReadout):
         return 0, None
@@ -96,9 +98,14 @@ def columns_of(
     return of[readout.positive], None if readout.negative is None else of[readout.negative]
 
 
-def _token(name: str, tokenizer: PreTrainedTokenizerBase, where: str) -> int:
+def _token(name: str, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, where: str) -> int:
     vocabulary = tokenizer.get_vocab()
     if name in vocabulary:
+        if vocabulary[name] >= config.vocab_size:
+            raise RerankerError(
+                f"{where}: reranker.readout: expected a token that the model can say, got {name!r} with number "
+                f"{vocabulary[name]} of {config.vocab_size}; fix: the tokenizer of this model"
+            )
         return int(vocabulary[name])
     pieces = tokenizer.convert_ids_to_tokens(tokenizer(name, add_special_tokens=False)["input_ids"])
     raise RerankerError(

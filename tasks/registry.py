@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
+from coterie.tasks.data_spec import FEWEST, Count, bounds
+from coterie.tasks.names import task_name
+from coterie.tasks.paths import at_home
+from coterie.tasks.planted import Layout
 from coterie.tasks.planted_task import PlantedSpec
 from coterie.tasks.task import TaskSpec, resolve_paths
-from coterie.tasks.yaml_file import TaskFileError, read_yaml, told_by_line
+from coterie.tasks.yaml_file import Origin, TaskFileError, read_yaml, told_by_line
 
 SELECTABLE = ("layer", "players", "intervention", "readout", "queries")
+_NUMBERS = {"layer": 0, "queries": FEWEST}  # those that are whole numbers, and the least of each
+_FILES = (".yaml", ".yml")
 BUNDLED = Path(__file__).parent / "bundled"
 
 
@@ -26,6 +36,14 @@ def list_tasks() -> dict[str, Path]:
     return {path.parent.relative_to(BUNDLED).as_posix(): path for path in sorted(BUNDLED.glob("*/*/task.yaml"))}
 
 
+def split_task_selector(selector: str) -> tuple[str, str | None]:
+    """``name[layer=1]`` -> ``("name", "layer=1")``, and None where nothing is in brackets at the end; a path may have others."""
+    found = re.fullmatch(r"(.*?)\[([^\[\]]*)\]?", selector, re.DOTALL)
+    if found is None or (selector.endswith(_FILES) and not selector.endswith("]")):
+        return selector, None
+    return found[1], found[2] if selector.endswith("]") else ""
+
+
 def get_task_spec(selector: str) -> TaskSpec | PlantedSpec:
     """The specification of a registered task, or of a task file given by its path.
 
@@ -33,10 +51,10 @@ def get_task_spec(selector: str) -> TaskSpec | PlantedSpec:
     most 40 discovery queries, 40 held-out ones, and 40 of all transfer domains together. Raises
     :class:`UnknownTaskError` with the nearest names, :class:`TaskFileError` with file, line and field.
     """
-    name, bracket, rest = selector.partition("[")
+    name, inside = split_task_selector(selector)
     if name in list_tasks():
         spec = read_task_file(list_tasks()[name])
-    elif name.endswith((".yaml", ".yml")):
+    elif name.endswith(_FILES):
         spec = read_task_file(Path(name))
     else:
         near = get_close_matches(name, list_tasks(), n=3, cutoff=0.4)
@@ -45,7 +63,7 @@ def get_task_spec(selector: str) -> TaskSpec | PlantedSpec:
             + (f"; did you mean {', '.join(near)}?" if near else "")
             + f" (registered: {', '.join(list_tasks())}; or the path of a .yaml file)"
         )
-    return _changed(spec, selector, rest) if bracket else spec
+    return spec if inside is None else _changed(spec, selector, inside)
 
 
 def at_layer(selector: str, layer: int) -> TaskSpec:
@@ -55,41 +73,69 @@ def at_layer(selector: str, layer: int) -> TaskSpec:
     spec = get_task_spec(selector)
     if isinstance(spec, TaskSpec) and spec.layer == layer:
         return spec
-    name, _, rest = selector.partition("[")
-    kept = [part for part in rest.removesuffix("]").split(",") if part and part.partition("=")[0] != "layer"]
-    inside = f"[{','.join([f'layer={layer}', *kept])}]"
-    return _changed(get_task_spec(name), name + inside, inside[1:])
+    name, inside = split_task_selector(selector)
+    kept = [part for part in (inside or "").split(",") if part and part.partition("=")[0] != "layer"]
+    changes = ",".join([f"layer={layer}", *kept])
+    return _changed(get_task_spec(name), f"{name}[{changes}]", changes)
 
 
-def _changed(spec: TaskSpec | PlantedSpec, selector: str, rest: str) -> TaskSpec:
-    changes = dict(part.partition("=")[::2] for part in rest.removesuffix("]").split(","))
-    if isinstance(spec, PlantedSpec) or not rest.endswith("]") or not set(changes) <= set(SELECTABLE):
+def _changed(spec: TaskSpec | PlantedSpec, selector: str, inside: str) -> TaskSpec:
+    if isinstance(spec, PlantedSpec):
         raise UnknownTaskError(
-            f"task {selector!r}: expected name[parameter=value,...] of a reranker's task with {', '.join(SELECTABLE)}; "
-            f"fix: pydoc-llama/relevance[layer=1]"
+            f"task {selector!r}: expected name[parameter=value,...] of a reranker's task, got a planted one, which has nothing "
+            f"to change; fix: {spec.name}"
         )
-    inside = ",".join(f"{name}={changes[name]}" for name in SELECTABLE if name in changes)
-    values = {**spec.model_dump(), **changes, "name": f"{spec.name}[{inside}]"}
+    changes = _changes(selector, inside)
+    name = f"{spec.name}[{','.join(f'{name}={changes[name]}' for name in SELECTABLE if name in changes)}]"
+    values: dict[str, Any] = {**spec.model_dump(), **changes, "name": name}
     if (wanted := values.pop("queries", None)) is not None:
-        values["data"] |= {"queries": _at_most(spec, selector, wanted)}
+        values["data"] |= {"queries": _at_most(spec, wanted)}
     try:
-        return TaskSpec.model_validate(values)
+        changed = TaskSpec.model_validate(values)
     except ValidationError as error:
         problem = error.errors()[0]
-        raise UnknownTaskError(
-            f"task {selector!r}: {problem['loc'][0]}: {problem['msg']}, got {problem['input']!r}"
-        ) from None
+        message = problem["msg"].removeprefix("Value error, ")
+        raise UnknownTaskError(f"task {selector!r}: {problem['loc'][0]}: {message}, got {problem['input']!r}") from None
+    return changed.read_at(spec.origin.changed_by(f"task {selector!r}", set(changes)))
 
 
-def _at_most(spec: TaskSpec, selector: str, wanted: str) -> dict[str, int]:
-    """So many queries of each split, where the task has as many; rounded up for each transfer domain."""
-    if not wanted.isdecimal() or int(wanted) < 2:
-        raise UnknownTaskError(f"task {selector!r}: queries: expected a whole number from 2 on, got {wanted!r}")
+def _changes(selector: str, inside: str) -> dict[str, Any]:
+    """The parameters in the brackets; numbers as numbers. Raises :class:`UnknownTaskError`."""
+    changes: dict[str, Any] = {}
+    for part in inside.split(","):
+        key, _, value = (piece.strip() for piece in part.partition("="))
+        if key not in SELECTABLE or not re.fullmatch(r"[a-z0-9:._-]{1,60}", value):
+            raise UnknownTaskError(
+                f"task {selector!r}: expected name[parameter=value,...] of a reranker's task with {', '.join(SELECTABLE)}, "
+                f"got {part!r}; fix: pydoc-llama/relevance[layer=1]"
+            )
+        if key in changes:
+            raise UnknownTaskError(f"task {selector!r}: {key}: expected once, got twice; fix: leave one out")
+        if key in _NUMBERS:
+            least = _NUMBERS[key]
+            if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) < least:
+                raise UnknownTaskError(
+                    f"task {selector!r}: {key}: expected a whole number from {least} on, got {value!r}"
+                )
+        changes[key] = int(value) if key in _NUMBERS else value
+    return changes
+
+
+def _at_most(spec: TaskSpec, wanted: int) -> dict[str, Any]:
+    """At most as many queries of each split; of the transfer domains together, rounded up for each."""
     own, domains = spec.data.queries, max(1, len(spec.data.transfer))
+    share = max(FEWEST, -(-wanted // domains))
+
+    def fewer(count: Count) -> Count:
+        most = bounds(count)[1]
+        fewest = share if most is None else min(most, share)
+        return fewest if isinstance(count, int) else f"at most {fewest}"
+
+    transfer = own.transfer
     return {
-        "discovery": min(own.discovery, int(wanted)),
-        "heldout": min(own.heldout, int(wanted)),
-        "transfer": min(own.transfer, max(2, -(-int(wanted) // domains))),
+        "discovery": min(own.discovery, wanted),
+        "heldout": min(own.heldout, wanted),
+        "transfer": {n: fewer(c) for n, c in transfer.items()} if isinstance(transfer, dict) else fewer(transfer),
     }
 
 
@@ -98,13 +144,42 @@ def read_task_file(path: Path) -> TaskSpec | PlantedSpec:
 
     A file with a ``planting`` is a planted task, any other the task of a reranker.
     """
-    raw, nodes = read_yaml(path)
     try:
-        if isinstance(raw, dict) and "planting" in raw:
-            return PlantedSpec.model_validate(raw)
-        return resolve_paths(TaskSpec.model_validate(raw), path.parent.resolve())
+        path = Path(at_home(str(path)))
+    except ValueError as error:
+        raise TaskFileError(str(error)) from None
+    raw, nodes = read_yaml(path)
+    origin = Origin(str(path), nodes)
+    if isinstance(raw, dict) and isinstance(raw.get("name"), str):
+        with _told_at(origin, "name", raw["name"]):
+            task_name(raw["name"], changed=False)  # the brackets are for selectors
+    try:
+        spec = (PlantedSpec if isinstance(raw, dict) and "planting" in raw else TaskSpec).model_validate(raw)
     except ValidationError as error:
         raise told_by_line(path, error, nodes) from None
+    if isinstance(spec, PlantedSpec):
+        with _told_at(origin, "planting"):
+            Layout.of(spec.planting)
+        return spec
+    with _told_at(origin, "reranker"):
+        return resolve_paths(spec, path.parent.resolve()).read_at(origin)
 
 
-__all__ = ["TaskFileError", "UnknownTaskError", "at_layer", "get_task_spec", "list_tasks", "read_task_file"]
+@contextmanager
+def _told_at(origin: Origin, field: str, *got: str) -> Iterator[None]:
+    """Name file, line and field in a ``ValueError``, and what stands there."""
+    try:
+        yield
+    except ValueError as error:
+        raise TaskFileError(", got ".join([f"{origin.at(field)}: {error}", *map(repr, got)])) from None
+
+
+__all__ = [
+    "TaskFileError",
+    "UnknownTaskError",
+    "at_layer",
+    "get_task_spec",
+    "list_tasks",
+    "read_task_file",
+    "split_task_selector",
+]

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from coterie.tasks.adapters import check_tokenizer, merged, with_adapter
 from coterie.tasks.architectures import Architecture, architecture_for, layers_in, row_of_layer
 from coterie.tasks.errors import RerankerError
 from coterie.tasks.readouts import Columns, LogitReadout, ScoreReadout, columns_of, is_language_model, selected
 from coterie.tasks.reranker_spec import RerankerSpec
+from coterie.tasks.samples import check_same, sample_scores
 from coterie.tasks.site import parameters_of
 from coterie.tasks.tail import Tail
 from coterie.tasks.template import Encoder, Inputs, Template
-from coterie.tasks.weights import check_finite, check_tensors, load_model, load_tokenizer, merged
+from coterie.tasks.weights import check_finite, check_tensors, load_model, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -61,12 +63,31 @@ class Reranker:
         return layers_in(self.model, self.row)
 
     def row_of(self, layer: int) -> Architecture:
-        """The module paths for one layer."""
+        """The module paths for one layer. Raises :class:`RerankerError` for one that something else follows than a layer."""
+        if (
+            layer == 0
+            and getattr(self.model.config, "conv_kernel_size", 0) > 0
+            and self.row.layers.startswith("deberta")
+        ):
+            raise RerankerError(
+                "layer: expected a layer that the next one follows, got 0, after which this DeBERTa mixes tokens by a convolution; "
+                "fix: layer 1 or later"
+            )
         return row_of_layer(self.model, self.row, layer)
 
     def inputs(self, pairs: Sequence[Candidate]) -> list[Inputs]:
-        """What the model reads of each pair: all that the tokenizer makes for it, cut to the template's length."""
-        return self._encoder.encode(pairs)
+        """What the model reads of each pair: all that the tokenizer makes for it, cut to the template's length.
+
+        Raises :class:`RerankerError` for a token that the model has no embedding of.
+        """
+        inputs = self._encoder.encode(pairs)
+        for pair, one in zip(pairs, inputs, strict=True):
+            if max(one.ids, default=0) >= self._embeddings:
+                raise RerankerError(
+                    f"query {pair.query_id!r}, document {pair.document_id!r}: expected token ids below {self._embeddings}, got "
+                    f"{max(one.ids)} ({self.tokenizer.convert_ids_to_tokens(max(one.ids))!r}); fix: the tokenizer of this model"
+                )
+        return inputs
 
     def encode(self, pairs: Sequence[Candidate]) -> list[list[int]]:
         """The token ids alone of each pair, not padded."""
@@ -92,7 +113,7 @@ class Reranker:
         for name in inputs[0].extras:
             arguments[name] = self._padded([list(one.extras[name]) for one in inputs], 0)
         lengths = torch.tensor([len(one.ids) for one in inputs], device=self.device)
-        if self.row.pooled != "last":
+        if self.row.pooled != "last" or not self.row.causal:
             width = arguments["input_ids"].shape[1]
             arguments["attention_mask"] = (torch.arange(width, device=self.device)[None] < lengths[:, None]).long()
         if self.row.pooled == "decoder":
@@ -131,6 +152,11 @@ class Reranker:
         """What follows the layers (of the encoder, where there are two stacks)."""
         return Tail(self, self.row)
 
+    @cached_property
+    def _embeddings(self) -> int:
+        table: Any = self.model.get_input_embeddings()
+        return int(table.weight.shape[0])
+
     @property
     def _reads_words(self) -> bool:
         return is_language_model(self.readout)
@@ -164,27 +190,40 @@ def load_reranker(
     tokenizer = load_tokenizer(spec)
     row = architecture_for(model.config, spec.readout)
     missing_head = check_tensors(info, row, spec, new_head)
+    check_finite(model, spec)
     columns = columns_of(spec.readout, model.config, tokenizer, spec.base)
     _check_tokens(model, tokenizer, spec, row)
-    model.config.use_cache = False
     if spec.dtype == "float64":
         _exact_norms(model)
         if row.experts is not None:
             model.config._experts_implementation = "eager"  # the grouped kernels are for lower precision
     base_mlp: dict[int, dict[str, Tensor]] = {}
+
+    def whole(network: PreTrainedModel) -> Reranker:
+        return Reranker(network, tokenizer, spec.template, base_mlp, spec.readout, columns)
+
     if spec.adapter is not None:
         layers = layers_in(model, row)
-        wanted = range(len(layers)) if keep_base is None else keep_base
-        base_mlp = {i: parameters_of(row_of_layer(model, row, i), layers[i]) for i in wanted if i < len(layers)}
-        model = merged(model, spec, missing_head)
-    check_finite(model, spec)
+        wanted = range(len(layers)) if keep_base is None else [i for i in keep_base if i < len(layers)]
+        before = {i: parameters_of(row_of_layer(model, row, i), layers[i]) for i in wanted}
+        check_tokenizer(spec, tokenizer)
+        tuned = with_adapter(model, spec, missing_head)
+        check_finite(tuned.base_model.model, spec)
+        unmerged = sample_scores(whole(tuned.base_model.model))
+        model = merged(tuned, spec)
+        check_same(sample_scores(whole(model)), unmerged, "merged into the weights", str(spec.adapter), model.dtype)
+        after = {i: parameters_of(row_of_layer(model, row, i), layers[i]) for i in wanted}
+        base_mlp |= {i: before[i] for i in wanted if any(not torch.equal(before[i][n], after[i][n]) for n in before[i])}
     model = model.eval() if spec.device_map else model.eval().to(device)
-    reranker = Reranker(model, tokenizer, spec.template, base_mlp, spec.readout, columns)
+    reranker = whole(model)
     if not new_head and not any(p.any() for p in _head_weights(reranker)):
         raise RerankerError(
             f"{spec.base}: expected a head with weights, got zeros alone ({row.head}): every score would be equal; "
             f"fix: the checkpoint, or an adapter that brings its head"
         )
+    check_same(
+        sample_scores(reranker, together=True), sample_scores(reranker), "scored in one batch", spec.base, model.dtype
+    )
     return reranker
 
 

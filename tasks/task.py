@@ -6,29 +6,33 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
 
 from coterie.tasks.cache import remembered
 from coterie.tasks.checkpoint import weights_hash
-from coterie.tasks.collections.candidates import CANDIDATES_VERSION, candidates, in_hash_order, split_of
+from coterie.tasks.collections.candidates import CANDIDATES_VERSION, candidates
 from coterie.tasks.collections.loading import load_domain, resolve, source_key
-from coterie.tasks.collections.specs import DomainSpec
-from coterie.tasks.collections.types import Candidate, DataError, Domain
+from coterie.tasks.collections.types import Candidate
+from coterie.tasks.data_spec import DataSpec, QueryCounts, cut, split_queries
 from coterie.tasks.game import Intervention, Readout, refuse_additive
+from coterie.tasks.names import task_name
 from coterie.tasks.ndcg import NDCG
-from coterie.tasks.objectives import Objective, agreement, with_objective
+from coterie.tasks.numbers import Whole
+from coterie.tasks.objectives import Objective, agreement, refuse_constant, with_objective
+from coterie.tasks.paths import at_home
 from coterie.tasks.reranker import load_reranker
 from coterie.tasks.reranker_game import RerankerGame
 from coterie.tasks.reranker_spec import RerankerSpec
 from coterie.tasks.task_inputs import TaskInputs, inputs_of
 from coterie.tasks.training.spec import TrainingSpec
+from coterie.tasks.yaml_file import Origin
 
 MANY_TIES = 0.05
 Qrels = Mapping[str, Mapping[str, int]]
@@ -38,54 +42,34 @@ class _Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class QueryCounts(_Spec):
-    """Queries of each split; ``transfer`` is for each transfer domain."""
-
-    discovery: int = Field(default=64, ge=2)
-    heldout: int = Field(default=64, ge=2)
-    transfer: int = Field(default=48, ge=2)
-
-
-class DataSpec(_Spec):
-    """Which texts, how many of them, and the revision that published results were made with.
-
-    Where the reranker was trained on the source (``source_trained``), 84 % of its queries, by a hash of their ids, are
-    for training and never judged; discovery and held-out queries are taken from the rest. ``random_candidates`` of a
-    query's ``candidates`` are drawn at random instead of from the top of BM25. ``document_words`` cuts every document to
-    so many words, so that an objective is computed on what the reranker reads.
-    """
-
-    source: DomainSpec
-    transfer: tuple[DomainSpec, ...] = ()
-    candidates: int = Field(default=10, ge=2)
-    random_candidates: int = Field(default=0, ge=0)
-    document_words: int | None = Field(default=None, ge=1)
-    source_trained: bool = False
-    queries: QueryCounts = QueryCounts()
-    revision: str | None = None
-
-    @model_validator(mode="after")
-    def _names_differ(self) -> Self:
-        names = ["discovery", "heldout", *(domain.name for domain in self.transfer)]
-        if len(set(names)) < len(names):
-            raise ValueError(f"transfer: expected domains of different names, got {names[2:]}; fix: give each a name")
-        return self
-
-
 class TaskSpec(_Spec):
     """A task as it is written in YAML."""
 
-    name: str
+    name: Annotated[str, AfterValidator(task_name)]
     summary: str
     objective: Objective = "relevance"
     reranker: RerankerSpec
-    layer: int = Field(ge=0)
-    layers: tuple[int, ...] = Field(default=(), description="the layers worth looking at; name[layer=9] takes another")
+    layer: Whole = Field(ge=0)
+    layers: tuple[Whole, ...] = Field(
+        default=(), description="the layers worth looking at; name[layer=9] takes another"
+    )
     players: str = "neurons"
     intervention: Intervention = "zero"
     readout: Readout = "score"
     data: DataSpec
     training: TrainingSpec | None = None
+    _origin: Origin | None = PrivateAttr(default=None)
+
+    @property
+    def origin(self) -> Origin:
+        """Where it was read, for errors about it."""
+        return self._origin or Origin(self.name)
+
+    def read_at(self, origin: Origin) -> Self:
+        """The same, read there."""
+        copy = self.model_copy()
+        copy._origin = origin
+        return copy
 
 
 @dataclass(frozen=True)
@@ -249,8 +233,8 @@ def read_data(spec: TaskSpec) -> dict[str, Any]:
         splits = partial(split_queries, data, None if domain_spec is data.source else domain_spec.name)
         domain = load_domain(domain_spec, lambda ids, of=splits: list(chain(*of(ids).values())), data.candidates)  # type: ignore[misc]
         prints.append((domain.name, domain.fingerprint()))
-        if domain.notes:
-            notes[domain.name] = dict(domain.notes)
+        if domain.notes:  # a transfer domain may be named as the source is
+            notes[domain.name if domain.name not in notes else f"{domain.name} (transfer)"] = dict(domain.notes)
         domain = cut(domain, data.document_words)
         for split, query_ids in splits(list(domain.queries)).items():
             rows = candidates(domain, query_ids, data.candidates, random_candidates=data.random_candidates)
@@ -260,32 +244,13 @@ def read_data(spec: TaskSpec) -> dict[str, Any]:
             pairs[split] = [astuple(p) for p in rows]
             if domain.pools and spec.objective == "relevance":
                 qrels[split] = {q: dict(domain.qrels[q]) for q in query_ids}
+    for split, value in refuse_constant(
+        spec.objective, {s: [Candidate(*p) for p in rows] for s, rows in pairs.items()}
+    ):
+        reason = f"pair with {spec.objective} {value:g}, as all there have: no R2, no Spearman, nothing to rank"
+        notes[split] = {**notes.get(split, {}), reason: len(pairs[split])}
     revision = hashlib.sha256(json.dumps(prints).encode()).hexdigest()
     return {"pairs": pairs, "qrels": qrels, "notes": notes, "revision": revision}
-
-
-def split_queries(data: DataSpec, transfer: str | None, query_ids: list[str]) -> dict[str, list[str]]:
-    """The queries of each split of the source, ``discovery`` and ``heldout``, or of the transfer domain of that name.
-
-    None stands in two splits, none was trained on: by the hash of their ids where part of the source is for training,
-    else one after the other in hash order. Raises ``DataError`` for too few queries.
-    """
-    wanted = data.queries
-    if transfer is not None:
-        return {transfer: _take(in_hash_order(query_ids), wanted.transfer, transfer)}
-    name = data.source.name
-    if data.source_trained:
-        of = {s: in_hash_order([q for q in query_ids if split_of(q) == s]) for s in ("discovery", "heldout")}
-        return {s: _take(ids, getattr(wanted, s), f"{name}/{s}") for s, ids in of.items()}
-    both = _take(in_hash_order(query_ids), wanted.discovery + wanted.heldout, name)
-    return {"discovery": both[: wanted.discovery], "heldout": both[wanted.discovery :]}
-
-
-def cut(domain: Domain, words: int | None) -> Domain:
-    """The domain with every document cut to so many words."""
-    if words is None:
-        return domain
-    return replace(domain, documents={d: " ".join(text.split()[:words]) for d, text in domain.documents.items()})
 
 
 def resolve_paths(spec: TaskSpec, folder: Path) -> TaskSpec:
@@ -295,13 +260,14 @@ def resolve_paths(spec: TaskSpec, folder: Path) -> TaskSpec:
     """
 
     def local(source: str | None, made: bool) -> str | None:
-        return str(folder / source) if source and (made or (folder / source).is_dir()) else source
+        here = None if source is None else folder / at_home(source)
+        return str(here) if here is not None and (made or str(source).startswith("~") or here.is_dir()) else source
 
-    trains = spec.training is not None
+    training = spec.training
     reranker = spec.reranker.model_copy(
         update={
-            "base": local(spec.reranker.base, trains and spec.training.base is not None),  # type: ignore[union-attr]
-            "adapter": local(spec.reranker.adapter, trains),
+            "base": local(spec.reranker.base, training is not None and training.base is not None),
+            "adapter": local(spec.reranker.adapter, training is not None),
         }
     )
     data = spec.data.model_copy(
@@ -310,19 +276,34 @@ def resolve_paths(spec: TaskSpec, folder: Path) -> TaskSpec:
             "transfer": tuple(resolve(domain, folder) for domain in spec.data.transfer),
         }
     )
-    return spec.model_copy(update={"reranker": reranker, "data": data})
-
-
-def _take(query_ids: list[str], count: int, where: str) -> list[str]:
-    if len(query_ids) < count:
-        raise DataError(f"data.queries: {where} has {len(query_ids)} queries, {count} asked for; fix: ask for fewer")
-    return query_ids[:count]
+    if training is not None and training.init_adapter is not None:
+        training = training.model_copy(update={"init_adapter": at_home(training.init_adapter)})
+    return spec.model_copy(update={"reranker": reranker, "data": data, "training": training})
 
 
 def quality(game: RerankerGame, objective: Objective, qrels: Qrels | None = None) -> Quality:
-    """The reranker's own quality on a game's pairs."""
+    """The reranker's own quality on a game's pairs; no R2 and Spearman where the objective or the score does not vary."""
     scores = game.scores.double().numpy()
     ndcg = float(np.mean(NDCG(game.pairs, qrels).per_query(scores)))
     counts = Counter(zip(game.query_of_pair.tolist(), scores.tolist(), strict=True))
     ties = sum(count for count in counts.values() if count > 1) / len(scores)
-    return Quality(ndcg, ties) if objective == "relevance" else Quality(ndcg, ties, *agreement(scores, game.pairs))
+    if objective == "relevance":
+        return Quality(ndcg, ties)
+    return Quality(ndcg, ties, *(v if np.isfinite(v) else None for v in agreement(scores, game.pairs)))
+
+
+__all__ = [
+    "DataSpec",
+    "Qrels",
+    "Quality",
+    "QueryCounts",
+    "Task",
+    "TaskPlan",
+    "TaskSpec",
+    "cut",
+    "load_task",
+    "plan_task",
+    "quality",
+    "resolve_paths",
+    "split_queries",
+]

@@ -11,6 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from coterie.tasks.cache import remembered
 from coterie.tasks.checkpoint import concrete_class, tokenizer_state
 from coterie.tasks.collections.types import Candidate
@@ -51,7 +53,20 @@ def inputs_of(spec: RerankerSpec, pairs: Mapping[str, Sequence[Candidate]]) -> T
         texts.update(json.dumps([split, [(p.query, p.document) for p in rows]]).encode())
     key = [_VERSION, tokenizer_state(spec), spec.template.model_dump(), spec.readout.kind, texts.hexdigest()]
     found = remembered("inputs", key, lambda: _tokenized(spec, pairs))
+    try:
+        _Remembered.model_validate(found, strict=True)
+    except ValidationError:  # a cache file that something else wrote
+        found = _tokenized(spec, pairs)
     return TaskInputs(found["digest"], {split: Cut(*counts) for split, counts in found["cut"].items()})
+
+
+class _Remembered(BaseModel):
+    """What the cache holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    digest: str = Field(pattern="^[0-9a-f]{64}$")
+    cut: dict[str, list[int]]
 
 
 def _tokenized(spec: RerankerSpec, pairs: Mapping[str, Sequence[Candidate]]) -> dict[str, object]:
@@ -67,5 +82,5 @@ def _tokenized(spec: RerankerSpec, pairs: Mapping[str, Sequence[Candidate]]) -> 
         documents, queries = (
             sum(n > 0 for n in counts) for counts in zip(*((i.cut_document, i.cut_query) for i in inputs), strict=True)
         )
-        cut[split] = (len(rows), documents, queries)
+        cut[split] = [len(rows), documents, queries]
     return {"digest": digest.hexdigest(), "cut": cut}

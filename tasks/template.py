@@ -109,6 +109,8 @@ class Encoder:
 
     def encode(self, pairs: Sequence[Candidate]) -> list[Inputs]:
         """The inputs of each pair. Raises :class:`RerankerError` where the template alone is longer than allowed."""
+        if not pairs:
+            return []
         filled = [self._template._filled(p.query, p.document) for p in pairs]
         segments = list(zip(*filled, strict=True))
         if self._template.pieces:
@@ -121,14 +123,22 @@ class Encoder:
     def _tokenized(self, *texts: list[str], add_special_tokens: bool) -> Callable[[int], _Tokenized]:
         """What the tokenizer makes of a row of these texts."""
         fast = bool(getattr(self._tokenizer, "is_fast", False))
-        encoded = self._tokenizer(
-            *texts,
-            add_special_tokens=add_special_tokens,
-            truncation=False,
-            padding=False,
-            return_attention_mask=False,
-            verbose=False,
-        )
+        try:
+            encoded = self._tokenizer(
+                *texts,
+                add_special_tokens=add_special_tokens,
+                truncation=False,
+                padding=False,
+                return_attention_mask=False,
+                verbose=False,
+            )
+        except TypeError:
+            broken = [text for column in texts for text in column if any("\ud800" <= c <= "\udfff" for c in text)]
+            if not broken:
+                raise
+            raise RerankerError(
+                f"expected texts of whole characters, got half of a surrogate pair in {broken[0][:60]!r}; fix: that text"
+            ) from None
         extras = [name for name in encoded if name != "input_ids" and name in self._accepted]
 
         def row(i: int) -> _Tokenized:
@@ -175,16 +185,38 @@ class Encoder:
                     f"tokenizer ({type(self._tokenizer).__name__}) does not say which tokens are the document's; "
                     f"fix: a larger max_length, or a checkpoint with a tokenizer.json"
                 )
-            names: list[str | None] = []
-            for segment, (start, end) in zip(part.encoding.sequence_ids, part.encoding.offsets, strict=True):
-                which = number if self._template.pieces else segment
-                inside = [
-                    name
-                    for name, first, last in (spans[which] if segment is not None else [])
-                    if first <= start < end <= last
-                ]
-                names.append(inside[0] if inside else None)
+            names: list[str | None] = [None] * len(part.ids)
+            for which, fields in enumerate(spans):
+                if not self._template.pieces or which == number:
+                    for name, first, last in fields:
+                        for i in _run(part.encoding, 0 if self._template.pieces else which, first, last):
+                            names[i] = name
             yield names
+
+
+def _run(encoding: Any, segment: int, first: int, last: int) -> range:
+    """The tokens of a field from the ``first`` to the ``last`` character of a segment, without a gap.
+
+    Some tokenizers give white space, accents or emoji empty places; what has one belongs to the tokens around it.
+    """
+    places, segments = encoding.offsets, encoding.sequence_ids
+    inside = [
+        i
+        for i, (start, end) in enumerate(places)
+        if segments[i] == segment and first <= start and end <= last and start < end
+    ]
+    if not inside:
+        return range(0)
+    low, high = inside[0], inside[-1] + 1
+
+    def is_empty(i: int) -> bool:
+        return segments[i] == segment and places[i][0] == places[i][1] and first <= places[i][0] <= last
+
+    while low > 0 and is_empty(low - 1):
+        low -= 1
+    while high < len(places) and is_empty(high):
+        high += 1
+    return range(low, high)
 
 
 @dataclass(frozen=True)

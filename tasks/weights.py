@@ -6,7 +6,6 @@ whose names do not match. Both only warn. Here each is an error of one line that
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import warnings
@@ -16,10 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from coterie.tasks.architectures import Architecture
-from coterie.tasks.checkpoint import adapter_file, model_class, one_line_errors
+from coterie.tasks.checkpoint import model_class, model_config, one_line_errors
 from coterie.tasks.errors import RerankerError
 from coterie.tasks.readouts import is_language_model
 
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
 
     from coterie.tasks.reranker_spec import RerankerSpec
 
+_VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.spm", "*.tiktoken")
 _NAMED = 4  # tensors that an error names
 
 
@@ -35,6 +34,8 @@ def load_model(spec: RerankerSpec, new_head: bool) -> tuple[PreTrainedModel, Map
     """The network without its adapter, and what transformers says about its tensors."""
     with quiet_transformers(), one_line_errors(spec.base):
         kind, config = model_class(spec, new_head)
+        config.use_cache = False
+        config.chunk_size_feed_forward = 0  # the same numbers, and no number of tokens that it must divide
         model, info = kind.from_pretrained(
             spec.base,
             config=config,
@@ -47,16 +48,33 @@ def load_model(spec: RerankerSpec, new_head: bool) -> tuple[PreTrainedModel, Map
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # told by us, with names and sizes
         )
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise RerankerError(
+            f"{spec.base}: expected a base alone, got one with an adapter in its folder, which transformers would use unasked; "
+            f"fix: name that folder as reranker.adapter and the model that it was made for as reranker.base"
+        )
     return model, info
 
 
 def load_tokenizer(spec: RerankerSpec) -> PreTrainedTokenizerBase:
-    """The tokenizer of the base."""
+    """The tokenizer of the base. Raises :class:`RerankerError` where its vocabulary is not there."""
     from transformers import AutoTokenizer
 
+    folder = Path(spec.base)
+    if folder.is_dir() and not any(found for pattern in _VOCABULARIES for found in folder.glob(pattern)):
+        raise RerankerError(
+            f"{spec.base}: expected a tokenizer ({', '.join(_VOCABULARIES)}), got none: every word would be unknown; "
+            f"fix: save the tokenizer beside the model"
+        )
     with quiet_transformers(), one_line_errors(spec.base):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             spec.base, revision=spec.revision, trust_remote_code=False
+        )
+    table = int(getattr(model_config(spec), "vocab_size", 0))
+    if len(tokenizer) < table // 2:
+        raise RerankerError(
+            f"{spec.base}: expected a vocabulary of about {table} tokens, as config.json says, got {len(tokenizer)}; fix: the "
+            f"tokenizer of this model, with all its files"
         )
     return tokenizer
 
@@ -74,21 +92,21 @@ def check_tensors(info: Mapping[str, Any], row: Architecture, spec: RerankerSpec
         raise RerankerError(
             f"{spec.base}: expected a classification head ({row.head}) in the checkpoint, got none: a random one would be "
             f"used; fix: a sequence classifier, an adapter that brings its head, or for a language model reranker.readout: "
-            f'{{kind: yes-no, "yes": ..., "no": ...}}'
+            f"{{kind: yes-no, yes: ..., no: ...}}"
         )
     missing = [name for name in missing if name not in of_head]
     if missing:
         raise RerankerError(
             f"{spec.base}: expected every tensor of the network in the checkpoint, {len(missing)} are missing and would be "
-            f"random: {_names(missing)}"
-            + (f"; it has {_names(unexpected)} instead" if unexpected else "")
+            f"random: {names_of(missing)}"
+            + (f"; it has {names_of(unexpected)} instead" if unexpected else "")
             + "; fix: the "
             "names in the checkpoint, or its config.json"
         )
     if unexpected:
         raise RerankerError(
             f"{spec.base}: expected the tensors of the network alone, got {len(unexpected)} that it does not use: "
-            f"{_names(unexpected)}; fix: config.json (number of layers, model type), or the row of the architecture in "
+            f"{names_of(unexpected)}; fix: config.json (number of layers, model type), or the row of the architecture in "
             f"tasks/architectures.py where they take no part in the score"
         )
     mismatched = [entry for entry in info["mismatched_keys"] if entry[0] not in of_head]
@@ -114,114 +132,11 @@ def check_finite(model: PreTrainedModel, spec: RerankerSpec) -> None:
             )
 
 
-def merged(model: PreTrainedModel, spec: RerankerSpec, missing: Sequence[str]) -> PreTrainedModel:
-    """The model with its adapter merged, after checking that every tensor of the adapter's file is in place.
-
-    ``missing`` are the tensors of the head that the base lacks, which the adapter must bring.
-    """
-    adapter = str(spec.adapter)
-    wanted = _check_config(spec, missing)
-    from peft import PeftModel
-
-    with quiet_transformers(), one_line_errors(adapter):
-        tuned = PeftModel.from_pretrained(
-            model, adapter, revision=spec.adapter_revision, torch_device=str(next(model.parameters()).device)
-        )
-    if not hasattr(tuned.base_model, "merge_and_unload"):
-        raise RerankerError(
-            f"{adapter}: expected an adapter that can be merged into the weights (LoRA and its relatives), got "
-            f"{wanted.get('peft_type')}; fix: another kind of adapter"
-        )
-    _check_loaded(tuned, spec, wanted)
-    with quiet_transformers(), one_line_errors(adapter):
-        whole: PreTrainedModel = tuned.merge_and_unload()
-    return whole
-
-
-def _check_config(spec: RerankerSpec, missing: Sequence[str]) -> dict[str, Any]:
-    """The adapter's configuration; refuses a pickle, and a head that is promised, or needed, and not in the file."""
-    adapter, revision = str(spec.adapter), spec.adapter_revision
-    names = _names_in(adapter_file(adapter, "adapter_model.safetensors", revision), adapter)
-    try:
-        wanted: dict[str, Any] = json.loads(adapter_file(adapter, "adapter_config.json", revision).read_text("utf8"))
-    except ValueError as error:
-        raise RerankerError(f"{adapter}: adapter_config.json: expected JSON, got: {error}") from None
-    promised = bool(wanted.get("modules_to_save"))
-    classifies = not is_language_model(spec.readout)
-    if classifies and (missing or promised) and not any(".score." in key or ".classifier." in key for key in names):
-        raise RerankerError(
-            f"{adapter}: expected the classification head in the adapter, got none: its base's own, or a random one, "
-            f"would be used; fix: save the adapter with task type SEQ_CLS and modules_to_save=['score']"
-        )
-    brought = {_plain(name).removeprefix("base_model.model.") for name in names}
-    lacking = [name for name in missing if name not in brought]
-    if lacking:
-        raise RerankerError(
-            f"{adapter}: expected all of the head that {spec.base} lacks, {len(lacking)} tensors are in neither and would be "
-            f"random: {_names(lacking)}; fix: save the adapter with these modules in modules_to_save"
-        )
-    return wanted
-
-
-def _check_loaded(tuned: Any, spec: RerankerSpec, wanted: Mapping[str, Any]) -> None:
-    """Every tensor of the file is where it belongs, none is missing there, and every module that was promised is tuned."""
-    from peft import get_peft_model_state_dict
-    from safetensors.torch import load_file
-
-    adapter = str(spec.adapter)
-    path = adapter_file(adapter, "adapter_model.safetensors", spec.adapter_revision)
-    with one_line_errors(adapter):
-        file = {_plain(name): tensor for name, tensor in load_file(path).items()}
-        loaded = {
-            _plain(name): tensor
-            for name, tensor in get_peft_model_state_dict(tuned, save_embedding_layers=False).items()
-        }
-    missing, unused = sorted(loaded.keys() - file.keys()), sorted(file.keys() - loaded.keys())
-    if missing or unused:
-        found = [f"{len(missing)} are missing: {_names(missing)}"] if missing else []
-        found += [f"{len(unused)} belong to nothing: {_names(unused)}"] if unused else []
-        raise RerankerError(
-            f"{adapter}: expected exactly the tensors that adapter_config.json promises for this base; {'; '.join(found)}; "
-            f"fix: the adapter of this base, saved whole"
-        )
-    for name, tensor in file.items():
-        if loaded[name].shape != tensor.shape or not _same(loaded[name], tensor):
-            raise RerankerError(
-                f"{adapter}: {name}: expected the file's tensor of shape {tuple(tensor.shape)} in the model, got another of "
-                f"shape {tuple(loaded[name].shape)}; fix: an adapter of this base"
-            )
-    targets = wanted.get("target_modules")
-    tuned_names = {re.sub(r"\.(lora|ia3|hada|lokr|oft|boft|vera|randlora)_.*$", "", name) for name in loaded}
-    for target in targets if isinstance(targets, list) else []:
-        if not any(name == target or name.endswith(f".{target}") for name in tuned_names):
-            raise RerankerError(
-                f"{adapter}: expected modules named {target!r} (target_modules of adapter_config.json) in the base, got "
-                f"none; fix: the base that the adapter was made for"
-            )
-
-
-def _same(loaded: Tensor, own: Tensor) -> bool:
-    """Whether a tensor is the file's, in the precision that it was loaded in."""
-    return bool(torch.equal(loaded.cpu(), own.to(loaded.dtype)))
-
-
-def _plain(name: str) -> str:
-    """A tensor's name without what versions of peft put between: the adapter's name, the wrapper of a saved module."""
-    return re.sub(r"\.(modules_to_save(\.default)?|original_module|default)(?=\.|$)", "", name)
-
-
-def _names_in(path: Path, adapter: str) -> list[str]:
-    from safetensors import safe_open
-
-    with one_line_errors(adapter), safe_open(str(path), framework="pt") as weights:
-        return list(weights.keys())
-
-
 def _taking_part(names: Iterable[str], row: Architecture) -> list[str]:
     return sorted(name for name in names if not any(re.search(pattern, name) for pattern in row.unused))
 
 
-def _names(names: Sequence[str]) -> str:
+def names_of(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
@@ -237,7 +152,7 @@ def quiet_transformers() -> Iterator[None]:
         with warnings.catch_warnings():
             # transformers warns of a name that peft looks up on every model; nothing that a user could change
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-            warnings.filterwarnings("ignore", "Found missing adapter keys", UserWarning)
+            warnings.simplefilter("ignore", UserWarning)  # peft's: tensors, shared weights, settings that it does not know
             yield
     finally:
         transformers_logging.set_verbosity(level)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isclose
 from typing import Any
 
 import numpy as np
@@ -68,12 +69,24 @@ def seed_of(*parts: object) -> int:
 
 
 def flat(value: Any, path: str = "") -> dict[str, Any]:
-    """Every number and text of nested lists and dictionaries by its path, as ``pytest.approx`` compares them."""
+    """Every number and text of nested lists and dictionaries by its path."""
     if isinstance(value, dict):
         return {name: leaf for key, part in value.items() for name, leaf in flat(part, f"{path}.{key}").items()}
     if isinstance(value, list | tuple):
         return {name: leaf for i, part in enumerate(value) for name, leaf in flat(part, f"{path}[{i}]").items()}
     return {path: value}
+
+
+def alike(one: Record, other: Record) -> bool:
+    """Whether two records have the same coalitions, and the same scores up to rounding."""
+    ours, theirs = (flat([measure.model_dump() for measure in record.scores]) for record in (one, other))
+    same = ours.keys() == theirs.keys() and all(
+        isclose(ours[path], theirs[path], rel_tol=1e-5, abs_tol=1e-6)
+        if isinstance(ours[path], float) and isinstance(theirs[path], float)
+        else ours[path] == theirs[path]
+        for path in ours
+    )
+    return same and one.coalitions == other.coalitions
 
 
 def make_measure(

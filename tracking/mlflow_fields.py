@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from coterie.tracking.record import Record, flat_parameters
+from coterie.tracking.record import Measure, Record, flat_parameters
 
 PARAMETER_CHARACTERS = 6000  # MLflow cuts longer values without a word
 KEY_CHARACTERS = 250
@@ -129,9 +130,8 @@ def _is_point(step: Any, value: Any) -> bool:
 def _all_metrics(record: Record) -> dict[str, float]:
     found: dict[str, float | None] = {}
     for measure in record.scores:
-        found[measure.key] = measure.value
-        found[f"{measure.key}_low"] = measure.low
-        found[f"{measure.key}_high"] = measure.high
+        key = _measure_key(measure)
+        found |= {key: measure.value, f"{key}_low": measure.low, f"{key}_high": measure.high}
     if record.cost is not None:
         found |= {f"cost/evaluations_{kind}": float(n) for kind, n in record.cost.evaluations.items()}
         found["cost/evaluations"] = float(sum(record.cost.evaluations.values()))
@@ -139,6 +139,14 @@ def _all_metrics(record: Record) -> dict[str, float]:
         found["cost/scoring_seconds"] = record.cost.scoring_seconds
         found["cost/peak_memory_bytes"] = float(record.cost.peak_memory_bytes)
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _measure_key(measure: Measure) -> str:
+    """``metric/domain``, the domain as MLflow takes it: with a hash behind it where other characters became dashes."""
+    if usable_key(measure.key) and usable_key(f"{measure.key}_high"):
+        return measure.key
+    plain = re.sub(r"[^\w.-]+", "-", measure.domain, flags=re.ASCII).strip("-.")
+    return f"{measure.metric}/{plain}-{hashlib.sha256(measure.domain.encode()).hexdigest()[:8]}".replace("/-", "/")
 
 
 def tags(record: Record) -> dict[str, str]:

@@ -20,9 +20,12 @@ SCHEMA_VERSION: Final = 1
 
 _NAME = r"^[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})?$"
 Name = Annotated[str, Field(pattern=_NAME)]
-# A task's name may say what was changed: pydoc-llama/relevance[layer=1]
-_TASK_NAME = _NAME[:-1] + r"(\[[a-z0-9=:,._-]{1,120}\])?$"
+# A task's name may be a reranker's on the hub, and say what was changed: Qwen/Qwen3-Reranker-0.6B[layer=1]
+_TASK_NAME = _NAME[:-1].replace("[a-z0-9", "[A-Za-z0-9") + r"(\[[a-z0-9=:,._-]{1,120}\])?$"
 TaskName = Annotated[str, Field(pattern=_TASK_NAME)]
+# A domain is named as its folder is: any printable characters but the slash, which parts it from the metric
+_DOMAIN = r"^[^\p{C}\p{Z}/]([^\p{C}\p{Zl}\p{Zp}/]{0,98}[^\p{C}\p{Z}/])?$"
+Domain = Annotated[str, Field(pattern=_DOMAIN)]
 Status = Literal["ok", "skipped", "failed", "timeout"]
 
 
@@ -68,7 +71,7 @@ class Measure(Strict):
     """
 
     metric: Name
-    domain: Name
+    domain: Domain
     unit: str
     higher_is_better: bool
     primary: bool

@@ -15,12 +15,12 @@ class AblationNDCG(Metric):
     """Drop of nDCG@10 by query, mean over the evaluated coalitions, above size-matched random sets.
 
     The drop on transfer domains is the out-of-domain drop of Hedonic Neurons (arXiv 2509.23684, OOD drop).
-    ``transfer`` pools the queries of all transfer domains.
+    ``transfer`` pools the queries of all transfer domains, where the task has any.
     """
 
     name = "ndcg_drop"
     unit = "nDCG@10"
-    needs = frozenset({"judgements", "transfer"})
+    needs = frozenset({"judgements"})
     domains = ("heldout", "transfer")
     summary = "nDCG@10 lost when a coalition is ablated, above size-matched random sets"
 
@@ -30,7 +30,7 @@ class AblationNDCG(Metric):
         if bench.discovery is not None:
             seen = float(bench.discovery.ndcg_drops([c.members for c in answer.evaluated]).mean())
         heldout = Contribution("heldout", parts[0].numerator, parts[0].control, parts[0].denominator, discovery=seen)
-        return [heldout, *parts[1:], pooled("transfer", parts[1:])]
+        return [heldout, *parts[1:], *([pooled("transfer", parts[1:])] if parts[1:] else [])]
 
 
 def _drop(bench: Bench, name: str, domain: Domain, coalitions: Sequence[Evaluated]) -> Contribution:

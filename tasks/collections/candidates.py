@@ -26,15 +26,24 @@ def in_hash_order(ids: Sequence[str], salt: str = "") -> list[str]:
 
 
 class BM25:
-    """BM25 (Robertson's, k1 = 1.5, b = 0.75; Lucene's idf) over the documents of one domain, through bm25s."""
+    """BM25 (Robertson's, k1 = 1.5, b = 0.75; Lucene's idf) over the documents of one domain, through bm25s.
+
+    Raises ``DataError`` where no document has a term.
+    """
 
     def __init__(self, domain: Domain) -> None:
         import bm25s
 
         self.document_ids = sorted(domain.documents)
         self._row = {d: i for i, d in enumerate(self.document_ids)}
+        found = terms([domain.documents[d] for d in self.document_ids])
+        if not any(found):
+            raise DataError(
+                f"domain {domain.name!r}: expected documents with terms for BM25 (words of two characters and more that are no "
+                f"English stop words), got none in its {len(found)} documents; fix: a run, or pool: judged"
+            )
         self._index = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
-        self._index.index(terms([domain.documents[d] for d in self.document_ids]), show_progress=False)
+        self._index.index(found, show_progress=False)
 
     def scores(self, query: str) -> np.ndarray:
         """BM25 scores of all documents for a query, float32, in the order of ``document_ids``."""

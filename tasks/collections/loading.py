@@ -12,11 +12,9 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from coterie.tasks.collections.candidates import in_hash_order
-from coterie.tasks.collections.pydoc import load_pydoc, pydoc_key
+from coterie.tasks.collections.pydoc import load_pydoc
 from coterie.tasks.collections.sources import (
     Beir,
     HuggingFace,
@@ -36,6 +34,7 @@ from coterie.tasks.collections.specs import (
     Top1000Source,
     resolve,
 )
+from coterie.tasks.collections.state import source_key
 from coterie.tasks.collections.types import DataError, Domain
 
 MOST_DOCUMENTS = 500_000  # BM25 over more would not fit beside a model; a run says which documents are needed
@@ -63,39 +62,6 @@ def load_domain(spec: DomainSpec, choose: Choose | None = None, depth: int | Non
     needed = None if pools is None else frozenset(relevant.union(*pools.values()))
     documents = _read_texts(source.documents(needed), "document", notes, needed)
     return _complete(Domain(spec.name, {q: queries[q] for q in chosen}, documents, grades), pools, notes)
-
-
-def source_key(spec: DomainSpec) -> list[Any]:
-    """What tells one state of the source from another without reading it: versions, or the files' sizes and times."""
-    if isinstance(spec, PydocSource):
-        return pydoc_key()
-    if isinstance(spec, IrDatasetsSource):
-        return [spec.id]
-    key: list[Any] = _revisions(spec) if isinstance(spec, HuggingFaceSource) else []
-    for place in spec.files():
-        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-            if path.is_file():
-                state = path.stat()
-                key.append([str(path), state.st_size, state.st_mtime_ns])
-    return key
-
-
-def _revisions(spec: HuggingFaceSource) -> list[str]:
-    """The commits that are read: those of the specification, else the hub's newest; none for a local folder."""
-    from huggingface_hub import dataset_info
-
-    found = []
-    for dataset, revision in ((spec.dataset, spec.revision), (spec.qrels_dataset, spec.qrels_revision)):
-        if dataset is None or Path(dataset).exists():
-            continue
-        try:
-            found.append(revision or str(dataset_info(dataset).sha))
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"{dataset}: the hub does not tell its newest revision: {' '.join(str(error).split())[:120]}; "
-                f"fix: name a revision (a commit), or the network"
-            ) from None
-    return found
 
 
 def _source(spec: DomainSpec) -> Source:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from coterie.tasks.collections.files import columns, found, json_lines, lines
@@ -48,8 +51,7 @@ class Beir(Source):
     """A BEIR folder."""
 
     def __init__(self, spec: BeirSource) -> None:
-        self._folder, self._run = Path(spec.path), spec.run
-        self._qrels = (spec.qrels,) if spec.qrels else ("qrels/test.tsv", "qrels.trec", "qrels.tsv")
+        self._folder, self._run, self._qrels = Path(spec.path), spec.run, spec.judgements()
 
     def queries(self) -> Iterator[Text]:
         return _texts(found(self._folder, "queries.jsonl"))
@@ -329,12 +331,29 @@ def _hugging_face(
 
     name = f"{dataset}{f'/{configuration}' if configuration else ''} {split}"
     try:
-        rows = load_dataset(dataset, configuration, split=split, revision=revision, streaming=True)
-        for i, row in enumerate(rows):
-            yield f"{name} row {i + 1}", row
+        with _without_wildcards(dataset) as place:
+            rows = load_dataset(place, configuration, split=split, revision=revision, streaming=True)
+            for i, row in enumerate(rows):
+                yield f"{name} row {i + 1}", row
     except DataError:
         raise  # of whoever reads these rows
     except (OSError, ValueError, DatasetGenerationError) as error:
         raise DataError(
             f"{name}: cannot be read: {' '.join(str(error).split())[:200]}; fix: dataset, split and revision, or the network"
         ) from None
+
+
+@contextmanager
+def _without_wildcards(dataset: str) -> Iterator[str]:
+    """The dataset; a folder whose path datasets would take for a pattern (``data[1]``) as a folder of links elsewhere."""
+    source = Path(dataset).absolute()
+    if not source.is_dir() or not set("*?[") & set(str(source.resolve())):
+        yield dataset
+        return
+    with TemporaryDirectory(prefix="coterie-") as copy:
+        for folder, _, names in os.walk(source):
+            there = Path(copy, Path(folder).relative_to(source))
+            there.mkdir(exist_ok=True)
+            for name in names:
+                (there / name).symlink_to(Path(folder, name))
+        yield copy

@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from coterie.tasks.names import domain_name
+from coterie.tasks.numbers import Flag, Whole
+from coterie.tasks.paths import at_home
+
+Local = Annotated[str, AfterValidator(at_home)]
 
 
 class _Source(BaseModel):
@@ -17,8 +23,8 @@ class _Source(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = ""
-    relevant_from: int = Field(default=1, ge=1)
-    binary: bool = False
+    relevant_from: Whole = Field(default=1, ge=1)
+    binary: Flag = False
     pool: Literal["bm25", "judged"] = "bm25"
 
     @model_validator(mode="before")
@@ -27,6 +33,11 @@ class _Source(BaseModel):
         if isinstance(values, dict) and not values.get("name"):
             return {**values, "name": cls.default_name(values)}
         return values
+
+    @field_validator("name")
+    @classmethod
+    def _can_name(cls, name: str) -> str:
+        return domain_name(name)
 
     @classmethod
     def default_name(cls, values: dict[str, Any]) -> str:
@@ -37,7 +48,7 @@ class _Source(BaseModel):
         return {}
 
     def files(self) -> list[Path]:
-        """The files and folders that are read."""
+        """The files that are read, whether they exist or not, and the folders that are read with all that is in them."""
         return [Path(path) for _, path in sorted(self.paths().items())]
 
 
@@ -64,9 +75,9 @@ class BeirSource(_Source):
     """A folder with ``corpus.jsonl`` and ``queries.jsonl`` (or ``.gz``), judgements as BEIR's TSV or as TREC qrels."""
 
     collection: Literal["beir"]
-    path: str
-    qrels: str | None = Field(default=None, description="default: qrels/test.tsv, else qrels.trec, else qrels.tsv")
-    run: str | None = Field(default=None, description="a TREC run whose documents are the candidates")
+    path: Local
+    qrels: Local | None = Field(default=None, description="default: qrels/test.tsv, else qrels.trec, else qrels.tsv")
+    run: Local | None = Field(default=None, description="a TREC run whose documents are the candidates")
 
     @classmethod
     def default_name(cls, values: dict[str, Any]) -> str:
@@ -75,19 +86,23 @@ class BeirSource(_Source):
     def paths(self) -> dict[str, str]:
         return {"path": self.path}
 
+    def judgements(self) -> tuple[str, ...]:
+        """The files that may hold the judgements; the first that exists does."""
+        return (self.qrels,) if self.qrels else ("qrels/test.tsv", "qrels.trec", "qrels.tsv")
+
     def files(self) -> list[Path]:
-        named = [Path(self.path, f"{name}{end}") for name in (self.qrels, self.run) if name for end in ("", ".gz")]
-        return [Path(self.path), *named]  # judgements and run may stand outside the folder
+        names = ["queries.jsonl", "corpus.jsonl", *self.judgements(), *([self.run] if self.run else [])]
+        return [Path(self.path, f"{name}{end}") for name in names for end in ("", ".gz")]
 
 
 class TrecSource(_Source):
     """Single files: queries (id, text) as TSV, documents as TSV or JSON lines, TREC qrels, and a TREC run if there is one."""
 
     collection: Literal["trec"]
-    queries: str
-    documents: str
-    qrels: str
-    run: str | None = None
+    queries: Local
+    documents: Local
+    qrels: Local
+    run: Local | None = None
 
     @classmethod
     def default_name(cls, values: dict[str, Any]) -> str:
@@ -101,8 +116,8 @@ class Top1000Source(_Source):
     """MS MARCO's top-1000 file: query id, passage id, query, passage, separated by tabs, no header."""
 
     collection: Literal["msmarco-top1000"]
-    path: str
-    qrels: str
+    path: Local
+    qrels: Local
 
     @classmethod
     def default_name(cls, values: dict[str, Any]) -> str:
@@ -134,14 +149,14 @@ class HuggingFaceSource(_Source):
     """
 
     collection: Literal["huggingface"]
-    dataset: str
+    dataset: Local
     revision: str | None = None
     split: str = "test"
     query: str = "query"
     positive: str | None = None
     negatives: str | None = None
     qrels: str | None = "qrels"
-    qrels_dataset: str | None = None
+    qrels_dataset: Local | None = None
     qrels_revision: str | None = None
 
     @classmethod

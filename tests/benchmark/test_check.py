@@ -56,6 +56,10 @@ def test_a_new_method_passes_its_checks_and_its_tests_and_runs(tmp_path: Path) -
         ("9", "fix: coterie new-method my-method"),
         ("a" * 65, "at most 64"),
         ("trailing-", "fix: coterie new-method trailing"),
+        ("numpy", "numpy.py would stand in the way of the installed package 'numpy'; fix: coterie new-method my-numpy"),
+        ("coterie", "in the way of the installed package 'coterie'"),
+        ("json", "json.py would stand in the way of Python's module 'json'"),
+        ("class", "expected a name that Python can import, got its keyword 'class'"),
     ],
 )
 def test_names_that_cannot_be_taken(name: str, says: str, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from coterie.methods.registry import include
 from coterie.tracking.record import Record
 from coterie.tracking.store import RecordStore
 from tests.benchmark.test_workers import FAULTY, grid
-from tests.records import flat
+from tests.records import alike
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray's own
 
@@ -73,9 +73,7 @@ def test_the_same_records_as_on_one_machine_whatever_the_methods_do(cluster: Any
             record.status,
             record.reason and record.reason[:20],
         )
-        assert other.coalitions == record.coalitions
-        ours, theirs = ([measure.model_dump() for measure in r.scores] for r in (record, other))
-        assert flat(theirs) == pytest.approx(flat(ours), rel=1e-5, abs=1e-6)  # workers there may have more threads
+        assert alike(other, record)  # not to the last bit: workers there may have other numbers of threads
     assert len(RecordStore(tmp_path / "ray").scan().records) == 4
 
 

@@ -16,8 +16,9 @@ from rich.console import Console
 
 from coterie.leaderboard import Board, compile_board, print_board, render_html, render_markdown, write_board
 from coterie.leaderboard import format as fmt
+from coterie.leaderboard.page import task_view
 from coterie.tracking.record import Record
-from tests.records import METRICS, MadeUpMethod, make_measure, make_record
+from tests.records import METRICS, MadeUpMethod, MadeUpMetric, make_measure, make_record
 
 HOSTILE = "<script>alert(1)</script>\"'&|`*_[x](javascript:alert(2))\n# \x1b[31m {{ 7*7 }} \u202e 🦊"
 METHODS = [
@@ -209,6 +210,16 @@ def test_any_text_leaves_the_structure_of_page_and_tables_as_it_is(text: str) ->
         if line.startswith("|"):
             assert len(re.findall(r"(?<!\\)\|", line)) in (6, 7, 11)
     assert Board.model_validate_json(board.model_dump_json()) == board
+
+
+def test_ids_of_domains_with_any_name_are_plain_and_differ() -> None:
+    domains = ("heldout", "My_Other Data", "My_Other:32:Data", "日本", "a&b", "a:38:b", "NFCorpus")
+    metrics = [MadeUpMetric("ndcg-drop", domain, "nDCG@10", 0.1) for domain in domains]
+    view = task_view(compile_board([make_record(metrics=metrics)]).tasks[0])
+    anchors = [metric.anchor for metric in view.metrics]
+    assert len(set(anchors)) == len(domains)
+    assert all(re.fullmatch(r"[A-Za-z0-9._:-]+", anchor) for anchor in anchors)
+    assert "pydoc-llama:relevance::ndcg-drop:heldout" in anchors
 
 
 def test_warnings_and_notes_stand_in_every_rendering() -> None:

@@ -14,6 +14,8 @@ from pydantic import Field
 
 from coterie.methods.base import Method, MethodError, split_selector
 from coterie.methods.coalitions import Coalitions
+from coterie.methods.random_groups import RandomGroups
+from coterie.methods.registry import get_method
 from coterie.tasks.game import Capability, Game
 from coterie.tasks.synthetic import SyntheticGame
 
@@ -105,6 +107,19 @@ def test_bad_parameters_are_refused_in_one_line(selector: str, message: str) -> 
 def test_a_method_made_by_hand_with_bad_parameters_gets_no_name() -> None:
     with pytest.raises(MethodError, match=r"sample\[count\]: expected greater than or equal to 1, got 0"):
         _ = Sample(count=0).selector
+
+
+def test_parameters_that_exclude_each_other_are_refused_wherever_a_method_is_made() -> None:
+    assert get_method("hedonic-pas[k=5,max_size=6]").parameters["max_size"] == 6
+    for selector in (
+        "random[min_size=9,max_size=3]",
+        "hedonic-pas[k=5,max_size=5]",
+        "hedonic-oca[min_size=7,max_size=6]",
+    ):
+        with pytest.raises(MethodError, match="expected max_size of at least"):
+            get_method(selector)
+    with pytest.raises(MethodError, match="random: expected max_size of at least min_size, 2, got 1; fix: max_size=2"):
+        _ = RandomGroups(max_size=1).parameters
 
 
 def test_skip_reason_names_what_is_missing() -> None:

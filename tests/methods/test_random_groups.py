@@ -37,5 +37,5 @@ def test_limits() -> None:
     assert len(RandomGroups(n_coalitions=3).discover(SyntheticGame(100), 0, rng).groups) == 3
     assert RandomGroups().discover(SyntheticGame(1), 0, rng).groups == ()
     assert RandomGroups(min_size=5, max_size=5).discover(SyntheticGame(24), 0, rng).sizes == [5, 5, 5, 5]
-    with pytest.raises(ValueError, match="expected max_size >= min_size = 6, got 3; fix"):
+    with pytest.raises(ValueError, match="expected max_size of at least min_size, 6, got 3; fix: max_size=6"):
         RandomGroups(min_size=6, max_size=3).discover(SyntheticGame(24), 0, rng)

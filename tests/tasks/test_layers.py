@@ -13,8 +13,8 @@ from coterie.tasks.checkpoint import RerankerError
 from coterie.tasks.layers import open_layers
 from coterie.tasks.reranker import Reranker, load_reranker
 from coterie.tasks.site import Site
-from coterie.tasks.task_inputs import TaskInputs
 from coterie.tasks.task import TaskPlan, TaskSpec
+from coterie.tasks.task_inputs import TaskInputs
 from tests.tasks.test_architectures import DOWN, INTO, PLAIN, layer_of
 from tests.tasks.tiny import pairs, save_reranker
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -435,3 +437,123 @@ def test_reading_half_of_a_reranker_is_not_another(made: Callable[[str], Reranke
     rerankers: list[Reranker] = [load_reranker(one) for one in (spec, alone)]
     scores = [reranker.score(pairs()) for reranker in rerankers]
     assert (scores[0] - scores[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "apple  brick   cloud " * 20,
+        "café apple " * 30,
+        "apple \N{ROCKET} brick \N{ROCKET}" * 20,
+        "  apple\n\nbrick\t" * 20,
+    ],
+)
+@pytest.mark.parametrize("name", ["stsb-roberta", "bge-reranker-v2-m3", "ms-marco-minilm", "modernbert-cls"])
+def test_white_space_and_accents_are_cut_without_a_gap(
+    name: str, document: str, made: Callable[[str], RerankerSpec]
+) -> None:
+    from sentence_transformers import CrossEncoder
+
+    spec, rows = made(name), [Candidate("q", "d", "apple delta", document, 0)]
+    judge = CrossEncoder(
+        spec.base, max_length=spec.template.max_length, device="cpu", activation_fn=torch.nn.Identity()
+    )
+    expected = torch.tensor(judge.predict([("apple delta", document)], show_progress_bar=False))
+    assert (load_reranker(spec).score(rows) - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["qwen3-reranker", "mxbai-rerank-v2", "bge-reranker-v2-gemma"])
+def test_a_decoder_that_sees_both_ways_is_masked(name: str, tmp_path: Path) -> None:
+    spec = POPULAR[name].save(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(
+        json.dumps({**json.loads(path.read_text()), "is_causal": False, "use_bidirectional_attention": True})
+    )
+    spec, rows = spec.model_copy(update={"dtype": "float64"}), long_pairs()
+    reranker = load_reranker(spec)
+    assert (reranker.score(rows) - Reference(name, spec, rows, "float64").scores()).abs().max() < 1e-6
+    engine = ReplayEngine(reranker, rows, 1)
+    one_by_one = [ReplayEngine(reranker, [row], 1).outputs(masks_of(engine.n_players)) for row in rows]
+    assert (engine.outputs(masks_of(engine.n_players)) - torch.cat(one_by_one, 1)).abs().max() < 1e-6
+
+
+def test_positions_that_change_with_the_longest_of_a_batch_are_not_reached(tmp_path: Path) -> None:
+    from coterie.tasks.checkpoint import most_tokens
+
+    rope = {"type": "longrope", "short_factor": [1.0, 1.0], "long_factor": [2.0, 3.0]}
+    config = transformers.Phi3Config(
+        hidden_size=16,
+        num_attention_heads=4,
+        max_position_embeddings=128,
+        original_max_position_embeddings=32,
+        pad_token_id=0,
+        rope_scaling=rope,
+    )
+    assert most_tokens(config) == 32
+
+
+@pytest.mark.parametrize("name", ["ms-marco-minilm", "bge-reranker-v2-m3", "nli-deberta-v3", "rankllama", "monot5"])
+def test_a_checkpoint_without_its_vocabulary(name: str, tmp_path: Path) -> None:
+    spec = POPULAR[name].save(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(RerankerError, match=r"expected a tokenizer .*, got none: every word would be unknown"):
+        load_reranker(spec)
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n")  # there, and not the model's
+    with pytest.raises(RerankerError):
+        load_reranker(spec)
+
+
+def test_a_convolution_after_the_first_layer_is_not_skipped(tmp_path: Path) -> None:
+    kind = replace(POPULAR["mxbai-rerank-v1"], config={**POPULAR["mxbai-rerank-v1"].config, "conv_kernel_size": 3})
+    for dtype in ("float64", "bfloat16"):
+        reranker = load_reranker(kind.save(tmp_path / dtype).model_copy(update={"dtype": dtype}))
+        with pytest.raises(RerankerError, match=r"expected a layer that the next one follows, got 0"):
+            ReplayEngine(reranker, pairs(), 0)
+        ReplayEngine(reranker, pairs(), 1)
+
+
+def test_tokens_that_the_model_has_no_number_for(made: Callable[[str], RerankerSpec], tmp_path: Path) -> None:
+    spec = POPULAR["ms-marco-minilm"].save(tmp_path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(spec.base)
+    tokenizer.add_tokens(["zebra"])
+    tokenizer.save_pretrained(spec.base)
+    reranker = load_reranker(spec)
+    assert reranker.score(pairs()).std() > 1e-3
+    with pytest.raises(RerankerError, match=r"query 'q', document 'd': expected token ids below .* \('zebra'\)"):
+        reranker.score([Candidate("q", "d", "apple", "a zebra", 0)])
+    with pytest.raises(RerankerError, match="half of a surrogate pair"):
+        load_reranker(made("ms-marco-minilm")).score([Candidate("q", "d", "apple", "a \ud83d b", 0)])
+
+
+@pytest.mark.parametrize("model_type", ["gpt_neox", "gpt2", "opt", "mistral", "phi3", "gemma3_text"])
+def test_every_decoder_reads_words(model_type: str, tmp_path: Path) -> None:
+    from tests.tasks.tiny import CONFIGS
+
+    torch.manual_seed(0)
+    tokenizer = POPULAR["modernbert-cls"].tokenizer()
+    sizes = {
+        "vocab_size": len(tokenizer),
+        "num_hidden_layers": 3,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+    }
+    config = transformers.AutoConfig.for_model(model_type, **{**sizes, **CONFIGS[model_type]})
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    for parameter in model.parameters():
+        parameter.data.add_(torch.randn_like(parameter) * 0.15)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    readout = {"kind": "yes-no", "yes": "Ġapple", "no": "Ġbrick"}
+    spec = RerankerSpec.model_validate({"base": str(tmp_path), "readout": readout, "dtype": "float64"})
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float64).eval()
+    yes, no = (tokenizer.convert_tokens_to_ids(word) for word in ("Ġapple", "Ġbrick"))
+    expected = []
+    for pair in pairs():
+        ids = torch.tensor([tokenizer(pair.query, pair.document)["input_ids"]])
+        with torch.no_grad():
+            logits = model(input_ids=ids).logits[0, -1]
+        expected.append(logits[yes] - logits[no])
+    reranker = load_reranker(spec)
+    assert (reranker.score(pairs()) - torch.stack(expected)).abs().max() < 1e-6
+    assert (ReplayEngine(reranker, pairs(), 1).scores - torch.stack(expected)).abs().max() < 1e-6

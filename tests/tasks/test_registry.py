@@ -9,7 +9,7 @@ import pytest
 from coterie.tasks import registry
 from coterie.tasks.planted_task import PlantedSpec
 from coterie.tasks.registry import TaskFileError, UnknownTaskError, get_task_spec, list_tasks
-from coterie.tasks.task import plan_task
+from coterie.tasks.task import TaskSpec, plan_task
 
 
 def test_bundled_tasks_are_found_and_named_as_their_folder() -> None:
@@ -58,12 +58,40 @@ def test_a_selector_changes_layer_and_readout() -> None:
 
 
 @pytest.mark.parametrize(
+    ("own", "fewer"),
+    [
+        ("48", 3),
+        ("2", 2),
+        ("all", "at most 3"),
+        ("at most 2", "at most 2"),
+        ("{pandas: 2, mlflow: all}", {"pandas": 2, "mlflow": "at most 3"}),
+    ],
+)
+def test_fewer_queries_of_domains_with_counts_of_their_own(own: str, fewer: object, tmp_path: Path) -> None:
+    domains = ", ".join(f"{{collection: pydoc, domain: {name}}}" for name in ("pandas", "mlflow"))
+    (tmp_path / "task.yaml").write_text(
+        "name: a/b\nsummary: x\nlayer: 1\nreranker: {base: x}\ndata:\n  source: {collection: pydoc, domain: deep-learning}\n"
+        f"  transfer: [{domains}]\n  queries: {{transfer: {own}}}\n"
+    )
+    spec = get_task_spec(f"{tmp_path / 'task.yaml'}[queries=5]")
+    assert isinstance(spec, TaskSpec)
+    assert spec.data.queries.transfer == fewer
+
+
+@pytest.mark.parametrize(
     ("selector", "says"),
     [
         ("pydoc-llama/relevance[depth=1]", "expected name.parameter=value"),
         ("pydoc-llama/relevance[layer=1", "expected name.parameter=value"),
-        ("pydoc-llama/relevance[layer=minus]", "layer: Input should be a valid integer.*got 'minus'"),
+        ("pydoc-llama/relevance[layer=minus]", "layer: expected a whole number from 0 on, got 'minus'"),
         ("planted/backup[layer=1]", "of a reranker's task"),
+        ("pydoc-llama/relevance[]", "expected name.parameter=value"),
+        ("pydoc-llama/relevance[layer=1,]", "expected name.parameter=value"),
+        ("pydoc-llama/relevance[players=All Of Them]", "expected name.parameter=value.*got 'players=All Of Them'"),
+        ("pydoc-llama/relevance[layer=1,layer=2]", "layer: expected once, got twice"),
+        ("pydoc-llama/relevance[layer=1.0]", "layer: expected a whole number from 0 on, got '1.0'"),
+        ("pydoc-llama/relevance[layer=true]", "layer: expected a whole number from 0 on, got 'true'"),
+        ("pydoc-llama/relevance[queries=1]", "queries: expected a whole number from 2 on, got '1'"),
     ],
 )
 def test_wrong_selectors(selector: str, says: str) -> None:
@@ -117,3 +145,19 @@ def test_fewer_queries_are_no_other_revision_of_the_texts(pydoc_domains: object)
         "scientific": 2,
     }
     assert not [w for w in plan.warnings if "texts differ" in w]
+
+
+def test_yes_and_no_are_words_in_a_task_file(tmp_path: Path) -> None:
+    path = tmp_path / "task.yaml"
+    text = (
+        "name: my/task\nsummary: Mine.\nlayer: 1\n"
+        "reranker:\n  base: Qwen/Qwen3-Reranker-0.6B\n  readout: {kind: yes-no, yes: yes, no: no}\n"
+        "data: {source: {collection: pydoc, domain: pandas}, source_trained: true}\n"
+    )
+    path.write_text(text)
+    spec = get_task_spec(str(path))
+    assert spec.reranker.readout.model_dump() == {"kind": "yes-no", "yes": "yes", "no": "no"}
+    assert spec.data.source_trained is True
+    path.write_text(text.replace("true", "yes"))
+    with pytest.raises(TaskFileError, match=r"task.yaml:7: data.source_trained: .*, got 'yes'"):
+        get_task_spec(str(path))

@@ -1,7 +1,7 @@
 import pytest
 
 from coterie.tracking import mlflow_fields as fields
-from tests.records import MadeUpMethod, make_record
+from tests.records import MadeUpMethod, MadeUpMetric, make_record
 
 
 def test_parameters_are_flat_text() -> None:
@@ -62,6 +62,21 @@ def test_metrics_hold_values_intervals_and_cost() -> None:
     assert found["cost/evaluations"] == 13
     assert found["cost/discovery_seconds"] == 3.5
     assert all(fields.usable_key(name) for name in found)
+
+
+@pytest.mark.parametrize("domain", ["NFCorpus", "My_Other Data", "v1.0"])
+def test_a_domain_that_mlflow_takes_is_named_as_it_is(domain: str) -> None:
+    metric = MadeUpMetric("ndcg-drop", domain, "nDCG@10", 0.1)
+    assert f"ndcg-drop/{domain}_low" in fields.metrics(make_record(MadeUpMethod("m"), metrics=(metric,)))
+
+
+def test_other_domains_have_keys_of_their_own() -> None:
+    domains = ("日本", "本日", "Ünïcode", "Ün*code", "a.", "x" * 100, "-")
+    metrics = [MadeUpMetric("ndcg-drop", domain, "nDCG@10", 0.1) for domain in domains]
+    record = make_record(MadeUpMethod("m"), metrics=metrics)
+    found = [name for name in fields.metrics(record) if name.startswith("ndcg-drop/")]
+    assert len(set(found)) == 3 * len(domains)
+    assert fields.left_out(record) == []
 
 
 def test_a_failed_cell_has_its_reason_and_no_numbers() -> None:

@@ -1,0 +1,46 @@
+"""What is wrong with a task for its reranker, seen from the reranker's configuration alone: before any weight is read."""
+
+from __future__ import annotations
+
+from coterie.tasks.checkpoint import RerankerSize
+from coterie.tasks.data_spec import FEWEST
+from coterie.tasks.task import TaskSpec
+from coterie.tasks.yaml_file import TaskFileError
+
+
+def check_task(spec: TaskSpec, size: RerankerSize) -> None:
+    """Raises :class:`TaskFileError`, with file, line and field, for a layer or for players that the reranker does not have."""
+    _check_layer(spec, size, spec.layer, "layer")
+    for number, layer in enumerate(spec.layers):
+        _check_layer(spec, size, layer, "layers", number)
+    kind, _, number_of = spec.players.partition(":")
+    one = kind == "expert" and number_of.isdecimal() and int(number_of) < size.experts
+    if one or spec.players == ("experts" if size.experts else "neurons"):
+        return
+    expected = f"'experts' or 'expert:0' to 'expert:{size.experts - 1}'" if size.experts else "'neurons'"
+    raise TaskFileError(
+        f"{spec.origin.at('players')}: expected {expected} for this reranker ({size.model_type}), got {spec.players!r}; "
+        f"fix: players: {'experts' if size.experts else 'neurons'}"
+    )
+
+
+def _check_layer(spec: TaskSpec, size: RerankerSize, layer: int, *field: str | int) -> None:
+    if layer >= size.layers:
+        raise TaskFileError(
+            f"{spec.origin.at(*field)}: expected 0 to {size.layers - 1} (the reranker, {size.model_type}, has {size.layers} "
+            f"layers), got {layer}; fix: {field[0]}: {size.layers - 1}"
+        )
+
+
+def with_one_count(spec: TaskSpec, queries: dict[str, int | None]) -> TaskSpec:
+    """The task with one number of transfer queries for all domains that makes as many pairs, or a few more.
+
+    ``queries`` are those of each split, as :meth:`coterie.tasks.data_spec.DataSpec.most_queries` says; where it does not
+    say it is the fewest that there may be.
+    """
+    counts = [queries[domain.name] or FEWEST for domain in spec.data.transfer]
+    if not counts:
+        return spec
+    mean = max(FEWEST, -(-sum(counts) // len(counts)))
+    counted = spec.data.queries.model_copy(update={"transfer": mean})
+    return spec.model_copy(update={"data": spec.data.model_copy(update={"queries": counted})})
