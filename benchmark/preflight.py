@@ -98,9 +98,9 @@ def queries_of(spec: TaskSpec) -> dict[str, int]:
     """How many queries each split has; where the specification does not say, the texts are read."""
     from coterie.tasks.task import plan_task
 
-    most = spec.data.most_queries()
-    known = {split: count for split, count in most.items() if count is not None}
-    if len(known) == len(most):
+    data = spec.data
+    known = {split: count for split, count in data.most_queries().items() if count is not None}
+    if all(isinstance(data.transfer_count(domain.name), int) for domain in data.transfer):
         return known
     return {split: len({pair.query_id for pair in pairs}) for split, pairs in plan_task(spec).pairs.items()}
 

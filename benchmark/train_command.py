@@ -52,7 +52,9 @@ def train_command(name: str, folder: Path, stages: tuple[str, ...], device: str)
                 soft_wrap=True,
             )
             return INTERRUPTED
-    console.print(f"written: {adapter}\n  run it with: coterie run -t {path}", highlight=False, soft_wrap=True)
+    console.print(
+        f"written: {adapter}\n  run it with: coterie run -t {path}", highlight=False, markup=False, soft_wrap=True
+    )
     return 0
 
 

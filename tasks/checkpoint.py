@@ -254,13 +254,11 @@ def one_line_errors(source: str, *but: type[Exception]) -> Iterator[None]:
     """Turn what loading a checkpoint raises, ``but`` these, into one :class:`RerankerError` line."""
     try:
         yield
-    except (RerankerError, *but):
-        raise
-    except ImportError as error:  # device_map without accelerate, flash attention without its package
-        raise RerankerError(f"{source}: {_one_line(error)}") from None
     except Exception as error:  # of the libraries alone: whatever a file of others makes them raise
-        if type(error).__name__ == "UnknownArchitectureError":
+        if isinstance(error, (RerankerError, *but)) or type(error).__name__ == "UnknownArchitectureError":
             raise
+        if isinstance(error, ImportError):  # device_map without accelerate, flash attention without its package
+            raise RerankerError(f"{source}: {_one_line(error)}") from None
         if Path(source).is_dir():
             raise RerankerError(
                 f"{source}: expected a checkpoint in hub layout (config.json, *.safetensors, tokenizer), got: {_one_line(error)}"

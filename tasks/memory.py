@@ -50,9 +50,8 @@ class Need:
 
 
 def pairs_of(spec: TaskSpec) -> int:
-    """Query-document pairs of all splits."""
-    queries = spec.data.queries
-    return spec.data.candidates * (queries.discovery + queries.heldout + queries.transfer * len(spec.data.transfer))
+    """The most query-document pairs of all splits, as far as the specification says."""
+    return spec.data.most_pairs()
 
 
 def layers_after(spec: TaskSpec, size: RerankerSize) -> int:
@@ -106,7 +105,7 @@ def _fixes(spec: TaskSpec, size: RerankerSize, need: Need, memory: int) -> list[
     fixes = []
     if (fewer := math.floor(share * data.candidates)) >= 2:
         fixes.append(f"data.candidates: {fewer} (now {data.candidates})")
-    counts = {name: math.floor(share * count) for name, count in data.queries.model_dump().items()}
+    counts = {name: math.floor(share * count) for name, count in data.most_queries().items() if count is not None}
     if min(counts.values()) >= 2:
         fixes.append("data.queries: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
     filled = LANES - 1  # which the low-rank form may add to every pair

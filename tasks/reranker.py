@@ -70,8 +70,8 @@ class Reranker:
             and self.row.layers.startswith("deberta")
         ):
             raise RerankerError(
-                "layer: expected a layer that the next one follows, got 0, after which this DeBERTa mixes tokens by a convolution; "
-                "fix: layer 1 or later"
+                "layer: expected a layer that the next one follows, got 0, after which this DeBERTa mixes tokens by a "
+                "convolution; fix: layer 1 or later"
             )
         return row_of_layer(self.model, self.row, layer)
 

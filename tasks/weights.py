@@ -152,7 +152,9 @@ def quiet_transformers() -> Iterator[None]:
         with warnings.catch_warnings():
             # transformers warns of a name that peft looks up on every model; nothing that a user could change
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-            warnings.simplefilter("ignore", UserWarning)  # peft's: tensors, shared weights, settings that it does not know
+            warnings.simplefilter(
+                "ignore", UserWarning
+            )  # peft's: tensors, shared weights, settings that it does not know
             yield
     finally:
         transformers_logging.set_verbosity(level)

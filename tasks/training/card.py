@@ -62,8 +62,11 @@ def measure(spec: TaskSpec, data: CardData, log: Callable[[str], None]) -> dict[
         }
         log(f"{split}: " + ", ".join(f"{k} {v[0]:.3f} [{v[1]:.3f}, {v[2]:.3f}]" for k, v in quality[split].items()))
         if spec.objective != "relevance":
-            agreements[split] = {name: agreement(systems[name], rows) for name in list(systems)[:3]}
-            log(f"{split}: " + ", ".join(f"{k} R2 {a:.3f} Spearman {b:.3f}" for k, (a, b) in agreements[split].items()))
+            agreements[split] = {name: _known(agreement(systems[name], rows)) for name in list(systems)[:3]}
+            log(
+                f"{split}: "
+                + ", ".join(f"{k} R2 {_shown(a)} Spearman {_shown(b)}" for k, (a, b) in agreements[split].items())
+            )
     return {
         "dataset_revision": data.dataset_revision,
         "queries": {name: len({p.query_id for p in rows}) for name, rows in data.pairs.items()},
@@ -144,7 +147,17 @@ def _card_text(spec: TaskSpec, measured: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _agreement_lines(agreements: dict[str, dict[str, tuple[float, float]]]) -> list[str]:
+def _known(values: tuple[float, float]) -> tuple[float | None, float | None]:
+    """None for what is not defined: scores or an objective that do not vary on a split."""
+    first, second = (None if np.isnan(value) else value for value in values)
+    return first, second
+
+
+def _shown(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def _agreement_lines(agreements: dict[str, dict[str, tuple[float | None, float | None]]]) -> list[str]:
     if not agreements:
         return []
     systems = list(next(iter(agreements.values())))
@@ -155,7 +168,9 @@ def _agreement_lines(agreements: dict[str, dict[str, tuple[float, float]]]) -> l
         "| | " + " | ".join(agreements) + " |",
         "|---|" + "---|" * len(agreements),
         *(
-            f"| {name} | " + " | ".join(f"{a[name][0]:.3f}, {a[name][1]:.3f}" for a in agreements.values()) + " |"
+            f"| {name} | "
+            + " | ".join(f"{_shown(a[name][0])}, {_shown(a[name][1])}" for a in agreements.values())
+            + " |"
             for name in systems
         ),
         "",

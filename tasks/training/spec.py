@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from coterie.tasks.numbers import Whole
+
 Family = Literal["llama", "mistral", "gpt_neox"]
 RATES = ((5_000_000, 3e-3), (500_000_000, 3e-4))  # of a pretrained base of at most so many parameters
 RATE_LARGE, RATE_FROM_NOTHING = 1e-4, 3e-3
@@ -50,16 +52,16 @@ class BaseRecipe(_Spec):
     """Every constant of a tiny base model and its training, for bases that are made from nothing."""
 
     model_type: Family = "llama"
-    vocabulary: int = 4096
-    hidden: int = 128
-    layers: int = 4
-    heads: int = 4
-    max_length: int = 72
-    matching_steps: int = 2500
-    text_steps: int = 1500
-    tokens_a_step: int = 3072
+    vocabulary: Whole = 4096
+    hidden: Whole = 128
+    layers: Whole = 4
+    heads: Whole = 4
+    max_length: Whole = 72
+    matching_steps: Whole = 2500
+    text_steps: Whole = 1500
+    tokens_a_step: Whole = 3072
     learning_rate: float = 1.5e-3
-    seed: int = 0
+    seed: Whole = 0
 
 
 class TrainingSpec(_Spec):
@@ -80,27 +82,27 @@ class TrainingSpec(_Spec):
         "and targets, whose weights and head training starts from",
     )
     init_adapter_revision: str | None = None
-    rank: int = Field(default=8, ge=1)
-    alpha: int = Field(default=16, ge=1)
+    rank: Whole = Field(default=8, ge=1)
+    alpha: Whole = Field(default=16, ge=1)
     targets: tuple[str, ...] = Field(default=(), description="module names for LoRA; default: the MLP's linear modules")
-    steps: int = Field(default=1500, ge=1)
-    queries_a_step: int = Field(default=16, ge=1)
-    accumulate: int = Field(default=1, ge=1, description="a step's queries in this many parts, for less memory")
-    hard_negatives: int = Field(default=4, ge=0)
-    random_negatives: int = Field(default=1, ge=0)
-    negatives_from_top: int = Field(default=20, ge=1, validate_default=True)
+    steps: Whole = Field(default=1500, ge=1)
+    queries_a_step: Whole = Field(default=16, ge=1)
+    accumulate: Whole = Field(default=1, ge=1, description="a step's queries in this many parts, for less memory")
+    hard_negatives: Whole = Field(default=4, ge=0)
+    random_negatives: Whole = Field(default=1, ge=0)
+    negatives_from_top: Whole = Field(default=20, ge=1, validate_default=True)
     learning_rate: float | None = Field(default=None, gt=0, description=f"default: {_RATE_RULE}")
-    warmup: int | None = Field(
+    warmup: Whole | None = Field(
         default=None, ge=0, description=f"steps over which the learning rate rises from 0; default: {_WARMUP_RULE}"
     )
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    evaluate_every: int = Field(default=250, ge=1)
-    dev_queries: int = Field(default=100, ge=2)
-    patience: int = Field(default=4, ge=1)
-    card_queries: int | None = Field(
+    evaluate_every: Whole = Field(default=250, ge=1)
+    dev_queries: Whole = Field(default=100, ge=2)
+    patience: Whole = Field(default=4, ge=1)
+    card_queries: Whole | None = Field(
         default=None, ge=2, description="queries a split for the model card; default: the task's"
     )
-    seed: int = 0
+    seed: Whole = 0
 
     @field_validator("accumulate", "negatives_from_top", "warmup")
     @classmethod

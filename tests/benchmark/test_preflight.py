@@ -126,6 +126,7 @@ def reranker_task(folder: Path, queries: dict[str, Any], domains: int = 2) -> An
         (10, 4, "transfer has 8 in all its domains: what"),
         (3, {"first": 2, "second": "at most 3"}, "heldout has 3 and transfer has 5 in all its domains"),
         (10, "all", None),
+        (10, "at most 50", None),
     ],
 )
 def test_what_cannot_be_ranked_is_told_before_it_starts(

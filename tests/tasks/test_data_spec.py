@@ -17,6 +17,12 @@ from coterie.tasks.registry import TaskFileError, get_task_spec, read_task_file
 from coterie.tasks.task import TaskSpec, plan_task
 from tests.tasks.tiny import save_collection, save_reranker
 
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COTERIE_CACHE", str(tmp_path / "cache"))
+
+
 DOMAIN = {"collection": "pydoc", "domain": "pandas"}
 
 
@@ -233,6 +239,24 @@ def test_an_objective_that_is_constant_everywhere_is_refused_before_work(values:
         DataError, match=f"objective cqtr: expected .* got {values} for all 20 of discovery, {values} for"
     ):
         plan_task(task)
+
+
+def test_judgements_of_one_grade_alone_are_refused_too(tmp_path: Path) -> None:
+    tiny = save_reranker(tmp_path, "bert", adapter=False, layers=1)
+    save_collection(tmp_path / "own", n_queries=12, n_documents=20, words=9, seed=0)
+    source = {"collection": "beir", "path": str(tmp_path / "own"), "pool": "judged"}
+    queries = {"discovery": 5, "heldout": 5}
+    values = {
+        "name": "a/b",
+        "summary": "",
+        "layer": 0,
+        "reranker": tiny,
+        "data": {"source": source, "queries": queries},
+    }
+    with pytest.raises(
+        DataError, match=r"objective relevance: .* got 1 for all 5 of discovery, 1 for all 5 of heldout"
+    ):
+        plan_task(TaskSpec.model_validate(values))
 
 
 def test_a_constant_split_is_named_and_all_of_them_refused() -> None:

@@ -23,7 +23,9 @@ def rerankers(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int, 
     return {}
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     model_type=st.sampled_from(["llama", "mistral", "qwen2", "qwen3", "gpt_neox"]),
     kv_heads=st.sampled_from([1, 2]),

@@ -225,5 +225,7 @@ def test_a_file_that_a_repository_lacks_is_no_reason_to_download(monkeypatch: py
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lacking)
     monkeypatch.setattr("coterie.tasks.checkpoint.check_reachable", lambda *_: None)
-    with pytest.raises(RerankerError, match=r"expected adapter_model.safetensors in the repository, got none \(a .bin is a"):
+    with pytest.raises(
+        RerankerError, match=r"expected adapter_model.safetensors in the repository, got none \(a .bin is a"
+    ):
         adapter_file("castorini/rankllama", "adapter_model.safetensors", None)
