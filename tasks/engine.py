@@ -37,6 +37,7 @@ from coterie.tasks.memory import DEFAULT_TOKENS
 from coterie.tasks.replay_batch import Batch, Part
 from coterie.tasks.reranker import Reranker
 from coterie.tasks.rotary_layer import RotaryLayers
+from coterie.tasks.samples import rounding
 from coterie.tasks.site import Site, first
 from coterie.tasks.tail import Tail
 from coterie.tasks.template import Inputs
@@ -286,9 +287,7 @@ class ReplayEngine:
             [self._replay(part.residual.repeat(copies, 1, 1), batch, part.tokens) for part in batch.parts], dim=1
         )
         error, scale = (replayed - scores).abs().max().item(), scores.abs().max().item()
-        exact = self._w.dtype in (torch.float32, torch.float64)
-        spread = scores.double().std(correction=0).item()
-        if not error <= (1e-3 * spread + 1e-5 * scale if exact else 0.1 * scale):
+        if not error <= rounding(scores, self._tail.modules[-1], self._w.dtype):
             raise EngineError(
                 f"replaying the layers after the site gives scores that differ by {error:.1e} from the model's own "
                 f"(largest {scale:.1e}); expected equal; fix: check the row of {self._model.config.model_type!r} "

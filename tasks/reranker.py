@@ -211,7 +211,7 @@ def load_reranker(
         check_finite(tuned.base_model.model, spec)
         unmerged = sample_scores(whole(tuned.base_model.model))
         model = merged(tuned, spec)
-        check_same(sample_scores(whole(model)), unmerged, "merged into the weights", str(spec.adapter), model.dtype)
+        check_same(sample_scores(whole(model)), unmerged, "merged into the weights", str(spec.adapter), whole(model))
         after = {i: parameters_of(row_of_layer(model, row, i), layers[i]) for i in wanted}
         base_mlp |= {i: before[i] for i in wanted if any(not torch.equal(before[i][n], after[i][n]) for n in before[i])}
     model = model.eval() if spec.device_map else model.eval().to(device)
@@ -222,7 +222,7 @@ def load_reranker(
             f"fix: the checkpoint, or an adapter that brings its head"
         )
     check_same(
-        sample_scores(reranker, together=True), sample_scores(reranker), "scored in one batch", spec.base, model.dtype
+        sample_scores(reranker, together=True), sample_scores(reranker), "scored in one batch", spec.base, reranker
     )
     return reranker
 
