@@ -122,6 +122,7 @@ def _summary(result: RunResult, console: Console) -> int:
 
 def run_options(options: RunOptions, console: Console | None = None) -> RunResult:
     """Everything of ``coterie run`` but the board: check, run, store, track."""
+    from coterie.benchmark.loading import plan_task
     from coterie.benchmark.progress import RunProgress
     from coterie.benchmark.runner import Run, make_executor
     from coterie.tracking.mlflow_log import Tracker
@@ -132,6 +133,8 @@ def run_options(options: RunOptions, console: Console | None = None) -> RunResul
     loaded, broken_includes = _include(options)
     grid = build_grid(replace(options, include=loaded))
     _warn(grid)
+    for spec in grid.tasks:  # what is wrong with texts or checkpoints is said before anything is written
+        plan_task(spec)
     store = RecordStore(options.output_folder)
     store.check_writable()
     tracker = Tracker(options.tracking_uri, options.output_folder)
@@ -306,13 +309,16 @@ def report(records: list[Record], output_folder: Path, console: Console, quiet: 
     return board
 
 
+_NUMBERS = ("seeds", "budget", "n_jobs")  # options that true would count as 1
+
+
 def read_config(path: Path, options: dict[str, bool]) -> dict[str, Any]:
     """Options from a YAML mapping (``methods: [random]`` is written ``method: [random]``), names checked.
 
     ``options`` maps each option's name to whether it is repeatable. Raises ``UsageError``.
     """
     from coterie.methods.base import did_you_mean
-    from coterie.tasks.yaml_file import repeated_key
+    from coterie.tasks.yaml_file import repeated_key, why_not
 
     with told_in_one_line():
         try:
@@ -323,15 +329,22 @@ def read_config(path: Path, options: dict[str, bool]) -> dict[str, Any]:
             text = path.read_text("utf8")
             raw = yaml.safe_load(text) or {}
             twice = repeated_key(yaml.compose(text, Loader=yaml.SafeLoader))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UsageError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+        except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+            raise UsageError(f"{path}: cannot be read as YAML: {why_not(error)}; fix: that place") from None
         if twice:
             raise UsageError(f"{path}:{twice[1]}: {twice[0]}: expected once, stands twice; fix: leave one out")
         if not isinstance(raw, dict):
             raise UsageError(
                 f"{path}: expected a mapping of options, got {type(raw).__name__}; fix: lines like 'seeds: 3'"
             )
-        values = {str(name).replace("-", "_"): value for name, value in raw.items()}
+        values: dict[str, Any] = {}
+        for written, value in raw.items():
+            name = str(written).replace("-", "_")
+            if name in values:
+                raise UsageError(f"{path}: {name}: expected once, stands twice; fix: leave one out")
+            if name in _NUMBERS and isinstance(value, bool):
+                raise UsageError(f"{path}: {name}: expected a number, got {str(value).lower()}; fix: {name}: 1")
+            values[name] = value
         for name, value in values.items():
             if name not in options:
                 raise UsageError(f"{path}: unknown option {name!r}{did_you_mean(name, options)}")

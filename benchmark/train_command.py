@@ -76,13 +76,13 @@ def _open_log(adapter: Path, console: Console) -> Iterator[Callable[[str], None]
     from coterie.tasks.training.preflight import check_writable
 
     check_writable(adapter, "reranker.adapter")
-    with (adapter / "train.log").open("a", encoding="utf8") as file:
 
-        def log(line: str) -> None:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-            print(line, file=file, flush=True)
+    def log(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        with (adapter / "train.log").open("a", encoding="utf8") as file:
+            print(line, file=file)
 
-        yield log
+    yield log
 
 
 @contextmanager

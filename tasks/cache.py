@@ -14,6 +14,7 @@ from typing import Any
 
 import platformdirs
 
+from coterie.tasks.collections.types import DataError
 from coterie.tasks.paths import at_home
 
 logger = logging.getLogger(__name__)
@@ -21,7 +22,10 @@ logger = logging.getLogger(__name__)
 
 def cache_dir() -> Path:
     """The folder for what can be made again: ``COTERIE_CACHE``, or the platform's user cache folder."""
-    return Path(at_home(os.environ.get("COTERIE_CACHE") or platformdirs.user_cache_dir("coterie")))
+    try:
+        return Path(at_home(os.environ.get("COTERIE_CACHE") or platformdirs.user_cache_dir("coterie")))
+    except ValueError as error:
+        raise DataError(f"COTERIE_CACHE: {error}") from None
 
 
 def remembered(kind: str, key: object, make: Callable[[], Any]) -> Any:

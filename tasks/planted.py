@@ -36,22 +36,23 @@ the groups in turn and whose ablation raises the outputs; ``dead`` players that 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Annotated, Literal, Self, final
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from coterie.tasks.derivatives import gradients_of, hessian_products_of
 from coterie.tasks.game import Capability, Game, Meter, Pooling
-from coterie.tasks.numbers import Flag, Whole
+from coterie.tasks.numbers import Flag, Number, Seed, Whole
 
 Rule = Literal["graded", "all", "any"]
 Groups = tuple[tuple[int, ...], ...]
 
 PLANTED_VERSION = 1  # raised when the same planting makes another game
+_MOST = 20_000  # players: their interactions are a matrix
 _COPY = 2  # players in a set of redundant copies
 _DEVIATION = 0.5  # of the logarithm of a factor, and nearly of the factor
 _JITTER = 0.3  # length of a grouped player's own part of its write vector, against 1 for the group's part
@@ -62,7 +63,9 @@ class Planting(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sizes: tuple[Whole, ...] = Field(default=(4,) * 6, description="players of each planted group")
+    sizes: tuple[Annotated[Whole, Field(ge=1, le=_MOST)], ...] = Field(
+        default=(4,) * 6, description="players of each planted group"
+    )
     rule: Rule = Field(default="graded", description="when the effect of a group appears")
     overlap: Whole = Field(default=0, ge=0, description="members that a group shares with the next one")
     coactive: Flag = Field(default=True, description="members of a group fire together")
@@ -71,8 +74,15 @@ class Planting(BaseModel):
     copies: Whole = Field(default=0, ge=0, description="pairs of redundant copies")
     inhibitors: Whole = Field(default=0, ge=0, description="decoys that fire against a group and lower the outputs")
     dead: Whole = Field(default=0, ge=0, description="decoys that do nothing")
-    noise: float = Field(default=0.0, ge=0, description="unstructured part of activations and of pair interactions")
-    seed: Whole = 0
+    noise: Number = Field(default=0.0, ge=0, description="unstructured part of activations and of pair interactions")
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        players = sum(self.sizes) + self.additive + _COPY * self.copies + self.inhibitors + self.dead
+        if players > _MOST:
+            raise ValueError(f"expected at most {_MOST} players in all, got {players}; fix: fewer or smaller groups")
+        return self
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ class PlantedSpec(BaseModel):
     summary: str
     planting: Planting
     inside: Literal["game", "llama"] = Field(default="game", description="a game of its own, or a layer of a Llama")
-    queries: Whole = Field(default=40, ge=2, description="queries of each split")
-    depth: Whole = Field(default=5, ge=1, description="pairs a query")
+    queries: Whole = Field(default=40, ge=2, le=10_000, description="queries of each split")
+    depth: Whole = Field(default=5, ge=1, le=1000, description="pairs a query")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,8 +15,8 @@ class RerankerSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    base: str
-    adapter: str | None = None
+    base: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]
+    adapter: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]*$")] | None = None
     revision: str | None = None
     adapter_revision: str | None = None
     template: Template = Template()

@@ -50,7 +50,7 @@ class TaskSpec(_Spec):
     objective: Objective = "relevance"
     reranker: RerankerSpec
     layer: Whole = Field(ge=0)
-    layers: tuple[Whole, ...] = Field(
+    layers: tuple[Annotated[Whole, Field(ge=0)], ...] = Field(
         default=(), description="the layers worth looking at; name[layer=9] takes another"
     )
     players: str = "neurons"
@@ -182,6 +182,8 @@ def plan_task(spec: TaskSpec) -> TaskPlan:
     sources = [source_key(domain) for domain in (spec.data.source, *spec.data.transfer)]
     data = spec.data.model_dump(mode="json", exclude={"revision"})
     read = remembered("data", [CANDIDATES_VERSION, sources, data, spec.objective], lambda: read_data(spec))
+    if not _is_read_data(read):  # a cache file that something else wrote
+        read = read_data(spec)
     pairs = {split: [Candidate(*row) for row in rows] for split, rows in read["pairs"].items()}
     return TaskPlan(
         spec=spec,
@@ -191,6 +193,17 @@ def plan_task(spec: TaskSpec) -> TaskPlan:
         weights_hash=hashed,
         dataset_revision=read["revision"],
         inputs=inputs_of(spec.reranker, pairs),
+    )
+
+
+def _is_read_data(value: Any) -> bool:
+    """Whether a value has the form of what :func:`read_data` gives."""
+    kinds = {"pairs": dict, "qrels": dict, "notes": dict, "revision": str}
+    return (
+        isinstance(value, dict)
+        and value.keys() == kinds.keys()
+        and all(isinstance(value[name], kind) for name, kind in kinds.items())
+        and {"discovery", "heldout"} <= value["pairs"].keys()
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from coterie.tasks.collections.types import Candidate
 
 _FIELD = re.compile(r"\{(query|document)\}")
-_ANY_FIELD = re.compile(r"\{(\w+)\}")
+_ANY_FIELD = re.compile(r"\{([ \w.-]+)\}")  # and what may be meant as one
 
 
 class Template(BaseModel):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from reprlib import Repr
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+_REPR = Repr()  # of a few items of each level: an alias may stand for millions
+_REPR.maxother = _REPR.maxstring = 80
 MOST_TOLD = 5  # problems that one error names
 LARGEST = 1 << 20  # bytes; nobody writes a megabyte of task by hand
 
@@ -77,8 +80,17 @@ def read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
         raise TaskFileError(
             f"{path}: expected UTF-8, got byte {error.object[error.start]:#x} at {error.start}"
         ) from None
-    except yaml.YAMLError as error:
-        raise TaskFileError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except TaskFileError:
+        raise
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise TaskFileError(f"{path}: not YAML: {why_not(error)}; fix: that place") from None
+
+
+def why_not(error: Exception) -> str:
+    """What is wrong with a text that is no YAML, or whose numbers, dates or nesting are none, in one line."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return " ".join(str(error).split())[:300]
 
 
 def told_by_line(path: Path, error: ValidationError, root: yaml.Node | None) -> TaskFileError:
@@ -137,5 +149,5 @@ def _find(node: yaml.Node | None, location: Sequence[int | str]) -> tuple[int, l
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = _REPR.repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

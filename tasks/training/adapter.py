@@ -61,6 +61,10 @@ class AdapterTraining:
         model = untuned.model
         parameters = sum(p.numel() for p in model.parameters())
         self.rate_line, recipe = recipe.rate_line(parameters), recipe.resolved(parameters)
+        there = [name for name, _ in model.named_modules()]
+        for target in recipe.targets:
+            if not any(name == target or name.endswith(f".{target}") for name in there if target):
+                raise RecipeError("training.targets", "expected names of modules of the base", target)
         lora = LoraConfig(
             task_type="SEQ_CLS",
             r=recipe.rank,

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from coterie.tasks.numbers import Whole
+from coterie.tasks.numbers import Number, Seed, Whole
 
 Family = Literal["llama", "mistral", "gpt_neox"]
 RATES = ((5_000_000, 3e-3), (500_000_000, 3e-4))  # of a pretrained base of at most so many parameters
@@ -52,16 +52,26 @@ class BaseRecipe(_Spec):
     """Every constant of a tiny base model and its training, for bases that are made from nothing."""
 
     model_type: Family = "llama"
-    vocabulary: Whole = 4096
-    hidden: Whole = 128
-    layers: Whole = 4
-    heads: Whole = 4
-    max_length: Whole = 72
-    matching_steps: Whole = 2500
-    text_steps: Whole = 1500
-    tokens_a_step: Whole = 3072
-    learning_rate: float = 1.5e-3
-    seed: Whole = 0
+    vocabulary: Whole = Field(default=4096, ge=320, le=1_000_000)
+    heads: Whole = Field(default=4, ge=1, le=128)
+    hidden: Whole = Field(default=128, ge=8, le=16_384, validate_default=True)
+    layers: Whole = Field(default=4, ge=1, le=200)
+    max_length: Whole = Field(default=72, ge=8, le=512)
+    matching_steps: Whole = Field(default=2500, ge=0, le=10_000_000)
+    text_steps: Whole = Field(default=1500, ge=0, le=10_000_000)
+    tokens_a_step: Whole = Field(default=3072, ge=64, le=10_000_000)
+    learning_rate: Number = Field(default=1.5e-3, gt=0)
+    seed: Seed = 0
+
+    @field_validator("hidden")
+    @classmethod
+    def _divides(cls, hidden: int, info: ValidationInfo) -> int:
+        heads = info.data.get("heads")
+        if heads and hidden % (2 * heads):
+            raise PydanticCustomError(
+                "contradiction", "expected a multiple of twice the number of heads, {heads}", {"heads": heads}
+            )
+        return hidden
 
 
 class TrainingSpec(_Spec):
@@ -82,16 +92,16 @@ class TrainingSpec(_Spec):
         "and targets, whose weights and head training starts from",
     )
     init_adapter_revision: str | None = None
-    rank: Whole = Field(default=8, ge=1)
+    rank: Whole = Field(default=8, ge=1, le=4096)
     alpha: Whole = Field(default=16, ge=1)
     targets: tuple[str, ...] = Field(default=(), description="module names for LoRA; default: the MLP's linear modules")
-    steps: Whole = Field(default=1500, ge=1)
+    steps: Whole = Field(default=1500, ge=1, le=100_000_000)
     queries_a_step: Whole = Field(default=16, ge=1)
     accumulate: Whole = Field(default=1, ge=1, description="a step's queries in this many parts, for less memory")
     hard_negatives: Whole = Field(default=4, ge=0)
     random_negatives: Whole = Field(default=1, ge=0)
     negatives_from_top: Whole = Field(default=20, ge=1, validate_default=True)
-    learning_rate: float | None = Field(default=None, gt=0, description=f"default: {_RATE_RULE}")
+    learning_rate: Number | None = Field(default=None, gt=0, description=f"default: {_RATE_RULE}")
     warmup: Whole | None = Field(
         default=None, ge=0, description=f"steps over which the learning rate rises from 0; default: {_WARMUP_RULE}"
     )
@@ -102,7 +112,7 @@ class TrainingSpec(_Spec):
     card_queries: Whole | None = Field(
         default=None, ge=2, description="queries a split for the model card; default: the task's"
     )
-    seed: Whole = 0
+    seed: Seed = 0
 
     @field_validator("accumulate", "negatives_from_top", "warmup")
     @classmethod

@@ -257,3 +257,21 @@ class Mine(Method):
     def discover(self, game, budget, rng):
         return Coalitions.of(game.n_players, [(0, 1)])
 '''
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("suite: 2020-13-41", "cannot be read as YAML: month must be in"),
+        ("seeds: true", "seeds: expected a number, got true"),
+        ("n-jobs: 1\nn_jobs: 2", "n_jobs: expected once, stands twice"),
+    ],
+)
+def test_a_config_whose_values_are_no_values(text: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    result = CliRunner().invoke(cli.app, ["run", "--config", str(path), "--output-folder", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()

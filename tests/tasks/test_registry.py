@@ -161,3 +161,38 @@ def test_yes_and_no_are_words_in_a_task_file(tmp_path: Path) -> None:
     path.write_text(text.replace("true", "yes"))
     with pytest.raises(TaskFileError, match=r"task.yaml:7: data.source_trained: .*, got 'yes'"):
         get_task_spec(str(path))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "summary: 2020-13-41",
+        "layer: !!int abc",
+        f"layer: {'9' * 5000}",
+        "name: " + "[" * 3000 + "]" * 3000,
+        "a: &a [x,x,x,x,x,x,x,x,x]\n"
+        + "".join(f"{n}: &{n} [{','.join([f'*{p}'] * 9)}]\n" for p, n in zip("abcdefg", "bcdefgh", strict=True)),
+        "layers: [-1]",
+        "reranker: {base: '', adapter: x}",
+        "reranker: {base: b, template: {second: '{document} { query }'}}",
+        "reranker: {base: b, template: {second: '{document} {my-doc}'}}",
+        "training: {seed: -1}",
+        "training: {learning_rate: true}",
+        "training: {learning_rate: .inf}",
+        "training: {base: {heads: 3}}",
+        "training: {base: {hidden: 0}}",
+        "training: {rank: 100000000}",
+        "planting: {sizes: [1000000000]}",
+        "planting: {noise: .inf}",
+    ],
+)
+def test_nothing_in_a_task_file_ends_in_a_traceback(broken: str, tmp_path: Path) -> None:
+    path = tmp_path / "task.yaml"
+    path.write_text(broken)
+    with pytest.raises(TaskFileError) as error:
+        get_task_spec(str(path))
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 3000
+    field = broken.partition(":")[0]
+    if not broken.startswith(("summary", "name", "a:", "layer:")):
+        assert f"{path}:1: {field}" in str(error.value)
