@@ -122,7 +122,6 @@ def _summary(result: RunResult, console: Console) -> int:
 
 def run_options(options: RunOptions, console: Console | None = None) -> RunResult:
     """Everything of ``coterie run`` but the board: check, run, store, track."""
-    from coterie.benchmark.loading import plan_task
     from coterie.benchmark.progress import RunProgress
     from coterie.benchmark.runner import Run, make_executor
     from coterie.tracking.mlflow_log import Tracker
@@ -133,8 +132,6 @@ def run_options(options: RunOptions, console: Console | None = None) -> RunResul
     loaded, broken_includes = _include(options)
     grid = build_grid(replace(options, include=loaded))
     _warn(grid)
-    for spec in grid.tasks:  # what is wrong with texts or checkpoints is said before anything is written
-        plan_task(spec)
     store = RecordStore(options.output_folder)
     store.check_writable()
     tracker = Tracker(options.tracking_uri, options.output_folder)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from coterie.benchmark.errors import UsageError
@@ -73,25 +74,45 @@ def tasks_of(selectors: Sequence[str]) -> list[AnySpec]:
 
 
 def check_available(spec: AnySpec, device: str, limit: int | None) -> None:
-    """A reranker must be there or in reach, fit its task and into memory. Raises an error of one line.
+    """A reranker must be there or in reach, fit its task and into memory, and the texts must be there and be enough.
 
-    Where a task asks for all queries of a domain, its texts are read first: they say how many there are.
+    Raises an error of one line that names the task's file. The texts are read and tokenized here, once for all: what was
+    read is in the cache.
     """
     from coterie.benchmark.environment import memory_of
     from coterie.tasks.checkpoint import describe
     from coterie.tasks.memory import check_fits
     from coterie.tasks.planted_task import PlantedSpec
+    from coterie.tasks.task import plan_task
     from coterie.tasks.task_check import check_task, with_one_count
 
     if isinstance(spec, PlantedSpec):
         return
     there = memory_of(device)
     memory, where = (there, device) if limit is None or limit > there else (limit, "--memory-limit")
-    size = describe(spec.reranker)
-    check_task(spec, size)
-    check_fits(with_one_count(spec, spec.data.most_queries()), size, memory, where)
-    if None in spec.data.most_queries().values():
-        check_fits(with_one_count(spec, dict(queries_of(spec))), size, memory, where)
+    with _of_its_file(spec):
+        size = describe(spec.reranker)
+        check_task(spec, size)
+        check_fits(with_one_count(spec, spec.data.most_queries()), size, memory, where)
+        plan_task(spec)
+        if None in spec.data.most_queries().values():
+            check_fits(with_one_count(spec, dict(queries_of(spec))), size, memory, where)
+
+
+@contextmanager
+def _of_its_file(spec: TaskSpec) -> Iterator[None]:
+    """Begin the errors of a task with the file that it was read from."""
+    from coterie.tasks.collections.types import DataError
+    from coterie.tasks.errors import RerankerError
+    from coterie.tasks.registry import list_tasks
+
+    try:
+        yield
+    except (DataError, RerankerError) as error:
+        source = spec.origin.source
+        if spec.name in list_tasks() or not source.endswith((".yaml", ".yml")) or str(error).startswith(source):
+            raise
+        raise type(error)(f"{source}: {error}") from None
 
 
 def queries_of(spec: TaskSpec) -> dict[str, int]:

@@ -44,7 +44,7 @@ def train_command(name: str, folder: Path, stages: tuple[str, ...], device: str)
         spec, on_device = _local_warm_start(spec, path), resolve_device(device)
         try:
             with _located(path), _open_log(adapter, console) as log, _shown(console) as progress:
-                train_task(spec, base, adapter, _wanted(spec, base, stages), on_device, log, progress)
+                train_task(spec, base, adapter, _wanted(spec, base, adapter, stages), on_device, log, progress)
         except KeyboardInterrupt:
             console.print(
                 "interrupted; the same command goes on with the adapter where it was (a base is begun again)",
@@ -154,7 +154,7 @@ def _local_warm_start(spec: TaskSpec, path: Path) -> TaskSpec:
     return spec.model_copy(update={"training": training.model_copy(update={"init_adapter": str(local)})})
 
 
-def _wanted(spec: TaskSpec, base: str, stages: tuple[str, ...]) -> list[Stage]:
+def _wanted(spec: TaskSpec, base: str, adapter: Path, stages: tuple[str, ...]) -> list[Stage]:
     """The stages named, in their order; where none is, a base that is made here and is not there yet, adapter and card."""
     from coterie.tasks.training.base import has_base
     from coterie.tasks.training.train import STAGES
@@ -162,4 +162,14 @@ def _wanted(spec: TaskSpec, base: str, stages: tuple[str, ...]) -> list[Stage]:
     if stages:
         return [stage for stage in STAGES if stage in stages]
     makes_base = spec.training is not None and spec.training.base is not None
-    return ["base", "adapter", "card"] if makes_base and not has_base(Path(base)) else ["adapter", "card"]
+    if makes_base and not has_base(Path(base)):
+        return ["base", "adapter", "card"]
+    finished = (adapter / "adapter_model.safetensors").is_file() and not (adapter / "checkpoint.pt").is_file()
+    if not finished:
+        return ["adapter", "card"]
+    if not (adapter / "card.json").is_file():
+        return ["card"]
+    raise UsageError(
+        f"{adapter}: expected an adapter to train, got one that is finished, with its card; fix: --stage adapter --stage card to "
+        f"train it again in its place, or another folder as reranker.adapter"
+    )

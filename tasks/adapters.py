@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,14 @@ def with_adapter(model: PreTrainedModel, spec: RerankerSpec, missing: Sequence[s
     """
     adapter = str(spec.adapter)
     wanted = _check_config(spec, missing)
+    targets = wanted.get("target_modules")
+    modules = [name for name, _ in model.named_modules()]
+    for target in targets if isinstance(targets, list) else []:
+        if not any(name == target or name.endswith(f".{target}") for name in modules):
+            raise RerankerError(
+                f"{adapter}: expected modules named {target!r} (target_modules of adapter_config.json) in {spec.base}, got "
+                f"none; fix: the base that the adapter was made for"
+            )
     from peft import PeftModel
 
     with quiet_transformers(), one_line_errors(adapter):
@@ -42,7 +50,7 @@ def with_adapter(model: PreTrainedModel, spec: RerankerSpec, missing: Sequence[s
             f"{adapter}: expected an adapter that can be merged into the weights (LoRA and its relatives), got "
             f"{wanted['peft_type']}; fix: another kind of adapter"
         )
-    _check_loaded(tuned, spec, wanted)
+    _check_loaded(tuned, spec)
     return tuned
 
 
@@ -130,8 +138,8 @@ def tensor_names(spec: RerankerSpec) -> list[str]:
     return names
 
 
-def _check_loaded(tuned: Any, spec: RerankerSpec, wanted: Mapping[str, Any]) -> None:
-    """Every tensor of the file is where it belongs, none is missing there, and every module that was promised is tuned."""
+def _check_loaded(tuned: Any, spec: RerankerSpec) -> None:
+    """Every tensor of the file is where it belongs, and none is missing there."""
     from peft import get_peft_model_state_dict
     from safetensors.torch import load_file
 
@@ -157,14 +165,6 @@ def _check_loaded(tuned: Any, spec: RerankerSpec, wanted: Mapping[str, Any]) -> 
             raise RerankerError(
                 f"{adapter}: {name}: expected the file's tensor of shape {tuple(tensor.shape)} in the model, got another of "
                 f"shape {tuple(own.shape)}; fix: an adapter of this base"
-            )
-    targets = wanted.get("target_modules")
-    adapted = list(getattr(tuned.base_model, "targeted_module_names", []))
-    for target in targets if isinstance(targets, list) else []:
-        if not any(name == target or name.endswith(f".{target}") for name in adapted):
-            raise RerankerError(
-                f"{adapter}: expected modules named {target!r} (target_modules of adapter_config.json) in the base, got "
-                f"none; fix: the base that the adapter was made for"
             )
 
 

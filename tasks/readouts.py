@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import torch
@@ -108,9 +109,11 @@ def _token(name: str, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConf
             )
         return int(vocabulary[name])
     pieces = tokenizer.convert_ids_to_tokens(tokenizer(name, add_special_tokens=False)["input_ids"])
+    near = [spelled for spelled in (f"▁{name}", f"Ġ{name}") if spelled in vocabulary]
+    near = near or get_close_matches(name, vocabulary, n=1, cutoff=0.7)
     raise RerankerError(
         f"{where}: reranker.readout: expected a token of the vocabulary, got {name!r}, which the tokenizer writes as "
-        f"{pieces[:6]}; fix: one token, spelled as in the vocabulary"
+        f"{pieces[:6]}; fix: one token, spelled as in the vocabulary" + (f" ({near[0]!r}?)" if near else "")
     )
 
 

@@ -13,6 +13,11 @@ def check_task(spec: TaskSpec, size: RerankerSize) -> None:
     _check_layer(spec, size, spec.layer, "layer")
     for number, layer in enumerate(spec.layers):
         _check_layer(spec, size, layer, "layers", number)
+    if spec.intervention == "base" and spec.reranker.adapter is None:
+        raise TaskFileError(
+            f"{spec.origin.at('intervention')}: expected zero or mean for a reranker without an adapter, got 'base', which takes "
+            f"its neurons back to what they were before one; fix: intervention: zero"
+        )
     kind, _, number_of = spec.players.partition(":")
     one = kind == "expert" and number_of.isdecimal() and int(number_of) < size.experts
     if one or spec.players == ("experts" if size.experts else "neurons"):

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from coterie.tasks.cache import remembered
-from coterie.tasks.checkpoint import concrete_class, tokenizer_state
+from coterie.tasks.checkpoint import concrete_class, model_class, tokenizer_state
 from coterie.tasks.collections.types import Candidate
+from coterie.tasks.readouts import columns_of
 from coterie.tasks.reranker_spec import RerankerSpec
 
 _VERSION = 1  # raise it when the rules of tasks/template.py change: it is part of the cache key
@@ -51,7 +52,7 @@ def inputs_of(spec: RerankerSpec, pairs: Mapping[str, Sequence[Candidate]]) -> T
     texts = hashlib.sha256()
     for split, rows in pairs.items():
         texts.update(json.dumps([split, [(p.query, p.document) for p in rows]]).encode())
-    key = [_VERSION, tokenizer_state(spec), spec.template.model_dump(), spec.readout.kind, texts.hexdigest()]
+    key = [_VERSION, tokenizer_state(spec), spec.template.model_dump(), spec.readout.model_dump(), texts.hexdigest()]
     found = remembered("inputs", key, lambda: _tokenized(spec, pairs))
     try:
         _Remembered.model_validate(found, strict=True)
@@ -74,7 +75,9 @@ def _tokenized(spec: RerankerSpec, pairs: Mapping[str, Sequence[Candidate]]) -> 
     from coterie.tasks.template import Encoder
     from coterie.tasks.weights import load_tokenizer
 
-    encoder = Encoder(load_tokenizer(spec), spec.template, accepted_by(concrete_class(spec)))
+    tokenizer = load_tokenizer(spec)
+    columns_of(spec.readout, model_class(spec)[1], tokenizer, spec.base)  # words that it reads must be tokens
+    encoder = Encoder(tokenizer, spec.template, accepted_by(concrete_class(spec)))
     digest, cut = hashlib.sha256(), {}
     for split, rows in pairs.items():
         inputs = encoder.encode(rows)

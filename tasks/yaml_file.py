@@ -17,6 +17,14 @@ MOST_TOLD = 5  # problems that one error names
 LARGEST = 1 << 20  # bytes; nobody writes a megabyte of task by hand
 
 
+_PLAIN = {  # what pydantic says in its own terms
+    "extra_forbidden": "expected no field of this name here (fix: its spelling, or its place: docs/tasks.md)",
+    "missing": "required, and missing",
+    "tuple_type": "expected a list",
+    "bool_type": "expected true or false",
+}
+
+
 class TaskFileError(ValueError):
     """A task file that cannot be read or does not follow the schema."""
 
@@ -100,7 +108,7 @@ def told_by_line(path: Path, error: ValidationError, root: yaml.Node | None) -> 
     for problem in problems[:MOST_TOLD]:
         line, fields = _find(root, problem["loc"])
         got = "" if problem["type"] == "missing" else f", got {_short(problem['input'])}"
-        message = problem["msg"].removeprefix("Value error, ")
+        message = _PLAIN.get(problem["type"], problem["msg"].removeprefix("Value error, "))
         told.append(f"{path}:{line}: {'.'.join(fields) or 'top level'}: {message}{got}")
     left = error.error_count() - len(told)
     return TaskFileError("; ".join(told) + (f"; and {left} more" if left else ""))

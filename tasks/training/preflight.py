@@ -36,6 +36,7 @@ def prepare(spec: TaskSpec, base: str, adapter: Path, stages: Sequence[str]) -> 
     lacks what an earlier one makes, ``RerankerError`` for a base that is not there, ``DataError`` for broken collections.
     """
     recipe = _recipe(spec)
+    _check_own_folder(base, adapter)
     if "base" in stages and recipe.base is not None:
         check_writable(Path(base), "reranker.base")
     if "adapter" in stages or "card" in stages:
@@ -81,6 +82,22 @@ def check_writable(folder: Path, field: str) -> None:
             pass
     except OSError as error:
         raise RecipeError(field, f"expected a folder that can be written ({error.strerror})", str(folder)) from None
+
+
+_WRITTEN = {"adapter_config.json", ADAPTER_WEIGHTS, "checkpoint.pt", "card.json", "train.log", "task.yaml"}
+
+
+def _check_own_folder(base: str, adapter: Path) -> None:
+    """Raise :class:`RecipeError` for an adapter's folder that holds the base, or files that training did not write."""
+    there = {path.name for path in adapter.iterdir()} if adapter.is_dir() else set()
+    if "config.json" in there or (Path(base).is_dir() and adapter.exists() and adapter.samefile(base)):
+        raise RecipeError("reranker.adapter", "expected a folder of its own (fix: adapter: adapter)", str(adapter))
+    if "README.md" in there and not there & {"card.json", "train.log"}:
+        raise RecipeError(
+            "reranker.adapter",
+            "expected a folder without a README.md of yours, which the model card would replace",
+            str(adapter),
+        )
 
 
 def _check_earlier_stages(recipe: TrainingSpec, base: str, adapter: Path, stages: Sequence[str]) -> None:

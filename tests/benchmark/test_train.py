@@ -232,3 +232,25 @@ def test_a_progress_line_is_due_every_ten_seconds() -> None:
     now[0] += 10
     show(1, 50, "another stage")
     assert lines[-1] == "step 1/50: another stage"
+
+
+def test_training_keeps_out_of_the_base_and_of_foreign_files(tmp_path: Path) -> None:
+    path = task_file(tmp_path, "relevance")
+    text = path.read_text()
+    assert CliRunner().invoke(app, ["train", str(path), "--device", "cpu"]).exit_code == 0
+    again = CliRunner().invoke(app, ["train", str(path), "--device", "cpu"])
+    assert again.exit_code == 2, "a finished adapter is not trained again unasked"
+    assert "fix: --stage adapter" in again.stderr
+    path.write_text(text.replace("adapter: adapter", "adapter: ./base"))
+    before = sorted(p.name for p in (tmp_path / "base").iterdir())
+    into_base = CliRunner().invoke(app, ["train", str(path), "--device", "cpu", "--stage", "adapter"])
+    assert into_base.exit_code == 2
+    assert "expected a folder of its own" in into_base.stderr
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "README.md").write_text("my notes")
+    path.write_text(text.replace("adapter: adapter", "adapter: mine"))
+    over_mine = CliRunner().invoke(app, ["train", str(path), "--device", "cpu", "--stage", "adapter"])
+    assert over_mine.exit_code == 2
+    assert "expected a folder without a README.md of yours" in over_mine.stderr
+    assert (tmp_path / "mine" / "README.md").read_text() == "my notes"
+    assert sorted(p.name for p in (tmp_path / "base").iterdir()) == before

@@ -147,7 +147,7 @@ def test_an_objective_that_is_constant_everywhere_is_one_line_before_work(tmp_pa
     assert result.exit_code == 2
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert line.startswith(
-        "error: objective mean-tf-l: expected query-document pairs that differ in it, got 0 for all 48 of"
+        f"error: {path}: objective mean-tf-l: expected query-document pairs that differ in it, got 0 for all 48 of"
     )
 
 

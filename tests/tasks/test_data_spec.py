@@ -106,7 +106,7 @@ SOURCE = "data:\n  source: {collection: pydoc, domain: pandas}\n"
         (f"{SOURCE}  candidates: true\n", "7: data.candidates: Input should be a valid integer"),
         (f"{SOURCE}  queries: {{heldout: 20.0}}\n", "7: data.queries.heldout: Input should be a valid integer"),
         (f"{SOURCE}  document_words: '9'\n", "7: data.document_words: Input should be a valid integer"),
-        (f"{SOURCE}  source_trained: 1\n", "7: data.source_trained: Input should be a valid boolean"),
+        (f"{SOURCE}  source_trained: 1\n", "7: data.source_trained: expected true or false"),
         (
             "data:\n  source: {collection: beir, path: x, relevant_from: true}\n",
             "6: data.source.relevant_from: Input should be a valid integer",

@@ -109,16 +109,19 @@ def test_unknown_task_names_the_nearest() -> None:
     [
         ("name: [", "not YAML"),
         ("- a list", "top level"),
-        ("name: a/b\nlayerz: 2", "layerz: Extra inputs"),
+        ("name: a/b\nlayerz: 2", "layerz: expected no field of this name"),
         ("layer: minus one", "layer: Input should be a valid integer"),
         ("name: a\n\nlayer: -1", r"task.yaml:3: layer: .*greater than or equal to 0, got -1"),
         (
             "data:\n  source: {collection: beir, path: x}\n  transfer:\n    - {collection: beir, path: y}\n    - path: z\n",
             r"task.yaml:5: data.transfer.1: Unable to extract tag",
         ),
-        ("data:\n  source:\n    collection: beir\n    paths: x\n", r"task.yaml:4: data.source.paths: Extra inputs"),
+        (
+            "data:\n  source:\n    collection: beir\n    paths: x\n",
+            r"task.yaml:4: data.source.paths: expected no field of this name",
+        ),
         ("data:\n  source:\n    collection: bier\n", r"task.yaml:2: data.source: .*'bier'"),
-        ("name: a", "summary: Field required"),
+        ("name: a", "summary: required, and missing"),
         ("!!python/object/apply:os.system ['true']", "not YAML"),
     ],
 )
