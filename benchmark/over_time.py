@@ -107,7 +107,7 @@ def compare(
     """Paired differences B minus A per task, metric and method: see ``coterie.leaderboard.changes.compare_frame``.
 
     A run is an output folder, the id of a run in ``output_folder`` (``coterie runs``), or an MLflow run id. A run is
-    compared by its own results: those that a later run replaced on disk are taken from MLflow; ``say`` is told of those
+    compared by its own results: those that a later run replaced on disk are taken from MLflow; ``say`` gets a line for those
     that are not there either.
     """
     from coterie.leaderboard.changes import compare_frame

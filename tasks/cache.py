@@ -28,15 +28,20 @@ def cache_dir() -> Path:
         raise DataError(f"COTERIE_CACHE: {error}") from None
 
 
-def remembered(kind: str, key: object, make: Callable[[], Any]) -> Any:
+def remembered(
+    kind: str, key: object, make: Callable[[], Any], fits: Callable[[Any], bool] = lambda _value: True
+) -> Any:
     """The JSON value that ``make`` gives, made once for each key (JSON) and then read from the cache folder.
 
-    A cache file that others damaged is made anew; a cache that cannot be written is done without, with a warning.
+    A cache file that others damaged, or whose value lacks the form that ``fits`` asks for, is made anew; a cache that cannot
+    be written is done without, with a warning.
     """
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_dir() / kind / f"{digest}.json"
     with suppress(OSError, ValueError):
-        return json.loads(path.read_text("utf8"))
+        kept = json.loads(path.read_text("utf8"))
+        if fits(kept):
+            return kept
     text = json.dumps(make(), ensure_ascii=False)
     try:
         write_atomic(path, text)

@@ -17,7 +17,7 @@ from coterie.tasks.numbers import Flag, Whole
 
 FEWEST = 2  # queries of a split
 _AT_MOST = re.compile(r"at most ([0-9]{1,9})")
-Count = int | str  # so many; "all" that are usable; "at most 40" of them
+Count = int | str  # a number, "all" usable queries, or "at most 40" of them
 
 
 def _count(value: Any) -> Any:
@@ -65,7 +65,7 @@ class DataSpec(_Spec):
     Where the reranker was trained on the source (``source_trained``), 84 % of its queries, by a hash of their ids, are
     for training and never judged; discovery and held-out queries are taken from the rest. ``random_candidates`` of a
     query's ``candidates`` are drawn at random instead of from the top of BM25. ``document_words`` cuts every document to
-    so many words, so that an objective is computed on what the reranker reads.
+    that many words, so that an objective is computed on what the reranker reads.
     """
 
     source: DomainSpec
@@ -149,7 +149,7 @@ def split_queries(data: DataSpec, transfer: str | None, query_ids: list[str]) ->
 
 
 def cut(domain: Domain, words: int | None) -> Domain:
-    """The domain with every document cut to so many words."""
+    """The domain with every document cut to its first ``words`` words."""
     if words is None:
         return domain
     return replace(domain, documents={d: " ".join(text.split()[:words]) for d, text in domain.documents.items()})

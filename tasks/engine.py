@@ -82,11 +82,7 @@ class ReplayEngine:
                 "fix: 'zero' or 'mean'"
             )
         self._row: Architecture = reranker.row_of(layer)
-        if readout == "lens" and self._row.pooled == "decoder":
-            raise RerankerError(
-                "readout: expected 'score' at a layer of the encoder, got 'lens': its final norm and head are the decoder's; "
-                "fix: readout 'score', or a layer of the decoder"
-            )
+        _refuse_lens_of_encoder(readout, self._row)
         base = reranker.base_mlp[layer] if intervention == "base" else None
         self._site = Site(self._row, layers[layer], players, base)
         self._model, self._tokens = model, tokens_at_once
@@ -377,6 +373,14 @@ class ReplayEngine:
         tokens = batch.residual.shape[1]
         real = torch.arange(tokens, device=batch.last.device)[None] < self._kept_lengths(batch)[:, None]
         return batch.z[: self._site.own_rows].T[real.flatten()]
+
+
+def _refuse_lens_of_encoder(readout: Readout, row: Architecture) -> None:
+    if readout == "lens" and row.pooled == "decoder":
+        raise RerankerError(
+            "readout: expected 'score' at a layer of the encoder, got 'lens': its final norm and head are the decoder's; "
+            "fix: readout 'score', or a layer of the decoder"
+        )
 
 
 def _piece(tokens_at_once: int, device: torch.device) -> int:

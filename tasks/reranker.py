@@ -106,7 +106,7 @@ class Reranker:
     def batch(self, inputs: Sequence[Inputs]) -> tuple[dict[str, Tensor], Tensor]:
         """The model's arguments for some pairs, right-padded [rows, longest], and the lengths [rows].
 
-        Padding is on the right whatever the tokenizer's is. A decoder gets no mask: causal attention never looks there.
+        Padding is on the right whatever the tokenizer's is. A causal decoder gets no mask: it never looks there.
         """
         filler = next((f for f in (self.tokenizer.pad_token_id, self.model.config.pad_token_id) if f is not None), 0)
         arguments = {"input_ids": self._padded([one.ids for one in inputs], int(filler))}
@@ -211,12 +211,14 @@ def load_reranker(
         check_finite(tuned.base_model.model, spec)
         unmerged = sample_scores(whole(tuned.base_model.model))
         model = merged(tuned, spec)
-        check_same(sample_scores(whole(model)), unmerged, "merged into the weights", str(spec.adapter), whole(model))
+        one = whole(model)
+        check_same(sample_scores(one), unmerged, "merged into the weights", str(spec.adapter), one)
         after = {i: parameters_of(row_of_layer(model, row, i), layers[i]) for i in wanted}
         base_mlp |= {i: before[i] for i in wanted if any(not torch.equal(before[i][n], after[i][n]) for n in before[i])}
     model = model.eval() if spec.device_map else model.eval().to(device)
     reranker = whole(model)
-    if not new_head and not any(p.any() for p in _head_weights(reranker)):
+    head: Any = reranker.tail.modules[-1]
+    if not new_head and not head.weight.any():
         raise RerankerError(
             f"{spec.base}: expected a head with weights, got zeros alone ({row.head}): every score would be equal; "
             f"fix: the checkpoint, or an adapter that brings its head"
@@ -225,11 +227,6 @@ def load_reranker(
         sample_scores(reranker, together=True), sample_scores(reranker), "scored in one batch", spec.base, reranker
     )
     return reranker
-
-
-def _head_weights(reranker: Reranker) -> list[Tensor]:
-    head: Any = reranker.tail.modules[-1]
-    return [head.weight.detach()]
 
 
 def _check_tokens(

@@ -181,9 +181,8 @@ def plan_task(spec: TaskSpec) -> TaskPlan:
     hashed = weights_hash(spec.reranker)
     sources = [source_key(domain) for domain in (spec.data.source, *spec.data.transfer)]
     data = spec.data.model_dump(mode="json", exclude={"revision"})
-    read = remembered("data", [CANDIDATES_VERSION, sources, data, spec.objective], lambda: read_data(spec))
-    if not _is_read_data(read):  # a cache file that something else wrote
-        read = read_data(spec)
+    key = [CANDIDATES_VERSION, sources, data, spec.objective]
+    read = remembered("data", key, lambda: read_data(spec), _is_read_data)
     pairs = {split: [Candidate(*row) for row in rows] for split, rows in read["pairs"].items()}
     return TaskPlan(
         spec=spec,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from coterie.tasks.cache import remembered
 from coterie.tasks.checkpoint import concrete_class, model_class, tokenizer_state
@@ -53,21 +53,20 @@ def inputs_of(spec: RerankerSpec, pairs: Mapping[str, Sequence[Candidate]]) -> T
     for split, rows in pairs.items():
         texts.update(json.dumps([split, [(p.query, p.document) for p in rows]]).encode())
     key = [_VERSION, tokenizer_state(spec), spec.template.model_dump(), spec.readout.model_dump(), texts.hexdigest()]
-    found = remembered("inputs", key, lambda: _tokenized(spec, pairs))
-    try:
-        _Remembered.model_validate(found, strict=True)
-    except ValidationError:  # a cache file that something else wrote
-        found = _tokenized(spec, pairs)
+    found = remembered("inputs", key, lambda: _tokenized(spec, pairs), _is_tokenized)
     return TaskInputs(found["digest"], {split: Cut(*counts) for split, counts in found["cut"].items()})
 
 
-class _Remembered(BaseModel):
-    """What the cache holds."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    digest: str = Field(pattern="^[0-9a-f]{64}$")
-    cut: dict[str, list[int]]
+def _is_tokenized(value: Any) -> bool:
+    """Whether a value has the form of what :func:`_tokenized` gives."""
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"digest", "cut"}
+        and isinstance(value["digest"], str)
+        and re.fullmatch("[0-9a-f]{64}", value["digest"]) is not None
+        and isinstance(value["cut"], dict)
+        and all(isinstance(counts, list) and len(counts) == 3 for counts in value["cut"].values())
+    )
 
 
 def _tokenized(spec: RerankerSpec, pairs: Mapping[str, Sequence[Candidate]]) -> dict[str, object]:

@@ -10,7 +10,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from coterie.tasks.numbers import Number, Seed, Whole
 
 Family = Literal["llama", "mistral", "gpt_neox"]
-RATES = ((5_000_000, 3e-3), (500_000_000, 3e-4))  # of a pretrained base of at most so many parameters
+RATES = ((5_000_000, 3e-3), (500_000_000, 3e-4))  # rate by the largest number of parameters of a pretrained base
 RATE_LARGE, RATE_FROM_NOTHING = 1e-4, 3e-3
 WARMUP_FROM_NOTHING = 50
 _RATE_RULE = (

@@ -52,7 +52,7 @@ def write_checkpoint(folder: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_checkpoint(folder: Path, key: str) -> dict[str, Any] | None:
-    """The checkpoint of the training with this key; None where there is none. Raises :class:`TrainingError` for another's."""
+    """The checkpoint of the training with this key, or None. Raises :class:`TrainingError` for another training's."""
     path = folder / CHECKPOINT
     if not path.exists():
         return None

@@ -1,7 +1,7 @@
 """The published board as it lies in the repository: complete, sound and verified.
 
-What the present version of coterie made must also be of its code, weights and texts. What an earlier version made is told
-apart from what is wrong: it must be sound, and carry the badge of that version.
+What the present version of coterie made must also be of its code, weights and texts. What an earlier version made is not
+wrong: it must be sound, and carry the badge of that version.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``coterie train``: what is wrong is told before any training, with file and line; what it shows; and that it goes on."""
+"""``coterie train``: errors come before any training and name file and line; its progress lines; how it resumes."""
 
 from __future__ import annotations
 

@@ -272,7 +272,7 @@ def test_ablations_are_those_of_plain_hooks(name: str, intervention: Any, made: 
         assert (got - wanted).abs().max() <= 1e-6 * max(1.0, float(wanted.abs().max()))
 
 
-LORA = {  # what LoRA tunes; the Llama family's where nothing is said
+LORA = {  # what LoRA tunes; by default the Llama family's modules
     **{f: ["intermediate.dense", "output.dense"] for f in ("Bert", "Electra", "XLMRoberta", "Roberta", "DebertaV2")},
     "DistilBert": ["lin1", "lin2"],
     "ModernBert": ["mlp.Wi", "mlp.Wo"],

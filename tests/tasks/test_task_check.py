@@ -1,4 +1,4 @@
-"""What does not fit the reranker is told before its weights are read, with the line where it stands."""
+"""What does not fit the reranker is refused before its weights are read, with its line in the file."""
 
 from __future__ import annotations
 

@@ -180,3 +180,16 @@ def test_a_template_survives_the_way_to_a_worker() -> None:
     for template in (Template(), Template(pieces=("{query}", "\n", "{document}")), POPULAR["qwen3-reranker"].template):
         assert Template.model_validate(template.model_dump(mode="json")) == template
         assert Template.model_validate_json(template.model_dump_json()) == template
+
+
+@pytest.mark.parametrize("foreign", ["{}", "null", "[]", "{", '{"digest": 3, "cut": {}}', '{"pairs": {}, "qrels": 1}'])
+def test_cache_files_of_something_else_are_made_anew(foreign: str, tmp_path: Path) -> None:
+    spec = POPULAR["ms-marco-minilm"].save(tmp_path / "base")
+    before = plan(spec, tmp_path / "data")
+    files = [path for kind in ("data", "inputs") for path in (tmp_path / "cache" / kind).glob("*.json")]
+    kept = [path.read_text() for path in files]
+    assert len(files) == 2
+    for path in files:
+        path.write_text(foreign)
+    assert plan(spec, tmp_path / "data").fingerprint == before.fingerprint
+    assert [path.read_text() for path in files] == kept, "they are written again"
