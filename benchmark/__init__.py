@@ -14,7 +14,7 @@ def run(output_folder: str | Path = "coterie-out", quiet: bool = True, **options
 
     ``run(methods=["random"], seeds=2)``. Raises the errors that the command line shows as one line.
     """
-    from coterie.benchmark.commands import RunOptions, run_options
+    from coterie.benchmark.commands.run import RunOptions, run_options
 
     repeatable = {k: tuple(v) for k, v in options.items() if k in ("tasks", "methods", "budgets", "include")}
     repeatable["include"] = tuple(Path(path).expanduser() for path in repeatable.get("include", ()))
@@ -27,7 +27,7 @@ def __getattr__(name: str) -> Any:
     if name in ("compare", "history", "runs", "sync"):
         from importlib import import_module
 
-        return getattr(import_module("coterie.benchmark.over_time"), name)
+        return getattr(import_module("coterie.benchmark.results"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,5 +1,5 @@
 """``python -m coterie.benchmark`` is ``coterie``."""
 
-from coterie.benchmark.cli import main
+from coterie.benchmark.cli.main import main
 
 main()

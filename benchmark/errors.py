@@ -12,34 +12,17 @@ class UsageError(ValueError):
 
 
 def user_errors() -> tuple[type[Exception], ...]:
-    """The errors that speak to the user: their text is one line that says what to change."""
+    """The errors that speak to the user, one base class per room: their text is one line that says what to change."""
+    from coterie.leaderboard.errors import LeaderboardError
     from coterie.methods.base import MethodError
-    from coterie.tasks.architectures import UnknownArchitectureError
-    from coterie.tasks.checkpoint import RerankerError
-    from coterie.tasks.collections.types import DataError
-    from coterie.tasks.game import AdditiveReadoutError
-    from coterie.tasks.registry import TaskFileError, UnknownTaskError
-    from coterie.tasks.training.spec import TrainingError
-    from coterie.tracking.database import TrackingError
-    from coterie.tracking.store import StoreError
+    from coterie.tasks.errors import TaskError
+    from coterie.tracking.errors import TrackingError
 
-    return (
-        UsageError,
-        MethodError,
-        UnknownTaskError,
-        TaskFileError,
-        DataError,
-        RerankerError,
-        TrainingError,
-        UnknownArchitectureError,
-        AdditiveReadoutError,
-        StoreError,
-        TrackingError,
-    )
+    return UsageError, TaskError, MethodError, LeaderboardError, TrackingError
 
 
 @contextmanager
-def told_in_one_line() -> Iterator[None]:
+def exit_on_user_error() -> Iterator[None]:
     """Turn errors that speak to the user into one line on stderr and exit code 2. Others keep their traceback."""
     known = user_errors()
     try:

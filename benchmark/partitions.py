@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from coterie.leaderboard.sizes import Sizes, describe_sizes
+from coterie.leaderboard.statistics.sizes import Sizes, describe_sizes
 
 ARRAY = "coalition_of_neuron"
 NAME = re.compile(

@@ -17,7 +17,7 @@ from coterie.methods.affinity_oca import oca
 from coterie.methods.hedonic import Preferences, everyone_together, players_of, standing, top_cover
 from coterie.methods.msa import Evidence
 from coterie.methods.msa.exact import evaluate_all, exact
-from coterie.tasks.planted import PlantedGame, Planting
+from coterie.tasks.planted.game import PlantedGame, Planting
 from coterie_docs.svg import Canvas, Point
 
 FOLDER = Path(__file__).parent / "images" / "concepts"

@@ -22,10 +22,11 @@ from rich.table import Table
 from torch import Tensor
 
 from coterie.tasks.collections.types import Candidate
-from coterie.tasks.game import AdditiveReadoutError, Capability, Game, Meter, refuse_additive
+from coterie.tasks.errors import AdditiveReadoutError
+from coterie.tasks.game import Capability, Game, Meter, refuse_additive
 from coterie.tasks.registry import get_task_spec
-from coterie.tasks.reranker import RerankerSpec, load_reranker
 from coterie.tasks.reranker_game import RerankerGame
+from coterie.tasks.rerankers.reranker import RerankerSpec, load_reranker
 from coterie.tasks.task import TaskSpec, plan_task
 
 

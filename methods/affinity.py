@@ -15,7 +15,8 @@ from pydantic import Field, JsonValue
 from coterie.methods.affinity_lens import pas_lens, pas_lens_hessian
 from coterie.methods.affinity_oca import oca, oca_cov
 from coterie.methods.affinity_pas import pas, pas_hessian, pas_outer
-from coterie.methods.base import Method, MethodError, did_you_mean
+from coterie.methods.base import Method, MethodError
+from coterie.tasks.config.text import did_you_mean
 from coterie.tasks.game import Capability, Game
 
 if TYPE_CHECKING:

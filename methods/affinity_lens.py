@@ -19,7 +19,7 @@ import torch
 
 from coterie.methods.arrays import matrix, symmetric
 from coterie.methods.fused import add_pairs
-from coterie.tasks.fused import in_threads
+from coterie.tasks.engine.fused import in_threads
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from coterie.methods.arrays import matrix, symmetric_product
-from coterie.tasks.game import BudgetExceededError
+from coterie.tasks.errors import BudgetExceededError
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
+from coterie.tasks.config.text import did_you_mean
 from coterie.tasks.game import Capability
 
 if TYPE_CHECKING:
@@ -138,15 +138,6 @@ class Method(ABC):
         if not missing:
             return None
         return f"{self.selector} needs {', '.join(missing)}; the game gives {', '.join(sorted(game.capabilities)) or 'nothing'}"
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The tail of an error about an unknown name: the nearest known ones, or all of them where none is near."""
-    known = sorted(known)
-    near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
-    if near:
-        return f"; did you mean {' or '.join(repr(word) for word in near)}?"
-    return f"; known: {', '.join(known) or 'none'}"
 
 
 def split_selector(selector: str) -> tuple[str, dict[str, str]]:

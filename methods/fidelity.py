@@ -12,7 +12,8 @@ from scipy.stats import rankdata
 
 from coterie.methods.affinity import AFFINITIES, get_affinity
 from coterie.methods.affinity_pas import pair_synergies
-from coterie.tasks.game import BudgetExceededError, Game
+from coterie.tasks.errors import BudgetExceededError
+from coterie.tasks.game import Game
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

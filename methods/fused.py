@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from coterie.tasks.fused import compiled
+from coterie.tasks.engine.fused import compiled
 
 _OUTPUTS = 32  # at once: their rows stay in the fastest cache while the players of a tile pass by
 

@@ -24,7 +24,8 @@ from pathlib import Path
 from types import ModuleType
 
 import coterie.methods
-from coterie.methods.base import Method, MethodError, did_you_mean, split_selector
+from coterie.methods.base import Method, MethodError, split_selector
+from coterie.tasks.config.text import did_you_mean
 from coterie.tasks.game import Capability
 
 GROUP = "coterie.methods"

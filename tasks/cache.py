@@ -14,8 +14,8 @@ from typing import Any
 
 import platformdirs
 
-from coterie.tasks.collections.types import DataError
-from coterie.tasks.paths import at_home
+from coterie.tasks.config.paths import at_home
+from coterie.tasks.errors import DataError
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,71 @@
-"""Errors that speak to the user about a reranker: one line that says what was expected, what was found and how to fix it."""
+"""The errors of `tasks/`. Those below `TaskError` speak to the user; the others are mistakes in code.
+
+The text of a `TaskError` is one line: what was expected, what was found and how to fix it. The command line prints it and
+exits with code 2.
+"""
 
 from __future__ import annotations
 
+from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
-class RerankerError(ValueError):
-    """A checkpoint that would load but give wrong scores, or that does not load."""
+
+class TaskError(ValueError):
+    """Something that the user can repair in a task, its reranker, its texts or its training."""
+
+
+class UnknownTaskError(TaskError):
+    """A task name that is neither registered nor a file."""
+
+
+class TaskFileError(TaskError):
+    """A task file that cannot be read or does not follow the schema."""
+
+
+class DataError(TaskError):
+    """Texts, judgements or runs that are invalid or too few; the text names file and line."""
+
+
+class RerankerError(TaskError):
+    """A checkpoint that does not load, or would load but give wrong scores."""
+
+
+class UnknownArchitectureError(TaskError):
+    """A model type that is missing from the table of architectures."""
+
+
+class DoesNotFitError(RerankerError):
+    """A task that needs more memory than is available."""
+
+
+class AdditiveReadoutError(TaskError):
+    """The outputs are additive in the ablated players, so every synergy is zero by construction."""
+
+
+class TrainingError(TaskError):
+    """A training run that cannot start or cannot be resumed."""
+
+
+class RecipeError(TrainingError):
+    """A field of a task file that the training cannot do; :meth:`validation` gives it as pydantic's, to be located."""
+
+    def __init__(self, field: str, expected: str, got: object) -> None:
+        super().__init__(f"{field}: {expected}, got {got!r}")
+        self._detail = InitErrorDetails(
+            type=PydanticCustomError("recipe", "{text}", {"text": expected}), loc=tuple(field.split(".")), input=got
+        )
+
+    def validation(self) -> ValidationError:
+        """The same problem with its location in the file."""
+        return ValidationError.from_exception_data("TaskSpec", [self._detail])
+
+
+class CapabilityError(RuntimeError):
+    """A method used information that it did not declare, or that the game does not have."""
+
+
+class BudgetExceededError(RuntimeError):
+    """A method used more evaluations than its budget."""
+
+
+class EngineError(RuntimeError):
+    """The replay does not reproduce the model: a bug or an unsupported architecture, never a result."""

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from coterie.tasks.errors import RerankerError
+from coterie.tasks.errors import AdditiveReadoutError, BudgetExceededError, CapabilityError, RerankerError
 from coterie.tasks.lens import Lens
 from coterie.tasks.memo import Memo
 
@@ -30,18 +30,6 @@ class Capability(StrEnum):
     GRADIENTS = "gradients"
     LENS = "lens"
     WEIGHTS = "weights"
-
-
-class CapabilityError(RuntimeError):
-    """A method asked for information that it did not declare, or that the game does not have."""
-
-
-class BudgetExceededError(RuntimeError):
-    """A method asked for more evaluations than its budget."""
-
-
-class AdditiveReadoutError(ValueError):
-    """The outputs are additive in the ablated players, so every synergy is zero by construction."""
 
 
 @dataclass

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from coterie.tasks.checkpoint import RerankerError
+from coterie.tasks.errors import RerankerError
 from coterie.tasks.game import refuse_additive
-from coterie.tasks.reranker import load_reranker
 from coterie.tasks.reranker_game import RerankerGame
-from coterie.tasks.site import Site
+from coterie.tasks.rerankers.reranker import load_reranker
+from coterie.tasks.rerankers.site import Site
 from coterie.tasks.task import TaskPlan
 
 

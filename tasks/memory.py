@@ -20,7 +20,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from coterie.tasks.checkpoint import DTYPE_BYTES, RerankerError, RerankerSize
+from coterie.tasks.errors import DoesNotFitError
+from coterie.tasks.rerankers.checkpoint import DTYPE_BYTES, RerankerSize
 
 if TYPE_CHECKING:
     from coterie.tasks.task import TaskSpec
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 LANES = 16  # numbers of a vector of 512 bits, to a multiple of which the low-rank form fills up a pair's tokens
 DEFAULT_TOKENS = 8192  # replayed at once: two to four arrays of tokens x d_model are alive
 _MATRICES = 3  # of all pairs: an affinity, its transpose or a temporary of it, and what a method makes of it
-
-
-class DoesNotFitError(RerankerError):
-    """A task that needs more memory than there is."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from coterie.tasks.collections.types import Candidate, DataError
+from coterie.tasks.collections.types import Candidate
+from coterie.tasks.errors import DataError
 from coterie.tasks.signals import CollectionStatistics, graded, quintile_edges, signal_values, statistics_of
 
 Objective = Literal["relevance", "cqtr", "mean-tf-l"]

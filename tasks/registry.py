@@ -5,29 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from coterie.tasks.data_spec import FEWEST, Count, bounds
-from coterie.tasks.names import task_name
-from coterie.tasks.paths import at_home
-from coterie.tasks.planted import Layout
-from coterie.tasks.planted_task import PlantedSpec
+from coterie.tasks.collections.data_spec import FEWEST, Count, bounds
+from coterie.tasks.config.names import task_name
+from coterie.tasks.config.paths import at_home
+from coterie.tasks.config.text import did_you_mean
+from coterie.tasks.config.yaml_file import Origin, read_yaml, told_by_line
+from coterie.tasks.errors import TaskFileError, UnknownTaskError
+from coterie.tasks.planted.game import Layout
+from coterie.tasks.planted.task import PlantedSpec
 from coterie.tasks.task import TaskSpec, resolve_paths
-from coterie.tasks.yaml_file import Origin, TaskFileError, read_yaml, told_by_line
 
 SELECTABLE = ("layer", "players", "intervention", "readout", "queries")
 _NUMBERS = {"layer": 0, "queries": FEWEST}  # those that are whole numbers, and the least of each
 _FILES = (".yaml", ".yml")
 BUNDLED = Path(__file__).parent / "bundled"
-
-
-class UnknownTaskError(ValueError):
-    """A task name that is neither registered nor a file."""
 
 
 @cache
@@ -57,12 +54,8 @@ def get_task_spec(selector: str) -> TaskSpec | PlantedSpec:
     elif name.endswith(_FILES):
         spec = read_task_file(Path(name))
     else:
-        near = get_close_matches(name, list_tasks(), n=3, cutoff=0.4)
-        raise UnknownTaskError(
-            f"unknown task {name!r}"
-            + (f"; did you mean {', '.join(near)}?" if near else "")
-            + f" (registered: {', '.join(list_tasks())}; or the path of a .yaml file)"
-        )
+        known = list_tasks()
+        raise UnknownTaskError(f"unknown task {name!r}{did_you_mean(name, known)} (or give the path of a .yaml file)")
     return spec if inside is None else _changed(spec, selector, inside)
 
 

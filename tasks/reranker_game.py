@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from coterie.tasks.collections.types import Candidate
-from coterie.tasks.engine import ReplayEngine
+from coterie.tasks.engine.replay import ReplayEngine
 from coterie.tasks.game import Capability, Game, Intervention, Meter, Pooling, Readout
 from coterie.tasks.memory import DEFAULT_TOKENS
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from coterie.tasks.lens import Lens
-    from coterie.tasks.reranker import Reranker
+    from coterie.tasks.rerankers.reranker import Reranker
 
 
 @final
@@ -80,7 +80,7 @@ class RerankerGame(Game):
         return self._reranker.encode(self.pairs)
 
     def token_strings(self, ids: Sequence[int]) -> list[str]:
-        """What each token stands for, see :meth:`coterie.tasks.reranker.Reranker.token_strings`."""
+        """What each token stands for, see :meth:`coterie.tasks.rerankers.reranker.Reranker.token_strings`."""
         return self._reranker.token_strings(ids)
 
     def _ablate(self, masks: Tensor) -> Tensor:

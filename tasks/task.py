@@ -16,23 +16,23 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
 
 from coterie.tasks.cache import remembered
-from coterie.tasks.checkpoint import weights_hash
 from coterie.tasks.collections.candidates import CANDIDATES_VERSION, candidates
+from coterie.tasks.collections.data_spec import DataSpec, QueryCounts, cut, split_queries
 from coterie.tasks.collections.loading import load_domain, resolve, source_key
 from coterie.tasks.collections.types import Candidate
-from coterie.tasks.data_spec import DataSpec, QueryCounts, cut, split_queries
+from coterie.tasks.config.names import task_name
+from coterie.tasks.config.numbers import Whole
+from coterie.tasks.config.paths import at_home
+from coterie.tasks.config.yaml_file import Origin
 from coterie.tasks.game import Intervention, Readout, refuse_additive
-from coterie.tasks.names import task_name
 from coterie.tasks.ndcg import NDCG
-from coterie.tasks.numbers import Whole
 from coterie.tasks.objectives import Objective, agreement, refuse_constant, with_objective
-from coterie.tasks.paths import at_home
-from coterie.tasks.reranker import load_reranker
 from coterie.tasks.reranker_game import RerankerGame
-from coterie.tasks.reranker_spec import RerankerSpec
-from coterie.tasks.task_inputs import TaskInputs, inputs_of
+from coterie.tasks.rerankers.checkpoint import weights_hash
+from coterie.tasks.rerankers.inputs import TaskInputs, inputs_of
+from coterie.tasks.rerankers.reranker import load_reranker
+from coterie.tasks.rerankers.spec import RerankerSpec
 from coterie.tasks.training.spec import TrainingSpec
-from coterie.tasks.yaml_file import Origin
 
 MANY_TIES = 0.05
 Qrels = Mapping[str, Mapping[str, int]]

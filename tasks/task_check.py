@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from coterie.tasks.checkpoint import RerankerSize
-from coterie.tasks.data_spec import FEWEST
+from coterie.tasks.collections.data_spec import FEWEST
+from coterie.tasks.errors import TaskFileError
+from coterie.tasks.rerankers.checkpoint import RerankerSize
 from coterie.tasks.task import TaskSpec
-from coterie.tasks.yaml_file import TaskFileError
 
 
 def check_task(spec: TaskSpec, size: RerankerSize) -> None:
@@ -40,7 +40,7 @@ def _check_layer(spec: TaskSpec, size: RerankerSize, layer: int, *field: str | i
 def with_one_count(spec: TaskSpec, queries: dict[str, int | None]) -> TaskSpec:
     """The task with one number of transfer queries for all domains that makes as many pairs, or a few more.
 
-    ``queries`` are those of each split, as :meth:`coterie.tasks.data_spec.DataSpec.most_queries` says; where it does not
+    ``queries`` are those of each split, as ``DataSpec.most_queries`` says; where it does not
     say it is the fewest that there may be.
     """
     counts = [queries[domain.name] or FEWEST for domain in spec.data.transfer]

@@ -25,7 +25,7 @@ settings.register_profile("search", max_examples=1000, **NO_CLOCK)
 settings.load_profile("coterie")
 
 torch.set_num_threads(1)
-CHECKED = ["game", "engine", "last_layer", "rotary_layer", "tokens"]
+CHECKED = ["game", "engine.replay", "engine.last_layer", "engine.rotary_layer", "engine.tokens"]
 install_import_hook([f"coterie.tasks.{name}" for name in CHECKED], "beartype.beartype")
 
 

@@ -18,9 +18,9 @@ from urllib.parse import unquote, urldefrag, urlparse
 import pytest
 from typer.main import get_command
 
-from coterie.benchmark.cli import app
-from coterie.benchmark.metrics.registry import list_metrics
-from coterie.benchmark.suites import SUITES
+from coterie.benchmark.cli.main import app
+from coterie.benchmark.protocol.metrics.registry import list_metrics
+from coterie.benchmark.protocol.suites import SUITES
 from coterie.methods.registry import list_methods
 from coterie.tasks.registry import get_task_spec, list_tasks
 

@@ -199,7 +199,7 @@ def test_short_values_and_ordinary_variables_are_no_secrets(monkeypatch: pytest.
 
 
 def test_the_environment_is_not_dumped(monkeypatch: pytest.MonkeyPatch) -> None:
-    from coterie.benchmark.environment import environment
+    from coterie.benchmark.runner.environment import environment
 
     monkeypatch.setitem(os.environ, "COTERIE_TEST_CANARY", "canary-value-123")
     environment.cache_clear()

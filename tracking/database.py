@@ -9,24 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from coterie.tracking.errors import MlflowAwayError, MlflowError
 from coterie.tracking.files import remove_leftovers, temporary_beside
 from coterie.tracking.uris import mask_secrets, mask_uri, secrets_in, sqlite_uri
 
 BUSY_SECONDS = 20.0  # what MLflow itself waits for another writer
 
 
-class TrackingError(Exception):
-    """The MLflow store cannot be used: says what was expected, what is there, and what to do."""
-
-
-class StoreAwayError(TrackingError):
-    """The store cannot be reached or does not answer: what was to be logged can be logged later."""
-
-
 def prepare_sqlite(path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
     """Have a usable MLflow database at ``path``: an existing one is checked, a missing one is created.
 
-    Two processes may do this at once and each may be killed at any moment. Raises ``TrackingError``.
+    Two processes may do this at once and each may be killed at any moment. Raises ``MlflowError``.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +28,7 @@ def prepare_sqlite(path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
             _create(path)
         _check(path, busy_seconds)
     except (OSError, sqlite3.Error) as error:
-        raise TrackingError(
+        raise MlflowError(
             f"{path}: expected an MLflow database that can be read and written, got: {error}; fix: wait for another "
             "program that uses it, check permissions and disk space, or, if it is damaged, move it away "
             "(coterie's records are kept apart from it and are logged again into a new one)"
@@ -106,8 +99,8 @@ def _unsynced(path: Path) -> Iterator[None]:
 
 
 def check_database_server(uri: str) -> None:
-    """Connect once to PostgreSQL, MySQL or SQL Server. MLflow would retry for 100 seconds. Raises ``StoreAwayError``
-    where nobody answers, ``TrackingError`` where the address, the password or the driver is wrong.
+    """Connect once to PostgreSQL, MySQL or SQL Server. MLflow would retry for 100 seconds. Raises ``MlflowAwayError``
+    where nobody answers, ``MlflowError`` where the address, the password or the driver is wrong.
     """
     import sqlalchemy
     from sqlalchemy.pool import NullPool
@@ -116,7 +109,7 @@ def check_database_server(uri: str) -> None:
         sqlalchemy.create_engine(uri, poolclass=NullPool).connect().close()
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         away = isinstance(error, sqlalchemy.exc.OperationalError) and "authentication" not in str(error)
-        raise (StoreAwayError if away else TrackingError)(
+        raise (MlflowAwayError if away else MlflowError)(
             f"{mask_uri(uri)}: expected a database that can be reached, got: {mask_secrets(one_line(error), uri)}; "
             "fix: check address, user and password, and that the database's Python driver is installed "
             "(PostgreSQL: pip install 'coterie[postgres]')"
@@ -129,5 +122,5 @@ def one_line(error: Exception) -> str:
 
 
 def cause_without_secrets(error: Exception, uri: str) -> Exception | None:
-    """What to raise a ``TrackingError`` from: a chained traceback would show a password that its message masks."""
+    """What to raise a ``MlflowError`` from: a chained traceback would show a password that its message masks."""
     return None if secrets_in(uri) else error

@@ -24,10 +24,11 @@ from typing import Annotated, Any, Final, Literal
 from filelock import FileLock, Timeout
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
+from coterie.tracking.errors import StoreError
 from coterie.tracking.files import write_atomic
 from coterie.tracking.mlflow_store import process, process_alive
 from coterie.tracking.record import Record, Status, Strict
-from coterie.tracking.store import StoreError, Unreadable
+from coterie.tracking.store import Unreadable
 
 logger = logging.getLogger(__name__)
 

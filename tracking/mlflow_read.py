@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from coterie.tracking import mlflow_fields as fields
-from coterie.tracking.database import TrackingError
+from coterie.tracking.errors import MlflowError
 from coterie.tracking.mlflow_log import Key, result_in
 from coterie.tracking.mlflow_store import MlflowStore
 from coterie.tracking.record import Record, is_name
@@ -65,9 +65,9 @@ def tracked_runs(store: MlflowStore) -> list[TrackedRun]:
 
 
 def records_of_run(store: MlflowStore, run_id: str) -> list[Record]:
-    """The records of a parent run's finished cells, or of one cell. Raises ``TrackingError``."""
+    """The records of a parent run's finished cells, or of one cell. Raises ``MlflowError``."""
     if not is_mlflow_run_id(run_id):
-        raise TrackingError(f"expected an MLflow run id (32 hexadecimal digits), got {run_id!r}; fix: coterie runs")
+        raise MlflowError(f"expected an MLflow run id (32 hexadecimal digits), got {run_id!r}; fix: coterie runs")
     with store.speaking():
         found = list(store.search(f"tags.`mlflow.parentRunId` = '{run_id}'")) or [store.client.get_run(run_id)]
         return list(_records(store, found))
@@ -110,8 +110,8 @@ def _records(
                 yield Record.from_json(Path(path).read_bytes())
             except ValidationError as error:
                 first = error.errors(include_url=False, include_input=False)[0]["msg"]
-                raise TrackingError(
-                    f"{store.shown_uri}: run {run.info.run_id}: expected a record in record.json, got: {first}; "
+                raise MlflowError(
+                    f"{store.display_uri}: run {run.info.run_id}: expected a record in record.json, got: {first}; "
                     "fix: delete that run, then log the cell again with coterie sync"
                 ) from error
 

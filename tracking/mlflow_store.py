@@ -12,14 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from coterie.tracking import mlflow_fields as fields
-from coterie.tracking.database import (
-    StoreAwayError,
-    TrackingError,
-    cause_without_secrets,
-    check_database_server,
-    one_line,
-    prepare_sqlite,
-)
+from coterie.tracking.database import cause_without_secrets, check_database_server, one_line, prepare_sqlite
+from coterie.tracking.errors import MlflowAwayError, MlflowError
 from coterie.tracking.mlflow_fields import Point
 from coterie.tracking.quiet import environment, quiet_mlflow
 from coterie.tracking.uris import (
@@ -58,8 +52,8 @@ class MlflowStore:
     """One experiment of one store. Nothing is imported or touched before ``open``.
 
     ``tracking_uri`` wins over ``MLFLOW_TRACKING_URI``, which wins over ``<output_folder>/mlflow.db``; ``experiment``
-    wins over ``MLFLOW_EXPERIMENT_NAME``, which wins over ``coterie``. Methods raise ``TrackingError`` if the store
-    fails, ``StoreAwayError`` if it may work later; their text holds no password.
+    wins over ``MLFLOW_EXPERIMENT_NAME``, which wins over ``coterie``. Methods raise ``MlflowError`` if the store
+    fails, ``MlflowAwayError`` if it may work later; their text holds no password.
     """
 
     def __init__(self, tracking_uri: str | None, output_folder: Path, experiment: str | None = None) -> None:
@@ -69,7 +63,7 @@ class MlflowStore:
         self._session: _Session | None = None
 
     @property
-    def shown_uri(self) -> str:
+    def display_uri(self) -> str:
         """The URI without its password: the only form to print."""
         return mask_uri(self.uri)
 
@@ -145,7 +139,7 @@ class MlflowStore:
 
     @contextlib.contextmanager
     def speaking(self) -> Iterator[None]:
-        """MLflow, quietly; its failures become a ``TrackingError`` without secrets."""
+        """MLflow, quietly; its failures become a ``MlflowError`` without secrets."""
         with quiet_mlflow(), environment(_IMPATIENT if is_server(self.uri) else {}):
             from mlflow.exceptions import MlflowException
             from requests.exceptions import RequestException
@@ -155,16 +149,16 @@ class MlflowStore:
                 yield
             except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
                 status = error.get_http_status_code() if isinstance(error, MlflowException) else SERVER_ERROR
-                kind = StoreAwayError if status >= SERVER_ERROR else TrackingError
+                kind = MlflowAwayError if status >= SERVER_ERROR else MlflowError
                 advice = _REFUSED.get(status, "check the address and that the server runs")
                 raise kind(
-                    f"{self.shown_uri}: expected an MLflow store that answers, got: "
+                    f"{self.display_uri}: expected an MLflow store that answers, got: "
                     f"{mask_secrets(one_line(error), self.uri)}; fix: {advice}, or name another store with --tracking-uri"
                 ) from cause_without_secrets(error, self.uri)
 
     def _opened(self) -> _Session:
         if self._session is None:
-            raise TrackingError("expected an open tracker; fix: call tracker.open() before any work starts")
+            raise MlflowError("expected an open tracker; fix: call tracker.open() before any work starts")
         return self._session
 
     def _experiment_id(self, client: MlflowClient) -> str:
@@ -181,8 +175,8 @@ class MlflowStore:
                 if found is None:
                     raise
         if found.lifecycle_stage != "active":
-            raise TrackingError(
-                f"{self.shown_uri}: expected experiment {self.experiment!r} to be active, got: {found.lifecycle_stage}; "
+            raise MlflowError(
+                f"{self.display_uri}: expected experiment {self.experiment!r} to be active, got: {found.lifecycle_stage}; "
                 f"fix: restore it (mlflow experiments restore --experiment-id {found.experiment_id}) or set "
                 "MLFLOW_EXPERIMENT_NAME to another name"
             )

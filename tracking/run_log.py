@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from coterie.tracking import mlflow_fields as fields
-from coterie.tracking.database import StoreAwayError, TrackingError
+from coterie.tracking.errors import MlflowAwayError, MlflowError, StoreError
 from coterie.tracking.manifest import EndStatus, Header, ManifestWriter, Sample
 from coterie.tracking.mlflow_fields import Point
 from coterie.tracking.mlflow_log import Tracker
 from coterie.tracking.record import Identity, Record
 from coterie.tracking.samples import Sampler, wanted
-from coterie.tracking.store import RecordStore, StoreError
+from coterie.tracking.store import RecordStore
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class RunLog:
             for record, reused in cells:
                 log.cell(record, reused)
 
-    Entering raises ``TrackingError`` where the store will not work later either (a wrong address, a damaged file);
+    Entering raises ``MlflowError`` where the store will not work later either (a wrong address, a damaged file);
     afterwards nothing that concerns MLflow raises. ``problems`` says what went wrong, ``missing`` how many cells are
     not in MLflow.
     """
@@ -133,9 +133,9 @@ class RunLog:
         try:
             self._lane.call(what, seconds)
         except TimeoutError:
-            self._leave_alone(f"{self.tracker.shown_uri}: no answer within {seconds:.3g} s")
-        except TrackingError as error:
-            if entering and not (isinstance(error, StoreAwayError) and self.tracker.may_come_back):
+            self._leave_alone(f"{self.tracker.display_uri}: no answer within {seconds:.3g} s")
+        except MlflowError as error:
+            if entering and not (isinstance(error, MlflowAwayError) and self.tracker.may_come_back):
                 raise
             self._leave_alone(str(error))
         else:
@@ -173,9 +173,9 @@ class RunLog:
     def _log(self, record: Record, again: bool) -> None:
         try:
             self.tracker.log(record, again=again)
-        except StoreAwayError:
+        except MlflowAwayError:
             raise
-        except TrackingError as error:  # this record is refused, the next may be taken
+        except MlflowError as error:  # this record is refused, the next may be taken
             self.problems.append(f"{self._store.path_for(record)}: {error}")
 
     def _finish(self, status: EndStatus, deadline: float) -> None:

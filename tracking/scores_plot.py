@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from coterie.tracking.record import Measure, Record
+from coterie.tracking.text import printable
 
 _ROW, _TOP, _NAMES, _PLOT, _NUMBERS = 22, 44, 260, 300, 260  # pixels
 
@@ -54,4 +55,4 @@ def _row(measure: Measure, y: float) -> str:
 
 def _text(text: str, characters: int) -> str:
     """Cut, and harmless in XML, which knows no control characters, not even escaped."""
-    return escape("".join(c if c.isprintable() else " " for c in text[:characters]))
+    return escape(printable(text, characters))

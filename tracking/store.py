@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from coterie.tracking.errors import StoreError
 from coterie.tracking.files import remove_leftovers, temporary_beside, write_atomic
 from coterie.tracking.record import Identity, Record, is_name
 
@@ -20,10 +21,6 @@ logger = logging.getLogger(__name__)
 DIGEST_CHARACTERS = 16
 CLOCK_STEP = timedelta(minutes=1)  # by which a clock may be set back without results changing places
 MINIMUM_FREE_BYTES = 32 * 2**20  # a quick run leaves some 5 MB: records, pages and a 1 MB MLflow database
-
-
-class StoreError(Exception):
-    """The output folder cannot be used: says what was expected, what is there, and what to do."""
 
 
 @dataclass(frozen=True)

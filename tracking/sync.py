@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from coterie.tracking import mlflow_fields as fields
-from coterie.tracking.database import StoreAwayError, TrackingError
+from coterie.tracking.errors import MlflowAwayError, MlflowError
 from coterie.tracking.manifest import Run, read_runs
 from coterie.tracking.mlflow_log import Key, Tracker
 from coterie.tracking.record import Record
@@ -32,7 +32,7 @@ def sync(tracker: Tracker, store: RecordStore, progress: Callable[[int, int], No
     """Log every record of the folder that the store lacks, each under the run that made it, with the times it had.
 
     Cells of a run that still works are left to it. Records of no known run (of an older version, or copied) are
-    logged without a parent. ``tracker`` is open. Raises ``StoreAwayError`` if the store goes away meanwhile.
+    logged without a parent. ``tracker`` is open. Raises ``MlflowAwayError`` if the store goes away meanwhile.
     """
     result = Synced()
     scan = store.scan()
@@ -45,9 +45,9 @@ def sync(tracker: Tracker, store: RecordStore, progress: Callable[[int, int], No
         nonlocal done
         try:
             new = tracker.log(record)
-        except StoreAwayError:
+        except MlflowAwayError:
             raise
-        except TrackingError as error:
+        except MlflowError as error:
             result.refused.append(f"{store.path_for(record)}: {error}")
         else:
             result.logged += new is not None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from coterie.leaderboard.statistics import MINIMUM_QUERIES, bootstrap_weights
+from coterie.leaderboard.statistics.bootstrap import MINIMUM_QUERIES, bootstrap_weights
 
 
 @dataclass(frozen=True)

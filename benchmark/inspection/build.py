@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from coterie.benchmark.bench import Bench
 from coterie.benchmark.errors import UsageError
 from coterie.benchmark.inspection.alignment import Alignment, alignments
 from coterie.benchmark.inspection.firing import Firing, Group, firing_of
-from coterie.benchmark.settings import Settings
+from coterie.benchmark.protocol.bench import Bench
+from coterie.benchmark.protocol.settings import Settings
 from coterie.leaderboard.reports.card import (
     Against,
     Card,
@@ -22,9 +22,9 @@ from coterie.leaderboard.reports.card import (
     Token,
     TokenKind,
 )
-from coterie.leaderboard.statistics import bootstrap_weights, ratio_interval
+from coterie.leaderboard.statistics.bootstrap import bootstrap_weights, ratio_interval
 from coterie.methods.coalitions import Coalitions
-from coterie.tasks.planted_task import PlantedTask
+from coterie.tasks.planted.task import PlantedTask
 from coterie.tasks.reranker_game import RerankerGame
 from coterie.tasks.signals import SIGNALS, signal_values, statistics_of
 from coterie.tasks.task import Task

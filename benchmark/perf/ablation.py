@@ -20,8 +20,8 @@ from torch import Tensor
 
 from coterie.benchmark.perf.row import Row, reranker_task
 from coterie.tasks.collections.types import Candidate
-from coterie.tasks.reranker import Reranker, load_reranker
 from coterie.tasks.reranker_game import RerankerGame
+from coterie.tasks.rerankers.reranker import Reranker, load_reranker
 from coterie.tasks.task import plan_task
 
 TASKS = ("pydoc-llama/relevance", "pydoc-mistral/cqtr", "pydoc-pythia/mean-tf-l")

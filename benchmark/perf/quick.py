@@ -13,7 +13,7 @@ from coterie.benchmark.perf.row import Row
 
 def rows() -> list[Row]:
     """The suite quick in a new folder, as a user starts it."""
-    command = [sys.executable, "-c", "from coterie.benchmark.cli import main; main()", "run", "--output-folder"]
+    command = [sys.executable, "-c", "from coterie.benchmark.cli.main import main; main()", "run", "--output-folder"]
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         done = subprocess.run([*command, folder], capture_output=True, text=True, check=False)

@@ -28,13 +28,13 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForSequenceClassification, LlamaConfig
 
-from coterie.benchmark.environment import peak_memory_bytes, reset_peak_memory
 from coterie.benchmark.perf.row import Row, reranker_task
-from coterie.leaderboard.drawing import own_style
+from coterie.benchmark.runner.environment import peak_memory_bytes, reset_peak_memory
+from coterie.leaderboard.display.drawing import own_style
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.memory import cache_of, replay_of
-from coterie.tasks.reranker import Reranker, load_reranker
 from coterie.tasks.reranker_game import RerankerGame
+from coterie.tasks.rerankers.reranker import Reranker, load_reranker
 from coterie.tasks.task import plan_task
 
 CURVES = {

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coterie.benchmark.over_time import history, runs
+from coterie.benchmark.results import history, runs
 from coterie.tracking.manifest import ManifestWriter
 from coterie.tracking.mlflow_log import Tracker
 from coterie.tracking.record import CoalitionSet, Cost, Environment, Identity, Measure, MethodInfo, Record, TaskInfo

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from coterie.leaderboard.display.templating import environment
 from coterie.leaderboard.reports.flow import COLOURS, MEANINGS, Diagram
 from coterie.leaderboard.reports.sankey import sankey
 from coterie.leaderboard.reports.transitions import TransitionsReport
-from coterie.leaderboard.templating import environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 

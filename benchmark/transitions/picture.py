@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coterie.leaderboard.drawing import own_style
+from coterie.leaderboard.display.drawing import own_style
 from coterie.leaderboard.reports.flow import COLOURS, NODE_COLOUR, Diagram, Node
 
 if TYPE_CHECKING:

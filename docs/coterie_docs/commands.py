@@ -6,7 +6,7 @@ import typer
 from typer.cli import get_docs_for_click
 from typer.main import get_command
 
-from coterie.benchmark.cli import app
+from coterie.benchmark.cli.main import app
 
 
 def pages() -> dict[str, str | bytes]:

@@ -9,13 +9,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from coterie.benchmark.listing import TABLES
-from coterie.benchmark.metrics.registry import list_metrics
-from coterie.benchmark.suites import SUITES
+from coterie.benchmark.commands.listing import TABLES
+from coterie.benchmark.protocol.metrics.registry import list_metrics
+from coterie.benchmark.protocol.suites import SUITES
 from coterie.methods.affinity import AFFINITIES
 from coterie.methods.base import Method
 from coterie.methods.registry import list_methods
-from coterie.tasks.planted_task import PlantedSpec
+from coterie.tasks.planted.task import PlantedSpec
 from coterie.tasks.registry import get_task_spec, list_tasks
 from coterie.tasks.task import TaskSpec
 from coterie_docs.prose import body_of, cell, code, markdown_of, table

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 
+from coterie.leaderboard.display.templating import TEMPLATES, environment
 from coterie.leaderboard.reports.card import Against, Card, Inspection
-from coterie.leaderboard.templating import TEMPLATES, environment
 
 LEVELS = 5  # shades of a token
 

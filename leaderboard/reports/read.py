@@ -8,7 +8,8 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from coterie.leaderboard.hostile import HostileError, read_text, strict_json
+from coterie.leaderboard.entries.hostile import read_text, strict_json
+from coterie.leaderboard.errors import HostileError
 from coterie.leaderboard.reports.card import Inspection
 from coterie.leaderboard.reports.fidelity import FidelityReport
 from coterie.leaderboard.reports.transitions import TransitionsReport

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from coterie.leaderboard import figures
+from coterie.leaderboard.display import figures
 from coterie.leaderboard.reports.card import Card, Inspection
 from coterie.leaderboard.reports.fidelity import FidelityReport
 from coterie.leaderboard.reports.flow import COLOURS, MEANINGS, diagram

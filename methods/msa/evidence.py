@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 import torch
 
-from coterie.tasks.game import BudgetExceededError
+from coterie.tasks.errors import BudgetExceededError
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from coterie.tasks.collections.terms import terms
-from coterie.tasks.collections.types import Candidate, DataError, Domain
+from coterie.tasks.collections.types import Candidate, Domain
+from coterie.tasks.errors import DataError
 
 CANDIDATES_VERSION = 2  # raise it when the rules below change: it is part of the cache key
 SPLITS = {"train": 0.80, "dev": 0.84, "discovery": 0.92, "heldout": 1.0}  # upper bounds of the hash that decides

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from coterie.tasks.collections.types import DataError
+from coterie.tasks.errors import DataError
 
 LONGEST_LINE = 16 << 20  # bytes; the longest document of public collections is under a tenth of it
 Line = tuple[str, str]  # "file:line", text

@@ -35,7 +35,8 @@ from coterie.tasks.collections.specs import (
     resolve,
 )
 from coterie.tasks.collections.state import source_key
-from coterie.tasks.collections.types import DataError, Domain
+from coterie.tasks.collections.types import Domain
+from coterie.tasks.errors import DataError
 
 MOST_DOCUMENTS = 500_000  # BM25 over more would not fit beside a model; a run says which documents are needed
 Choose = Callable[[list[str]], list[str]]

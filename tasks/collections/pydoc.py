@@ -7,7 +7,7 @@ read with :mod:`ast`; nothing is imported or executed.
 Judgements are binary: the document of the same object is relevant (grade 1), every other one is not. A middle grade for
 siblings that the text itself points at was measured and dropped. The share of documents that name one is a habit of the
 package, not a matter of relevance: 9 % in the source domain, 4 % in mlflow, 34 % in scientific and 53 % in pandas, whose
-docstrings have "See Also" sections (python -m coterie.benchmark.perf.pydoc_siblings). With that grade, a drop of nDCG on
+docstrings have "See Also" sections (python docs/tables/pydoc_siblings.py). With that grade, a drop of nDCG on
 one transfer domain could not be compared with a drop on another.
 
 Domains are groups of packages. The first one is what the bundled rerankers were trained on; the others are for

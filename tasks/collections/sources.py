@@ -21,7 +21,7 @@ from coterie.tasks.collections.specs import (
     Top1000Source,
     TrecSource,
 )
-from coterie.tasks.collections.types import DataError
+from coterie.tasks.errors import DataError
 
 Text = tuple[str, str, str]  # where, id, text
 Judgement = tuple[str, str, str, int]  # where, query id, document id, grade

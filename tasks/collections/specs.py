@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from coterie.tasks.names import domain_name
-from coterie.tasks.numbers import Flag, Whole
-from coterie.tasks.paths import at_home
+from coterie.tasks.config.names import domain_name
+from coterie.tasks.config.numbers import Flag, Whole
+from coterie.tasks.config.paths import at_home
 
 Local = Annotated[str, AfterValidator(at_home)]
 

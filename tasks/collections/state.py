@@ -12,7 +12,7 @@ import yaml
 
 from coterie.tasks.collections.pydoc import pydoc_key
 from coterie.tasks.collections.specs import DomainSpec, HuggingFaceSource, IrDatasetsSource, PydocSource
-from coterie.tasks.collections.types import DataError
+from coterie.tasks.errors import DataError
 
 _HASHED = 1 << 20  # bytes: smaller files, those that are edited by hand, are hashed, whatever their times say
 

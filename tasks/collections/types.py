@@ -8,10 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
-class DataError(ValueError):
-    """Texts, judgements or runs that are not as they should be, or too few of them; the text names file and line."""
-
-
 @dataclass(frozen=True)
 class Domain:
     """One domain of a collection: the texts and who is relevant to whom.

@@ -20,13 +20,15 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from coterie.tasks.architectures import architecture_of, layers_of
 from coterie.tasks.collections.types import Candidate
+from coterie.tasks.errors import RecipeError, TrainingError
 from coterie.tasks.ndcg import NDCG
-from coterie.tasks.reranker import RerankerSpec, load_reranker
+from coterie.tasks.rerankers.architectures import architecture_of, layers_of
+from coterie.tasks.rerankers.reranker import RerankerSpec, load_reranker
+from coterie.tasks.rerankers.weights import quiet_transformers
 from coterie.tasks.training.base import Progress
 from coterie.tasks.training.data import TrainingData
-from coterie.tasks.training.spec import RecipeError, TrainingError, TrainingSpec
+from coterie.tasks.training.spec import TrainingSpec
 from coterie.tasks.training.state import (
     Position,
     discard_checkpoint,
@@ -37,7 +39,6 @@ from coterie.tasks.training.state import (
     write_checkpoint,
 )
 from coterie.tasks.training.warm_start import warm_start, weights_digest
-from coterie.tasks.weights import quiet_transformers
 
 AT_CHANCE = 0.97  # a mean loss above this share of chance is one of a model that has learned nothing
 SAVE_EVERY = 300.0  # seconds between checkpoints, where evaluations are further apart

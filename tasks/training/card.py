@@ -15,8 +15,8 @@ from coterie.tasks.collections.loading import load_domain
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.ndcg import NDCG
 from coterie.tasks.objectives import agreement
-from coterie.tasks.reranker import Reranker, load_reranker
 from coterie.tasks.reranker_game import RerankerGame
+from coterie.tasks.rerankers.reranker import Reranker, load_reranker
 from coterie.tasks.signals import signal_values, statistics_of
 from coterie.tasks.task import Qrels, TaskSpec, read_data
 

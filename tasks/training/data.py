@@ -10,9 +10,10 @@ import numpy as np
 
 from coterie.tasks.collections.candidates import BM25, candidates, in_hash_order, split_of
 from coterie.tasks.collections.types import Candidate, Domain
+from coterie.tasks.errors import RecipeError
 from coterie.tasks.objectives import Objective, objective_values, with_objective
 from coterie.tasks.signals import CollectionStatistics, statistics_of
-from coterie.tasks.training.spec import RecipeError, TrainingSpec
+from coterie.tasks.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
     from coterie.tasks.task import DataSpec

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from coterie.tasks.checkpoint import check_length, check_reachable, model_class, one_line_errors
 from coterie.tasks.collections.loading import load_domain
-from coterie.tasks.collections.types import DataError
-from coterie.tasks.reranker_spec import RerankerSpec
+from coterie.tasks.errors import DataError, RecipeError, TrainingError
+from coterie.tasks.rerankers.checkpoint import check_length, check_reachable, model_class, one_line_errors
+from coterie.tasks.rerankers.spec import RerankerSpec
 from coterie.tasks.task import TaskSpec, cut, read_data
 from coterie.tasks.training.base import has_base
 from coterie.tasks.training.card import CardData, card_data, with_card_queries
 from coterie.tasks.training.data import TrainingData, training_data
-from coterie.tasks.training.spec import RecipeError, TrainingError, TrainingSpec
+from coterie.tasks.training.spec import TrainingSpec
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
-from coterie.tasks.numbers import Number, Seed, Whole
+from coterie.tasks.config.numbers import Number, Seed, Whole
 
 Family = Literal["llama", "mistral", "gpt_neox"]
 RATES = ((5_000_000, 3e-3), (500_000_000, 3e-4))  # rate by the largest number of parameters of a pretrained base
@@ -24,24 +24,6 @@ _BOUNDS = {  # fields that contradict each other: at most, or at least, the othe
     "negatives_from_top": ("least", "hard_negatives"),
     "warmup": ("most", "steps"),
 }
-
-
-class TrainingError(ValueError):
-    """A training that cannot be done, or not be resumed."""
-
-
-class RecipeError(TrainingError):
-    """A field of a task file that the training cannot do; :meth:`validation` gives it as pydantic's, to be located."""
-
-    def __init__(self, field: str, expected: str, got: object) -> None:
-        super().__init__(f"{field}: {expected}, got {got!r}")
-        self._detail = InitErrorDetails(
-            type=PydanticCustomError("recipe", "{text}", {"text": expected}), loc=tuple(field.split(".")), input=got
-        )
-
-    def validation(self) -> ValidationError:
-        """The same problem with its location in the file."""
-        return ValidationError.from_exception_data("TaskSpec", [self._detail])
 
 
 class _Spec(BaseModel):

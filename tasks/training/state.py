@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from coterie.tasks.training.spec import TrainingError
+from coterie.tasks.errors import TrainingError
 
 CHECKPOINT = "checkpoint.pt"
 

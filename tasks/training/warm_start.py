@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coterie.tasks.checkpoint import adapter_file
-from coterie.tasks.errors import RerankerError
-from coterie.tasks.training.spec import TrainingError, TrainingSpec
+from coterie.tasks.errors import RerankerError, TrainingError
+from coterie.tasks.rerankers.checkpoint import adapter_file
+from coterie.tasks.training.spec import TrainingSpec
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coterie.benchmark.bench import Bench
-from coterie.benchmark.settings import Settings
+from coterie.benchmark.protocol.bench import Bench
+from coterie.benchmark.protocol.settings import Settings
 from coterie.tasks.registry import read_task_file
 from coterie.tasks.task import Task, TaskSpec, load_task, plan_task
 from tests.tasks.tiny import save_reranker

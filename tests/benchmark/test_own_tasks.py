@@ -9,7 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from coterie.benchmark.cli import app
+from coterie.benchmark.cli.main import app
 from coterie.tasks.registry import list_tasks
 from coterie.tracking.store import RecordStore
 from tests.tasks.tiny import save_collection, save_reranker
@@ -86,10 +86,10 @@ def test_a_task_without_its_hub_fails_in_one_line_before_work(monkeypatch: pytes
 
 
 def test_a_model_that_does_not_fit_says_so_before_it_is_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from coterie.tasks.checkpoint import RerankerSize
+    from coterie.tasks.rerankers.checkpoint import RerankerSize
 
     size = RerankerSize("llama", 80, 8192, 28672, 70_000_000_000, 280_000_000_000_000)
-    monkeypatch.setattr("coterie.tasks.checkpoint.describe", lambda _spec: size)
+    monkeypatch.setattr("coterie.tasks.rerankers.checkpoint.describe", lambda _spec: size)
     result = CliRunner().invoke(app, ["run", "-t", "llama-3.1-8b/cqtr", "--output-folder", str(tmp_path / "out")])
     assert result.exit_code == 2
     assert "280002.8 GB of weights" in result.stderr
@@ -164,7 +164,7 @@ def test_what_a_collection_left_out_is_in_the_record(tmp_path: Path) -> None:
 
 
 def test_train_then_run(tmp_path: Path) -> None:
-    from tests.tasks.test_training import task_file
+    from tests.tasks.training.test_training import task_file
 
     path = task_file(tmp_path, "cqtr")
     trained = CliRunner().invoke(app, ["train", str(path), "--device", "cpu"])

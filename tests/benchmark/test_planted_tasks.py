@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from coterie.benchmark.bench import Bench
-from coterie.benchmark.loading import load_task, plan_task
-from coterie.benchmark.metrics.registry import list_metrics
-from coterie.benchmark.orders import Listener
-from coterie.benchmark.runner import Grid, run_grid
-from coterie.benchmark.scoring import score
-from coterie.benchmark.settings import Settings
-from coterie.benchmark.suites import SUITES
+from coterie.benchmark.protocol.bench import Bench
+from coterie.benchmark.protocol.metrics.registry import list_metrics
+from coterie.benchmark.protocol.scoring import score
+from coterie.benchmark.protocol.settings import Settings
+from coterie.benchmark.protocol.suites import SUITES
+from coterie.benchmark.runner.grid import Grid, run_grid
+from coterie.benchmark.runner.loading import load_task, plan_task
+from coterie.benchmark.runner.messages import Listener
 from coterie.leaderboard import compile_board
 from coterie.methods import Coalitions, get_method
-from coterie.tasks.planted_task import PlantedSpec, PlantedTask
+from coterie.tasks.planted.task import PlantedSpec, PlantedTask
 from coterie.tasks.registry import get_task_spec, list_tasks
 from coterie.tracking.store import RecordStore
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from coterie.benchmark.cli import app
+from coterie.benchmark.cli.main import app
 from coterie.tracking.record import Record
 from coterie.tracking.store import RecordStore
 from tests.tasks.tiny import save_collection, save_reranker

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from coterie.benchmark.contract import CHECKS, BrokenContractError
+from coterie.benchmark.submissions.contract import CHECKS, BrokenContractError
 from coterie.methods import Coalitions, Method, get_method, list_methods
-from coterie.tasks.game import BudgetExceededError, Capability
+from coterie.tasks.errors import BudgetExceededError
+from coterie.tasks.game import Capability
 
 
 @pytest.mark.parametrize("check", CHECKS)

@@ -1,6 +1,6 @@
 """Every registered method on games whose truth is known: it finds what its information reveals, and nothing else.
 
-What decides is the information alone, on the noise-free games of :mod:`coterie.tasks.planted`, averaged over three of each.
+What decides is the information alone, on the noise-free games of :mod:`coterie.tasks.planted.game`, averaged over three of each.
 A method is told the number and size of the groups where it has a parameter for them: this asks what it can find, not
 whether its defaults suit these sizes (the suite ``planted`` asks that).
 """
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coterie.benchmark.recovery import adjusted_mutual_information, omega_index
+from coterie.benchmark.protocol.recovery import adjusted_mutual_information, omega_index
 from coterie.methods import Coalitions, Method, list_methods
 from coterie.methods.affinity import AFFINITIES
 from coterie.tasks.game import Capability
-from coterie.tasks.planted import PlantedGame, Planting
+from coterie.tasks.planted.game import PlantedGame, Planting
 
 ACTIVATIONS, WEIGHTS = frozenset({Capability.ACTIVATIONS}), frozenset({Capability.WEIGHTS})
 ABLATIONS, GRADIENTS = frozenset({Capability.ABLATIONS}), frozenset({Capability.GRADIENTS})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from coterie.leaderboard.board.sources import Gathered, gather
 from coterie.leaderboard.reports.card import Against, Card, Inspection, ShownPair, Signal, Token, TokenKind
 from coterie.leaderboard.reports.fidelity import FidelityReport, FidelityRow
 from coterie.leaderboard.reports.transitions import (
@@ -17,10 +18,9 @@ from coterie.leaderboard.reports.transitions import (
     LinkRow,
     TransitionsReport,
 )
-from coterie.leaderboard.sources import Gathered, gather
 from coterie.tracking.record import Record
 from coterie.tracking.store import RecordStore
-from tests.leaderboard.test_sources import submit
+from tests.leaderboard.board.test_sources import submit
 from tests.records import MadeUpMethod, make_record
 
 

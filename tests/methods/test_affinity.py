@@ -17,10 +17,11 @@ from coterie.methods.affinity import AFFINITIES, AffinityMethod, AffinityName, A
 from coterie.methods.affinity_lens import pas_lens
 from coterie.methods.base import MethodError
 from coterie.methods.coalitions import Coalitions
-from coterie.tasks.game import BudgetExceededError, Capability, Game
+from coterie.tasks.errors import BudgetExceededError
+from coterie.tasks.game import Capability, Game
 from coterie.tasks.lens import Lens
-from coterie.tasks.reranker import Reranker, load_reranker
 from coterie.tasks.reranker_game import RerankerGame
+from coterie.tasks.rerankers.reranker import Reranker, load_reranker
 from coterie.tasks.synthetic import SyntheticGame
 from tests.tasks.tiny import pairs, save_reranker
 

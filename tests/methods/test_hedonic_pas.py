@@ -11,7 +11,8 @@ from coterie.methods.hedonic_pac import shape_notes
 from coterie.methods.hedonic_pas import HedonicPas
 from coterie.methods.hedonic_top_cover import HedonicTopCover
 from coterie.methods.pac import paper_samples
-from coterie.tasks.game import BudgetExceededError, Capability
+from coterie.tasks.errors import BudgetExceededError
+from coterie.tasks.game import Capability
 from coterie.tasks.synthetic import SyntheticGame
 from tests.methods import naive
 from tests.methods.test_hedonic import exact

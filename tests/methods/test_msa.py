@@ -29,7 +29,8 @@ from coterie.methods.msa import (
 )
 from coterie.methods.msa.blocks import BlockGame, block_values, settle_top
 from coterie.methods.msa.interactions import pair_interactions
-from coterie.tasks.game import BudgetExceededError, Capability, Game, Meter
+from coterie.tasks.errors import BudgetExceededError
+from coterie.tasks.game import Capability, Game, Meter
 from coterie.tasks.synthetic import SyntheticGame
 
 ESTIMATORS: list[Estimator] = ["kriging", "antithetic", "permutation", "regression", "msr"]

@@ -10,7 +10,7 @@ from coterie.methods.kmeans_activations import KMeansActivations
 from coterie.methods.top_activation import TopActivation
 from coterie.methods.top_gradient import TopGradient
 from coterie.methods.top_integrated_gradients import TopIntegratedGradients
-from coterie.tasks.planted import PlantedGame, Planting
+from coterie.tasks.planted.game import PlantedGame, Planting
 from coterie.tasks.synthetic import SyntheticGame
 
 RNG = np.random.default_rng(0)

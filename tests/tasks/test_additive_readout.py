@@ -12,8 +12,8 @@ from types import ModuleType
 import pytest
 import torch
 
-from coterie.tasks.reranker import load_reranker
 from coterie.tasks.reranker_game import RerankerGame
+from coterie.tasks.rerankers.reranker import load_reranker
 from tests.tasks.tiny import pairs, save_reranker
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "additive_readout.py"

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from coterie.tasks.game import BudgetExceededError, Capability, CapabilityError
-from coterie.tasks.reranker import Reranker, load_reranker
+from coterie.tasks.errors import BudgetExceededError, CapabilityError
+from coterie.tasks.game import Capability
 from coterie.tasks.reranker_game import RerankerGame
+from coterie.tasks.rerankers.reranker import Reranker, load_reranker
 from coterie.tasks.synthetic import SyntheticGame
 from tests.tasks.tiny import pairs, save_reranker
 

@@ -5,15 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from coterie.tasks.game import (
-    AdditiveReadoutError,
-    BudgetExceededError,
-    Capability,
-    CapabilityError,
-    Game,
-    Meter,
-    refuse_additive,
-)
+from coterie.tasks.errors import AdditiveReadoutError, BudgetExceededError, CapabilityError
+from coterie.tasks.game import Capability, Game, Meter, refuse_additive
 from coterie.tasks.synthetic import SyntheticGame
 
 

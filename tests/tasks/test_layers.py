@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from coterie.tasks.architectures import architecture_of
-from coterie.tasks.checkpoint import RerankerError
+from coterie.tasks.errors import RerankerError
 from coterie.tasks.layers import open_layers
-from coterie.tasks.reranker import Reranker, load_reranker
-from coterie.tasks.site import Site
+from coterie.tasks.rerankers.architectures import architecture_of
+from coterie.tasks.rerankers.inputs import TaskInputs
+from coterie.tasks.rerankers.reranker import Reranker, load_reranker
+from coterie.tasks.rerankers.site import Site
 from coterie.tasks.task import TaskPlan, TaskSpec
-from coterie.tasks.task_inputs import TaskInputs
-from tests.tasks.test_architectures import DOWN, INTO, PLAIN, layer_of
+from tests.tasks.rerankers.test_architectures import DOWN, INTO, PLAIN, layer_of
 from tests.tasks.tiny import pairs, save_reranker
 
 GATED = {"llama", "mistral", "qwen2", "qwen3", "phi3", "gemma", "gemma2", "gemma3_text", "modernbert"}

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coterie.tasks.game import BudgetExceededError, Capability, Game
+from coterie.tasks.errors import BudgetExceededError
+from coterie.tasks.game import Capability, Game
 from coterie.tasks.memo import Memo
 from coterie.tasks.synthetic import SyntheticGame
 

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from coterie.tasks.checkpoint import RerankerSize, describe
-from coterie.tasks.engine import ReplayEngine
-from coterie.tasks.memory import DoesNotFitError, check_fits, need_of
-from coterie.tasks.reranker import RerankerSpec, Template, load_reranker
+from coterie.tasks.engine.replay import ReplayEngine
+from coterie.tasks.errors import DoesNotFitError
+from coterie.tasks.memory import check_fits, need_of
+from coterie.tasks.rerankers.checkpoint import RerankerSize, describe
+from coterie.tasks.rerankers.reranker import RerankerSpec, Template, load_reranker
 from coterie.tasks.task import DataSpec, QueryCounts, TaskSpec
 from tests.tasks.tiny import pairs, save_reranker
 

@@ -12,14 +12,14 @@ import pytest
 import transformers
 from typer.testing import CliRunner
 
-from coterie.benchmark.cli import app
+from coterie.benchmark.cli.main import app
 from coterie.tasks.collections.types import Candidate
-from coterie.tasks.readouts import YesNoReadout
 from coterie.tasks.registry import get_task_spec, list_tasks
-from coterie.tasks.reranker import Template, accepted_by
+from coterie.tasks.rerankers.readouts import YesNoReadout
+from coterie.tasks.rerankers.reranker import Template, accepted_by
+from coterie.tasks.rerankers.template import Encoder
 from coterie.tasks.task import TaskSpec
-from coterie.tasks.template import Encoder
-from tests.tasks.popular import POPULAR
+from tests.tasks.rerankers.popular import POPULAR
 from tests.tasks.tiny import WORDS
 
 STAND_INS = {

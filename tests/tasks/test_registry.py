@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from coterie.tasks import registry
-from coterie.tasks.planted_task import PlantedSpec
-from coterie.tasks.registry import TaskFileError, UnknownTaskError, get_task_spec, list_tasks
+from coterie.tasks.errors import TaskFileError, UnknownTaskError
+from coterie.tasks.planted.task import PlantedSpec
+from coterie.tasks.registry import get_task_spec, list_tasks
 from coterie.tasks.task import TaskSpec, plan_task
 
 
@@ -100,7 +101,7 @@ def test_wrong_selectors(selector: str, says: str) -> None:
 
 
 def test_unknown_task_names_the_nearest() -> None:
-    with pytest.raises(UnknownTaskError, match="did you mean pydoc-llama/relevance"):
+    with pytest.raises(UnknownTaskError, match="did you mean 'pydoc-llama/relevance"):
         get_task_spec("pydoc-lama/relevance")
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coterie.tasks.checkpoint import describe
-from coterie.tasks.registry import TaskFileError, get_task_spec
+from coterie.tasks.errors import TaskFileError
+from coterie.tasks.registry import get_task_spec
+from coterie.tasks.rerankers.checkpoint import describe
 from coterie.tasks.task import TaskSpec
 from coterie.tasks.task_check import check_task, with_one_count
 from tests.tasks.tiny import save_reranker
@@ -67,8 +68,8 @@ def test_what_a_selector_says_is_told_as_such(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model_type", ["bert", "mixtral"])
 def test_the_same_rule_as_where_the_players_are_taken(model_type: str, tmp_path: Path) -> None:
-    from coterie.tasks.reranker import load_reranker
-    from coterie.tasks.site import Site
+    from coterie.tasks.rerankers.reranker import load_reranker
+    from coterie.tasks.rerankers.site import Site
 
     tiny = save_reranker(tmp_path, model_type, adapter=False, layers=2)
     reranker, size = load_reranker(tiny), describe(tiny)

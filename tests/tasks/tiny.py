@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from coterie.tasks.collections.types import Candidate
-from coterie.tasks.reranker import RerankerSpec, Template
+from coterie.tasks.rerankers.reranker import RerankerSpec, Template
 from coterie.tasks.training.base import train_tokenizer
 
 WORDS = [

@@ -12,7 +12,8 @@ import pytest
 
 from coterie.tracking import database
 from coterie.tracking import mlflow_fields as fields
-from coterie.tracking.database import TrackingError, prepare_sqlite
+from coterie.tracking.database import prepare_sqlite
+from coterie.tracking.errors import MlflowError
 from coterie.tracking.mlflow_log import Tracker
 from coterie.tracking.mlflow_store import host
 from coterie.tracking.quiet import quiet_mlflow
@@ -195,12 +196,12 @@ def test_the_environment_names_store_and_experiment(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
     tracker = Tracker(None, tmp_path)
     assert (tracker.uri, tracker.experiment) == ("http://bob:secret@host", "mine")
-    assert tracker.shown_uri == "http://bob:***@host"
+    assert tracker.display_uri == "http://bob:***@host"
     assert Tracker("sqlite:///x.db", tmp_path, "given").experiment == "given"
 
 
 def test_logging_before_open_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(TrackingError, match=r"fix: call tracker.open\(\)"):
+    with pytest.raises(MlflowError, match=r"fix: call tracker.open\(\)"):
         Tracker(None, tmp_path).log(make_record())
 
 
@@ -208,7 +209,7 @@ def test_a_deleted_experiment_is_told(tracker: Tracker, client: "MlflowClient") 
     experiment = client.get_experiment_by_name(tracker.experiment)
     assert experiment is not None
     client.delete_experiment(experiment.experiment_id)
-    with pytest.raises(TrackingError, match="to be active, got: deleted; fix: restore it"):
+    with pytest.raises(MlflowError, match="to be active, got: deleted; fix: restore it"):
         tracker.open()
 
 
@@ -216,7 +217,7 @@ def test_a_damaged_database_is_told_at_once_and_left_alone(tmp_path: Path) -> No
     path = tmp_path / "mlflow.db"
     path.write_bytes(b"garbage" * 1000)
     started = time.monotonic()
-    with pytest.raises(TrackingError, match=rf"{path}: expected an MLflow database .* not a database; fix: .*move it"):
+    with pytest.raises(MlflowError, match=rf"{path}: expected an MLflow database .* not a database; fix: .*move it"):
         Tracker(None, tmp_path).open()
     assert time.monotonic() - started < MLFLOWS_PATIENCE
     assert path.read_bytes() == b"garbage" * 1000
@@ -227,7 +228,7 @@ def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE notes (text)")
     connection.close()
-    with pytest.raises(TrackingError, match="without MLflow's tables"):
+    with pytest.raises(MlflowError, match="without MLflow's tables"):
         Tracker(f"sqlite:///{path}", tmp_path).open()
 
 
@@ -236,7 +237,7 @@ def test_a_locked_database_is_told(output_folder: Path, tracker: Tracker) -> Non
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN EXCLUSIVE")
     try:
-        with pytest.raises(TrackingError, match="locked; fix: wait for another program"):
+        with pytest.raises(MlflowError, match="locked; fix: wait for another program"):
             prepare_sqlite(path, busy_seconds=0.05)
     finally:
         connection.close()
@@ -246,7 +247,7 @@ def test_a_locked_database_is_told(output_folder: Path, tracker: Tracker) -> Non
 @pytest.mark.parametrize("uri", ["http://bob:hunter2@127.0.0.1:9/", "postgresql://bob:hunter2@127.0.0.1:9/runs"])
 def test_an_unreachable_server_is_told_soon_and_without_its_password(tmp_path: Path, uri: str) -> None:
     started = time.monotonic()
-    with pytest.raises(TrackingError, match=r"bob:\*\*\*@127.0.0.1:9/.*fix: check") as caught:
+    with pytest.raises(MlflowError, match=r"bob:\*\*\*@127.0.0.1:9/.*fix: check") as caught:
         Tracker(uri, tmp_path).open()
     assert time.monotonic() - started < MLFLOWS_PATIENCE
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
@@ -254,7 +255,7 @@ def test_an_unreachable_server_is_told_soon_and_without_its_password(tmp_path: P
 
 @pytest.mark.parametrize("uri", ["file:///tmp/runs", "gopher://host/runs"])
 def test_a_store_that_mlflow_does_not_have_is_told(tmp_path: Path, uri: str) -> None:
-    with pytest.raises(TrackingError, match=r"fix: .*--tracking-uri"):
+    with pytest.raises(MlflowError, match=r"fix: .*--tracking-uri"):
         Tracker(uri, tmp_path).open()
 
 

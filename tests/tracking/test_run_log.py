@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from coterie.tracking import manifest
 from coterie.tracking import mlflow_fields as fields
-from coterie.tracking.database import StoreAwayError, TrackingError
+from coterie.tracking.errors import MlflowAwayError, MlflowError
 from coterie.tracking.manifest import End, ManifestWriter, Run, read_run, read_runs, runs_folder
 from coterie.tracking.mlflow_log import Tracker
 from coterie.tracking.mlflow_read import records_of_cell, tracked_runs
@@ -69,7 +69,7 @@ class Failing(Tracker):
     def log(self, record: Record, *, again: bool = False) -> str | None:
         self.asked += 1
         if self.down(self.asked):
-            raise StoreAwayError("gone")
+            raise MlflowAwayError("gone")
         return super().log(record, again=again)
 
 
@@ -209,7 +209,7 @@ def test_a_record_that_is_refused_does_not_hold_up_the_others(
 
     def refuse(record: Record, *, again: bool = False) -> str | None:
         if record.seed == 0:
-            raise TrackingError("not this one")
+            raise MlflowError("not this one")
         return original(record, again=again)
 
     tracker.log = refuse  # type: ignore[method-assign]
@@ -223,7 +223,7 @@ def test_a_record_that_is_refused_does_not_hold_up_the_others(
 def test_a_wrong_store_is_told_before_any_work_and_leaves_no_run(store: RecordStore, tmp_path: Path) -> None:
     (tmp_path / "bad.db").write_bytes(b"garbage" * 1000)
     with (
-        pytest.raises(TrackingError, match="not a database"),
+        pytest.raises(MlflowError, match="not a database"),
         RunLog(Tracker(f"sqlite:///{tmp_path}/bad.db", tmp_path), store, "quick", {}, {}, PATIENT),
     ):
         pytest.fail("entered")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from coterie.tracking import mlflow_fields as fields
-from coterie.tracking.database import StoreAwayError, TrackingError
+from coterie.tracking.errors import MlflowAwayError, MlflowError
 from coterie.tracking.mlflow_log import Tracker
 from coterie.tracking.mlflow_read import records_of_run, tracked_runs
 from coterie.tracking.mlflow_store import MlflowStore
@@ -107,9 +107,9 @@ def test_a_run_is_tracked_whole_in_every_kind_of_store(uri: str, tmp_path: Path,
 
 
 def test_a_wrong_password_is_told_and_not_shown(stores: Stores, tmp_path: Path) -> None:
-    with pytest.raises(TrackingError, match="MLFLOW_TRACKING_PASSWORD") as caught:
+    with pytest.raises(MlflowError, match="MLFLOW_TRACKING_PASSWORD") as caught:
         Tracker(f"http://admin:hunter2@127.0.0.1:{stores.auth.port}", tmp_path).open()
-    assert not isinstance(caught.value, StoreAwayError), "waiting does not help"
+    assert not isinstance(caught.value, MlflowAwayError), "waiting does not help"
     assert "hunter2" not in str(caught.value)
 
 

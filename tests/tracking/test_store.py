@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coterie.tracking.errors import StoreError
 from coterie.tracking.files import TEMPORARY_SUFFIX
 from coterie.tracking.record import Identity, Record
-from coterie.tracking.store import RecordStore, StoreError
+from coterie.tracking.store import RecordStore
 from tests.records import MadeUpMethod, make_record
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from coterie.tasks.reranker import RerankerSpec
+from coterie.tasks.rerankers.reranker import RerankerSpec
 from tests.tasks.tiny import save_reranker
 
 MEMBERS = 4  # neurons of a group; 24 in a layer, so 6 groups, the last of layer 0 fires but is in none

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from coterie.benchmark.cli import app
+from coterie.benchmark.cli.main import app
 from coterie.leaderboard.reports.transitions import LayerPair, TransitionsReport
 from coterie.methods.identity import code_hash
 from coterie.methods.registry import get_method, include

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coterie.leaderboard.board.sources import gather
 from coterie.leaderboard.reports import read
 from coterie.leaderboard.reports.attach import Reports
 from coterie.leaderboard.reports.read import KINDS, read_reports
 from coterie.leaderboard.reports.views import AcrossView
-from coterie.leaderboard.sources import gather
 from coterie.tracking.store import RecordStore, Unreadable
 from tests.leaderboard.made_reports import fidelity, inspection, lay, transitions
 from tests.records import make_record

@@ -19,7 +19,8 @@ from coterie.tasks.collections.candidates import candidates
 from coterie.tasks.collections.loading import load_domain, resolve, source_key
 from coterie.tasks.collections.sources import read_run
 from coterie.tasks.collections.specs import DomainSpec
-from coterie.tasks.collections.types import DataError, Domain
+from coterie.tasks.collections.types import Domain
+from coterie.tasks.errors import DataError
 from coterie.tasks.ndcg import NDCG
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "collections"

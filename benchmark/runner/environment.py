@@ -1,0 +1,86 @@
+"""Where a cell ran and what it cost: versions, machine, commit, peak memory."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import subprocess
+import sys
+import time
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from coterie.tracking.record import Environment
+
+_REPORTED = ("torch", "transformers", "peft", "numpy", "scipy", "scikit-learn", "bm25s", "numba", "mlflow")
+_PROC_RESET, _PROC_STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+
+
+@cache
+def environment(device: str) -> Environment:
+    """This process's environment."""
+    import torch
+
+    return Environment(
+        coterie_version=version("coterie"),
+        git_hash=_git_hash(),
+        python=platform.python_version(),
+        packages={name: version(name) for name in _REPORTED},
+        platform=platform.platform(),
+        device=device,
+        threads=torch.get_num_threads(),
+    )
+
+
+def reset_peak_memory() -> None:
+    """Start a new measurement of the peak, where the system allows it (Linux)."""
+    if _PROC_RESET.exists():
+        _PROC_RESET.write_text("5")
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident size of this process since the reset (Linux), else since its start."""
+    if _PROC_STATUS.exists():
+        peak = next(line for line in _PROC_STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(peak.split()[1]) * 1024
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else used * 1024
+
+
+def _git_hash() -> str | None:
+    """The commit of coterie's own checkout, with ``+changes`` where files differ; None for an installed wheel."""
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / ".git").exists():
+        return None
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True)
+        changes = subprocess.run(
+            ["git", "status", "--porcelain"], cwd=folder, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
+
+
+def flops_per_second() -> float:
+    """Multiply-adds counted twice, a second, of a float32 matrix product on this processor: the best of three."""
+    import torch
+
+    left = torch.randn(1024, 1024)
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        left @ left
+        seconds.append(time.perf_counter() - started)
+    return 2 * 1024**3 / min(seconds)
+
+
+def memory_of(device: str) -> int:
+    """Bytes of memory that are free here, or that all GPUs have."""
+    import psutil
+    import torch
+
+    if device == "cuda":
+        return sum(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
+    return int(psutil.virtual_memory().available)

@@ -1,0 +1,135 @@
+"""The board as one static page: no request leaves it, nothing in it can run but its own script."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from coterie.leaderboard.board.budgets import drawn_budgets
+from coterie.leaderboard.board.types import Board, MetricBoard, OverallRow, Row, TaskBoard
+from coterie.leaderboard.display import format as fmt
+from coterie.leaderboard.display import legend
+from coterie.leaderboard.display.plot import Axis, axis_for
+from coterie.leaderboard.display.templating import environment, frame, typographic
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A row of the dot plot: per cent from the left, and what it says in words."""
+
+    at: float
+    low: float | None
+    high: float | None
+    text: str
+    leading: bool
+
+
+@dataclass(frozen=True)
+class MetricView:
+    """What the template needs of a metric beside its numbers."""
+
+    board: MetricBoard
+    anchor: str
+    heading: str
+    direction: str
+    places: int
+    axis: Axis
+
+    @property
+    def has_seen(self) -> bool:
+        """Whether there are values on the discovery queries to show."""
+        return any(row.discovery_value is not None for row in self.board.rows)
+
+    def dot(self, row: Row) -> Dot | None:
+        """Where the row stands on the axis."""
+        return _dot(self.axis, row.value, row.low, row.high, self.places, row.rank == 1)
+
+
+@dataclass(frozen=True)
+class TaskView:
+    """A task with the views of its metrics."""
+
+    board: TaskBoard
+    anchor: str
+    metrics: list[MetricView]
+
+
+def render_html(board: Board) -> str:
+    """The whole page. Names, reasons and notes come from records and are escaped wherever they stand."""
+    return (
+        environment()
+        .get_template("index.html.j2")
+        .render(
+            **frame(),
+            board=board,
+            date=day(board.date),
+            tasks=[task_view(task) for task in board.tasks],
+            overall=overall_view(board),
+            budgets=[(name, base64.b64encode(svg.encode()).decode()) for name, svg in drawn_budgets(board)],
+            columns=legend.columns_of(board),
+        )
+    )
+
+
+def task_view(task: TaskBoard, *, alone: bool = False) -> TaskView:
+    """Ids for deep links hold colons, which the names of tasks and metrics do not: different names have different ids. Of a
+    domain's name, other characters than letters and digits of ASCII, ``.``, ``_`` and ``-`` are written as numbers.
+
+    ``alone``: the task has a page of its own, where its metrics' ids need not hold its name.
+    """
+    anchor = "tables" if alone else task.task_name.replace("/", ":")
+    anchors: dict[str, MetricBoard] = {}
+    for metric in task.metrics:
+        domain = re.sub(r"[^A-Za-z0-9._-]", lambda found: f":{ord(found[0])}:", metric.domain)
+        key = f"{metric.metric.replace('/', ':')}:{domain}"
+        own = key if alone else f"{anchor}::{key}"
+        anchors[own if own not in anchors else f"{own}::{len(anchors)}"] = metric  # the same key in another unit
+    return TaskView(task, anchor, [metric_view(metric, own) for own, metric in anchors.items()])
+
+
+def metric_view(metric: MetricBoard, anchor: str) -> MetricView:
+    return MetricView(
+        board=metric,
+        anchor=anchor,
+        heading=legend.value_heading(metric),
+        direction=legend.direction(metric),
+        places=fmt.decimals(metric),
+        axis=axis_for(metric.rows),
+    )
+
+
+def overall_view(board: Board) -> dict[str, Any]:
+    """The overall table's axis and its rows with their dots."""
+    rows = board.overall.rows
+    worst = max([1, *(rank for row in rows for rank in row.ranks if rank is not None)])
+    stand_ins = [Row(entry=row.entry, value=row.mean_rank, low=row.low, high=row.high) for row in rows]
+    axis = axis_for([*stand_ins, Row(entry="", value=float(worst))], base=1.0)
+    best = min((row.mean_rank for row in rows if row.mean_rank is not None), default=None)
+    return {
+        "rows": [(row, board.entry(row.entry), _overall_dot(axis, row, best)) for row in rows],
+        "axis": axis,
+        "show_tasks": len(board.tasks) > 1,
+        "has_intervals": any(row.low is not None for row in rows),
+    }
+
+
+def _overall_dot(axis: Axis, row: OverallRow, best: float | None) -> Dot | None:
+    return _dot(axis, row.mean_rank, row.low, row.high, 1, row.mean_rank == best)
+
+
+def _dot(
+    axis: Axis, value: float | None, low: float | None, high: float | None, places: int, leading: bool
+) -> Dot | None:
+    if value is None:
+        return None
+    ends = (None, None) if low is None or high is None else (axis.position(low), axis.position(high))
+    text = typographic(f"{fmt.number(value, places)} {fmt.interval(low, high, places)}".strip())
+    return Dot(axis.position(value), ends[0], ends[1], text, leading)
+
+
+def day(date: str) -> str:
+    moment = datetime.fromisoformat(date)
+    return f"{moment.day} {moment:%B %Y}"

@@ -1,0 +1,257 @@
+"""Where each architecture keeps the neurons of its MLPs: one row per family, and nothing else to write for a new one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from torch import nn
+
+from coterie.tasks.errors import UnknownArchitectureError
+from coterie.tasks.rerankers.readouts import LogitReadout, ScoreReadout, is_language_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+Pooled = Literal["last", "first", "mean", "decoder"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Module paths of a reranker: from the model (``layers``, ``after``), from a layer (the rest).
+
+    ``after`` leads from the last layer's output at the pooled token to the logits: the final norm first, where there is one,
+    the linear head last; a name with a colon is a function (``:tanh``). ``lm_head`` is the head of the same network as a
+    language model. A neuron's activation is the input of ``down``, its write vector a column of it; ``mlp`` leads from the
+    MLP's input to there. ``read`` are the projections of that input: a neuron's read vectors are its row of each, or of each
+    half where gate and up are one matrix. Where a norm follows ``down``, ``branch_norm`` is one of the MLP's output alone,
+    ``sum_norm`` one of its sum with the residual stream. ``experts`` is a mixture's module of fused expert weights.
+
+    ``pooled`` says what the head reads: the last or the first token, the mean over tokens of the normed stream, or the first
+    step of a decoder, whose layers, numbered after the encoder's, have the row ``decoder``. ``causal`` is whether a token
+    sees those before it alone, so that padding behind it needs no mask. ``rotary`` says whose layout of
+    norm, rotary attention and MLP a layer has (:mod:`coterie.tasks.engine.rotary_layer`), so that only distinct tokens are
+    replayed, and in the last layer only the last one. ``unused`` are patterns of tensors that a checkpoint may hold, or lack,
+    without a change of any score: heads of other tasks, buffers.
+    """
+
+    layers: str = "model.layers"
+    after: tuple[str, ...] = ("model.norm", "score")
+    lm_head: str | None = "lm_head"
+    mlp: tuple[str, ...] = ("mlp",)
+    read: tuple[str, ...] = ("mlp.gate_proj", "mlp.up_proj")
+    down: str = "mlp.down_proj"
+    branch_norm: str | None = None
+    sum_norm: str | None = None
+    experts: str | None = None
+    pooled: Pooled = "last"
+    causal: bool = True
+    decoder: Architecture | None = None
+    rotary: Literal["llama", "gpt_neox"] | None = None
+    unused: tuple[str, ...] = (r"^lm_head\.",)
+
+    @property
+    def head(self) -> str:
+        """The classifier itself."""
+        return self.after[-1]
+
+    @property
+    def head_modules(self) -> tuple[str, ...]:
+        """The parts of the model that a base without a head lacks: all of ``after`` beside the network itself."""
+        network = self.layers.partition(".")[0]
+        parts = [path.partition(".")[0] for path in self.after if not path.startswith(":")]
+        return tuple(dict.fromkeys(part for part in parts if part != network))
+
+
+_BERT = Architecture(
+    layers="bert.encoder.layer",
+    after=("bert.pooler.dense", "bert.pooler.activation", "classifier"),
+    lm_head=None,
+    mlp=("intermediate",),
+    read=("intermediate.dense",),
+    down="output.dense",
+    sum_norm="output.LayerNorm",
+    pooled="first",
+    unused=(r"^cls\.", r"\.position_ids$"),
+)
+_ROBERTA = replace(
+    _BERT,
+    layers="roberta.encoder.layer",
+    after=("classifier.dense", ":tanh", "classifier.out_proj"),
+    unused=(r"^lm_head\.", r"^roberta\.pooler\.", r"\.position_ids$"),
+)
+_T5_DECODER = Architecture(
+    layers="decoder.block",
+    after=("decoder.final_layer_norm", "lm_head"),
+    mlp=("layer.2.DenseReluDense",),
+    read=("layer.2.DenseReluDense.wi",),
+    down="layer.2.DenseReluDense.wo",
+    pooled="first",  # the one token of the first step
+)
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "llama": Architecture(rotary="llama"),
+    "mistral": Architecture(rotary="llama"),
+    "qwen2": Architecture(rotary="llama"),
+    "qwen3": Architecture(),
+    "phi3": Architecture(read=("mlp.gate_up_proj",)),
+    "gemma": Architecture(),
+    "gemma2": Architecture(branch_norm="post_feedforward_layernorm"),
+    "gemma3_text": Architecture(branch_norm="post_feedforward_layernorm"),
+    "mixtral": Architecture(read=(), experts="mlp.experts"),
+    "gpt_neox": Architecture(
+        layers="gpt_neox.layers",
+        after=("gpt_neox.final_layer_norm", "score"),
+        read=("mlp.dense_h_to_4h",),
+        down="mlp.dense_4h_to_h",
+        rotary="gpt_neox",
+        unused=(r"^(lm_head|embed_out)\.", r"\.attention\.(masked_bias|bias)$", r"\.rotary_emb\.inv_freq$"),
+    ),
+    "gpt2": Architecture(
+        layers="transformer.h",
+        after=("transformer.ln_f", "score"),
+        read=("mlp.c_fc",),
+        down="mlp.c_proj",
+        unused=(r"^lm_head\.", r"\.attn\.(masked_bias|bias)$"),
+    ),
+    "opt": Architecture(
+        layers="model.decoder.layers",
+        after=("model.decoder.final_layer_norm", "model.decoder.project_out", "score"),
+        mlp=("fc1", "activation_fn"),
+        read=("fc1",),
+        down="fc2",
+    ),
+    "bert": _BERT,
+    "electra": replace(
+        _BERT,
+        layers="electra.encoder.layer",
+        after=("classifier.dense", "classifier.activation", "classifier.out_proj"),
+        unused=(r"^discriminator_predictions\.", r"^generator_", r"\.position_ids$"),
+    ),
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+    "distilbert": Architecture(
+        layers="distilbert.transformer.layer",
+        after=("pre_classifier", ":relu", "classifier"),
+        lm_head=None,
+        mlp=("ffn",),
+        read=("ffn.lin1",),
+        down="ffn.lin2",
+        sum_norm="output_layer_norm",
+        pooled="first",
+        unused=(r"^vocab_(transform|layer_norm|projector)\.", r"\.position_ids$"),
+    ),
+    "deberta-v2": replace(
+        _BERT,
+        layers="deberta.encoder.layer",
+        after=("pooler.dense", ":pooler_hidden_act", "classifier"),
+        unused=(r"^lm_predictions\.", r"^mask_predictions\.", r"^cls\.", r"\.position_ids$"),
+    ),
+    "modernbert": Architecture(
+        after=("model.final_norm", "head", "classifier"),
+        lm_head=None,
+        read=("mlp.Wi",),
+        down="mlp.Wo",
+        pooled="first",
+        unused=(r"^decoder\.",),
+    ),
+    "t5": replace(
+        _T5_DECODER,
+        layers="encoder.block",
+        mlp=("layer.1.DenseReluDense",),
+        read=("layer.1.DenseReluDense.wi",),
+        down="layer.1.DenseReluDense.wo",
+        pooled="decoder",
+        decoder=_T5_DECODER,
+        unused=(r"^decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight$",),
+    ),
+}
+
+
+def architecture_for(config: PreTrainedConfig, readout: ScoreReadout) -> Architecture:
+    """The row of a configuration under a readout. Raises :class:`UnknownArchitectureError`."""
+    model_type = str(config.model_type)
+    if model_type not in ARCHITECTURES:
+        near = get_close_matches(model_type, ARCHITECTURES, n=2)
+        raise UnknownArchitectureError(
+            f"model type {model_type!r}: expected one of {sorted(ARCHITECTURES)}"
+            + (f" (did you mean {' or '.join(near)}?)" if near else "")
+            + f'; fix: in tasks/rerankers/architectures.py add "{model_type}": Architecture(layers="...", after=("...", "..."), '
+            f'mlp=("...",), down="...") with its module paths'
+        )
+    row = ARCHITECTURES[model_type]
+    if is_language_model(readout):
+        if row.lm_head is None:
+            raise UnknownArchitectureError(
+                f"model type {model_type!r}: expected a classifier, got a readout of words; fix: reranker.readout: "
+                f"{{kind: logit}}"
+            )
+        unused = tuple(pattern for pattern in row.unused if row.lm_head not in pattern)
+        row = replace(row, after=(*row.after[:-1], row.lm_head), unused=(*unused, r"^score\."))
+    elif row.decoder is not None:
+        raise UnknownArchitectureError(
+            f"model type {model_type!r}: expected a readout of words, got {readout.kind!r}; fix: reranker.readout: "
+            f'{{kind: yes-no, yes: "▁true", no: "▁false"}}'
+        )
+    return _as_configured(row, config)
+
+
+def _as_configured(row: Architecture, config: PreTrainedConfig) -> Architecture:
+    """The row with what differs from checkpoint to checkpoint of one family."""
+    both_ways = getattr(config, "is_causal", True) is False or getattr(config, "use_bidirectional_attention", False)
+    if row.pooled == "last" and both_ways:
+        row = replace(row, causal=False, rotary=None)
+    if getattr(config, "classifier_pooling", "cls") == "mean":  # ModernBERT
+        row = replace(row, pooled="mean")
+    if not getattr(config, "do_layer_norm_before", True):  # OPT-350m: the norms stand after attention and MLP
+        row = replace(row, sum_norm="final_layer_norm")
+    if row.decoder is not None and config.is_gated_act:  # T5 v1.1
+        row = replace(_gated(row), decoder=_gated(row.decoder))
+    return row
+
+
+def _gated(row: Architecture) -> Architecture:
+    return replace(row, read=(f"{row.mlp[0]}.wi_0", f"{row.mlp[0]}.wi_1"))
+
+
+def layers_in(model: PreTrainedModel, row: Architecture) -> list[nn.Module]:
+    """The transformer layers in the order in which they are computed: a decoder's come after the encoder's."""
+    rows = [row] if row.decoder is None else [row, row.decoder]
+    return [layer for one in rows for layer in cast("nn.ModuleList", model.get_submodule(one.layers))]
+
+
+def row_of_layer(model: PreTrainedModel, row: Architecture, layer: int) -> Architecture:
+    """The row for one of :func:`layers_in`."""
+    own = len(cast("nn.ModuleList", model.get_submodule(row.layers)))
+    return row if row.decoder is None or layer < own else row.decoder
+
+
+def after_layers(model: PreTrainedModel, row: Architecture) -> list[nn.Module]:
+    """The modules from the last layer's output to the logits, in order; those that a checkpoint does without are left out."""
+    found = []
+    for path in row.after:
+        module: Any = _function(path, model.config) if path.startswith(":") else model
+        for name in path.split(".") if not path.startswith(":") else ():
+            module = getattr(module, name)
+        if module is not None:
+            found.append(cast("nn.Module", module))
+    return found
+
+
+def _function(name: str, config: PreTrainedConfig) -> nn.Module:
+    """An activation by its name, or by the configuration's field that names it."""
+    from transformers.activations import ACT2FN
+
+    function: nn.Module = ACT2FN[getattr(config, name[1:], name[1:])]
+    return function
+
+
+def architecture_of(model: PreTrainedModel) -> Architecture:
+    """The row of a classifier. Raises :class:`UnknownArchitectureError` that shows the row to add."""
+    return architecture_for(model.config, LogitReadout())
+
+
+def layers_of(model: PreTrainedModel) -> list[nn.Module]:
+    """The transformer layers of a classifier, first to last."""
+    return layers_in(model, architecture_of(model))

@@ -1,0 +1,278 @@
+"""A reranker: a network, its tokenizer, its input template and its readout, loaded safely and checked."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from coterie.tasks.errors import RerankerError
+from coterie.tasks.rerankers.adapters import check_tokenizer, merged, with_adapter
+from coterie.tasks.rerankers.architectures import Architecture, architecture_for, layers_in, row_of_layer
+from coterie.tasks.rerankers.readouts import (
+    Columns,
+    LogitReadout,
+    ScoreReadout,
+    columns_of,
+    is_language_model,
+    selected,
+)
+from coterie.tasks.rerankers.samples import check_same, sample_scores
+from coterie.tasks.rerankers.site import parameters_of
+from coterie.tasks.rerankers.spec import RerankerSpec
+from coterie.tasks.rerankers.tail import Tail
+from coterie.tasks.rerankers.template import Encoder, Inputs, Template
+from coterie.tasks.rerankers.weights import check_finite, check_tensors, load_model, load_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from coterie.tasks.collections.types import Candidate
+
+_WORD_STARTS = (
+    "\N{LOWER ONE EIGHTH BLOCK}",
+    "\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}",
+)  # of SentencePiece, of GPT-2's bytes
+
+
+@dataclass(frozen=True)
+class Reranker:
+    """A loaded reranker with its adapter merged.
+
+    ``base_mlp`` keeps, by layer, the MLP parameters that the merge replaced. ``columns`` are the outputs that the readout
+    reads.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    template: Template
+    base_mlp: Mapping[int, Mapping[str, Tensor]]
+    readout: ScoreReadout = field(default_factory=LogitReadout)
+    columns: Columns = (0, None)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @cached_property
+    def row(self) -> Architecture:
+        """The module paths of the network; of an encoder-decoder, those of the encoder."""
+        return architecture_for(self.model.config, self.readout)
+
+    @cached_property
+    def layers(self) -> list[nn.Module]:
+        """The transformer layers in the order in which they are computed."""
+        return layers_in(self.model, self.row)
+
+    def row_of(self, layer: int) -> Architecture:
+        """The module paths for one layer. Raises :class:`RerankerError` for one that something else follows than a layer."""
+        if (
+            layer == 0
+            and getattr(self.model.config, "conv_kernel_size", 0) > 0
+            and self.row.layers.startswith("deberta")
+        ):
+            raise RerankerError(
+                "layer: expected a layer that the next one follows, got 0, after which this DeBERTa mixes tokens by a "
+                "convolution; fix: layer 1 or later"
+            )
+        return row_of_layer(self.model, self.row, layer)
+
+    def inputs(self, pairs: Sequence[Candidate]) -> list[Inputs]:
+        """What the model reads of each pair: all that the tokenizer makes for it, cut to the template's length.
+
+        Raises :class:`RerankerError` for a token that the model has no embedding of.
+        """
+        inputs = self._encoder.encode(pairs)
+        for pair, one in zip(pairs, inputs, strict=True):
+            if max(one.ids, default=0) >= self._embeddings:
+                raise RerankerError(
+                    f"query {pair.query_id!r}, document {pair.document_id!r}: expected token ids below {self._embeddings}, got "
+                    f"{max(one.ids)} ({self.tokenizer.convert_ids_to_tokens(max(one.ids))!r}); fix: the tokenizer of this model"
+                )
+        return inputs
+
+    def encode(self, pairs: Sequence[Candidate]) -> list[list[int]]:
+        """The token ids alone of each pair, not padded."""
+        return [one.ids for one in self.inputs(pairs)]
+
+    def token_strings(self, ids: Sequence[int]) -> list[str]:
+        """The text of each token by itself; one that begins a word has its space in front.
+
+        A token that is a part of a character's bytes shows as U+FFFD. Raises nothing for special tokens: their names.
+        """
+        pieces = self.tokenizer.convert_ids_to_tokens(list(ids))
+        texts = [self.tokenizer.decode([i], clean_up_tokenization_spaces=False) for i in ids]
+        begins = [piece.startswith(_WORD_STARTS) for piece in pieces]
+        return [f" {text.lstrip(' ')}" if first else text for text, first in zip(texts, begins, strict=True)]
+
+    def batch(self, inputs: Sequence[Inputs]) -> tuple[dict[str, Tensor], Tensor]:
+        """The model's arguments for some pairs, right-padded [rows, longest], and the lengths [rows].
+
+        Padding is on the right whatever the tokenizer's is. A causal decoder gets no mask: it never looks there.
+        """
+        filler = next((f for f in (self.tokenizer.pad_token_id, self.model.config.pad_token_id) if f is not None), 0)
+        arguments = {"input_ids": self._padded([one.ids for one in inputs], int(filler))}
+        for name in inputs[0].extras:
+            arguments[name] = self._padded([list(one.extras[name]) for one in inputs], 0)
+        lengths = torch.tensor([len(one.ids) for one in inputs], device=self.device)
+        if self.row.pooled != "last" or not self.row.causal:
+            width = arguments["input_ids"].shape[1]
+            arguments["attention_mask"] = (torch.arange(width, device=self.device)[None] < lengths[:, None]).long()
+        if self.row.pooled == "decoder":
+            start = self.model.config.decoder_start_token_id
+            arguments["decoder_input_ids"] = torch.full((len(inputs), 1), start, device=self.device)
+        return arguments, lengths
+
+    def logits(self, inputs: Sequence[Inputs]) -> Tensor:
+        """The scores [rows] of some pairs in one batch, by the model's own forward.
+
+        Where the head reads the last token, it is found by its place and not by the padding token.
+        """
+        arguments, lengths = self.batch(inputs)
+        if self.row.pooled == "last":
+            hidden = self.model.base_model(**arguments).last_hidden_state
+            rows = torch.arange(len(hidden), device=hidden.device)
+            outputs = self.model.get_submodule(self.row.head)(hidden[rows, lengths.to(hidden.device) - 1])
+            cap = getattr(self.model.config, "final_logit_softcapping", None) if self._reads_words else None
+            return selected(outputs if cap is None else cap * torch.tanh(outputs / cap), self.columns)
+        logits: Tensor = self.model(**arguments).logits
+        return selected(logits[:, 0] if self.row.pooled == "decoder" else logits, self.columns)
+
+    @torch.no_grad()
+    def score(self, pairs: Sequence[Candidate], batch_size: int = 64) -> Tensor:
+        """The scores [pairs] by the model's own forward: the plain way, without the engine."""
+        inputs = self.inputs(pairs)
+        order = sorted(range(len(inputs)), key=lambda i: len(inputs[i].ids))
+        scores = torch.empty(len(inputs), dtype=self.model.dtype)
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            scores[batch] = self.logits([inputs[i] for i in batch]).cpu()
+        return scores
+
+    @cached_property
+    def tail(self) -> Tail:
+        """What follows the layers (of the encoder, where there are two stacks)."""
+        return Tail(self, self.row)
+
+    @cached_property
+    def _embeddings(self) -> int:
+        table: Any = self.model.get_input_embeddings()
+        return int(table.weight.shape[0])
+
+    @property
+    def _reads_words(self) -> bool:
+        return is_language_model(self.readout)
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return Encoder(self.tokenizer, self.template, accepted_by(type(self.model)))
+
+    def _padded(self, rows: Sequence[list[int]], filler: int) -> Tensor:
+        values = torch.full((len(rows), max(map(len, rows))), filler, dtype=torch.long)
+        for i, row in enumerate(rows):
+            values[i, : len(row)] = torch.tensor(row)
+        return values.to(self.device)
+
+
+def accepted_by(kind: type) -> frozenset[str]:
+    """The arguments of a model class that a tokenizer may fill, by name; what it would take and ignore is not among them."""
+    return frozenset(inspect.signature(kind.forward).parameters) - {"self", "input_ids", "attention_mask"}  # type: ignore[attr-defined]
+
+
+def load_reranker(
+    spec: RerankerSpec, device: str = "cpu", keep_base: Sequence[int] | None = None, new_head: bool = False
+) -> Reranker:
+    """Load a base model, its adapter and tokenizer, check that every tensor is the checkpoint's, and merge the adapter.
+
+    ``keep_base`` are the layers whose MLP is kept as it was before the adapter (default: all); ``new_head`` allows a
+    base without a classification head, which then gets a random one. Never runs code from a checkpoint, never unpickles
+    one. Raises :class:`RerankerError` for what would give wrong scores silently, and for what cannot be loaded.
+    """
+    model, info = load_model(spec, new_head)
+    tokenizer = load_tokenizer(spec)
+    row = architecture_for(model.config, spec.readout)
+    missing_head = check_tensors(info, row, spec, new_head)
+    check_finite(model, spec)
+    columns = columns_of(spec.readout, model.config, tokenizer, spec.base)
+    _check_tokens(model, tokenizer, spec, row)
+    if spec.dtype == "float64":
+        _exact_norms(model)
+        if row.experts is not None:
+            model.config._experts_implementation = "eager"  # the grouped kernels are for lower precision
+    base_mlp: dict[int, dict[str, Tensor]] = {}
+
+    def whole(network: PreTrainedModel) -> Reranker:
+        return Reranker(network, tokenizer, spec.template, base_mlp, spec.readout, columns)
+
+    if spec.adapter is not None:
+        layers = layers_in(model, row)
+        wanted = range(len(layers)) if keep_base is None else [i for i in keep_base if i < len(layers)]
+        before = {i: parameters_of(row_of_layer(model, row, i), layers[i]) for i in wanted}
+        check_tokenizer(spec, tokenizer)
+        tuned = with_adapter(model, spec, missing_head)
+        check_finite(tuned.base_model.model, spec)
+        unmerged = sample_scores(whole(tuned.base_model.model))
+        model = merged(tuned, spec)
+        one = whole(model)
+        check_same(sample_scores(one), unmerged, "merged into the weights", str(spec.adapter), one)
+        after = {i: parameters_of(row_of_layer(model, row, i), layers[i]) for i in wanted}
+        base_mlp |= {i: before[i] for i in wanted if any(not torch.equal(before[i][n], after[i][n]) for n in before[i])}
+    model = model.eval() if spec.device_map else model.eval().to(device)
+    reranker = whole(model)
+    head: Any = reranker.tail.modules[-1]
+    if not new_head and not head.weight.any():
+        raise RerankerError(
+            f"{spec.base}: expected a head with weights, got zeros alone ({row.head}): every score would be equal; "
+            f"fix: the checkpoint, or an adapter that brings its head"
+        )
+    check_same(
+        sample_scores(reranker, together=True), sample_scores(reranker), "scored in one batch", spec.base, reranker
+    )
+    return reranker
+
+
+def _check_tokens(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: RerankerSpec, row: Architecture
+) -> None:
+    """Refuse token ids that make the checkpoint's own pooling ambiguous; padding itself is ours (:meth:`Reranker.batch`)."""
+    ours, theirs = model.config.pad_token_id, tokenizer.pad_token_id
+    if ours is not None and theirs is not None and ours != theirs:
+        raise RerankerError(
+            f"{spec.base}: expected the same padding token in model and tokenizer, got {ours} and {theirs}: the classifier "
+            f"was trained to pool another token than the last; fix: set pad_token_id in config.json"
+        )
+    from coterie.tasks.collections.types import Candidate
+
+    sample = Candidate("", "", "query", "document", 0)
+    (inputs,) = Encoder(tokenizer, spec.template, accepted_by(type(model))).encode([sample])
+    words = row.after[-1] == row.lm_head
+    if row.pooled == "last" and not words and ours is not None and inputs.ids and inputs.ids[-1] == ours:
+        raise RerankerError(
+            f"{spec.base}: expected an end token other than the padding token, got {ours} for both: transformers pools the "
+            f"token before it; fix: another pad_token_id in config.json and the tokenizer"
+        )
+    if max(inputs.ids) >= model.config.vocab_size:
+        raise RerankerError(
+            f"{spec.base}: expected token ids below {model.config.vocab_size}, got {max(inputs.ids)}; "
+            f"fix: the tokenizer of this model"
+        )
+
+
+def _exact_norms(model: nn.Module) -> None:
+    """In float64, replace RMSNorms that compute in float32 whatever their input is."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            kind = type(child).__name__
+            if (kind.endswith("RMSNorm") or kind == "T5LayerNorm") and hasattr(child, "variance_epsilon"):
+                weight: Any = child.weight
+                exact = nn.RMSNorm(weight.shape[0], eps=float(child.variance_epsilon), dtype=weight.dtype)  # type: ignore[arg-type]
+                exact.weight = weight
+                setattr(parent, name, exact)
+
+
+__all__ = ["Inputs", "Reranker", "RerankerError", "RerankerSpec", "Template", "accepted_by", "load_reranker"]

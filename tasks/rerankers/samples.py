@@ -1,0 +1,52 @@
+"""Checks of a loaded reranker on two sample pairs: what should change no score changes none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from coterie.tasks.collections.types import Candidate
+from coterie.tasks.errors import RerankerError
+
+if TYPE_CHECKING:
+    from coterie.tasks.rerankers.reranker import Reranker
+
+_WORDS = "which neurons of a network that ranks documents work together, and which of them does it need"
+_PAIRS = [Candidate("", "", "neurons", "work", 0), Candidate("", "", _WORDS, " ".join([_WORDS] * 3), 0)]
+
+
+def rounding(scores: Tensor, head: Any, dtype: torch.dtype) -> float:
+    """How much equal scores may differ in this precision.
+
+    A share of the largest, and, for scores near zero that are sums of larger terms, one of the head's length: what it reads
+    is normed.
+    """
+    exact = dtype in (torch.float32, torch.float64)
+    share, steps = (1e-4, 1000 * torch.finfo(torch.float32).eps) if exact else (0.1, 4 * torch.finfo(dtype).eps)
+    return share * float(scores.abs().max()) + steps * float(head.weight.detach().double().norm())
+
+
+@torch.no_grad()
+def sample_scores(reranker: Reranker, together: bool = False) -> Tensor:
+    """The scores of a short and a long pair, each alone or both in one batch."""
+    reranker.model.eval()
+    inputs = reranker.inputs(_PAIRS)
+    if together:
+        return reranker.logits(inputs).double().cpu()
+    return torch.cat([reranker.logits([one]) for one in inputs]).double().cpu()
+
+
+def check_same(got: Tensor, expected: Tensor, what: str, where: str, reranker: Reranker) -> None:
+    """Raise :class:`RerankerError` where a reranker's scores differ by more than rounding; ``what`` was done to them."""
+    dtype = reranker.model.dtype
+    if not (got.isfinite() & expected.isfinite()).all():
+        raise RerankerError(
+            f"{where}: scores are not finite in {dtype}; fix: a dtype with a larger range (bfloat16, float32)"
+        )
+    if float((got - expected).abs().max()) > rounding(expected, reranker.tail.modules[-1], dtype):
+        raise RerankerError(
+            f"{where}: expected equal scores when {what}, got {got.tolist()} instead of {expected.tolist()}; fix: a checkpoint "
+            f"whose weights are not shared with what the adapter tunes, and whose attention does not depend on the batch"
+        )

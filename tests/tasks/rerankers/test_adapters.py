@@ -1,0 +1,160 @@
+"""Adapters as they lie about: on shared weights, with tokenizers of their own, of unknown kinds, in the base's folder."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from peft import FourierFTConfig, LoraConfig, PeftModel, TaskType, get_peft_model
+from safetensors.torch import load_file, save_file
+
+from coterie.tasks.engine.replay import ReplayEngine
+from coterie.tasks.errors import RerankerError
+from coterie.tasks.rerankers.checkpoint import describe
+from coterie.tasks.rerankers.reranker import RerankerSpec, load_reranker
+from tests.tasks.rerankers.popular import POPULAR
+from tests.tasks.tiny import pairs, save_reranker
+
+
+def tuned(name: str, spec: RerankerSpec, folder: Path, config: Any) -> RerankerSpec:
+    """The stand-in under a random adapter of this kind."""
+    model = getattr(transformers, POPULAR[name].model).from_pretrained(spec.base)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of shared weights
+        peft = get_peft_model(model, config)
+        torch.manual_seed(1)
+        for parameter in peft.parameters():
+            if parameter.requires_grad:
+                parameter.data.add_(torch.randn_like(parameter) * 0.3)
+        peft.save_pretrained(folder)
+    return spec.model_copy(update={"adapter": str(folder)})
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "kind"),
+    [
+        ("qwen3-reranker", "lm_head", TaskType.CAUSAL_LM),
+        ("qwen3-reranker", "embed_tokens", TaskType.CAUSAL_LM),
+        ("monot5", "lm_head", TaskType.SEQ_2_SEQ_LM),
+    ],
+)
+def test_a_merge_into_weights_that_others_share_is_refused(
+    name: str, target: str, kind: TaskType, tmp_path: Path
+) -> None:
+    spec = POPULAR[name].save(tmp_path / "base")
+    config = LoraConfig(task_type=kind, r=2, target_modules=[target])
+    with pytest.raises(RerankerError, match=r"expected equal scores when merged into the weights, got .*; fix: "):
+        load_reranker(tuned(name, spec, tmp_path / "adapter", config))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LoraConfig(task_type="SEQ_CLS", r=2, target_modules="all-linear"),
+        LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["query", "output.dense"], use_rslora=True, use_dora=True),
+        LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["word_embeddings"]),
+        FourierFTConfig(task_type="SEQ_CLS", n_frequency=8, target_modules=["query"]),
+    ],
+)
+def test_adapters_of_every_kind_score_as_they_do_unmerged(config: Any, tmp_path: Path) -> None:
+    name = "ms-marco-minilm"
+    spec = tuned(name, POPULAR[name].save(tmp_path / "base"), tmp_path / "adapter", config)
+    base = transformers.AutoModelForSequenceClassification.from_pretrained(spec.base)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(spec.base)
+    peft = PeftModel.from_pretrained(base, str(spec.adapter)).eval()
+    with torch.no_grad():
+        expected = [peft(**tokenizer(p.query, p.document, return_tensors="pt")).logits[0, 0] for p in pairs()]
+    assert (load_reranker(spec).score(pairs()) - torch.stack(expected)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"target_modules": ["q_proj", "v_proj"]},
+        {"target_modules": ["up_proj", "down_proj"], "layers_to_transform": [0]},
+    ],
+)
+def test_base_is_refused_where_the_adapter_leaves_the_layer_as_it_was(config: dict[str, Any], tmp_path: Path) -> None:
+    spec = POPULAR["rankllama"].save(tmp_path / "base")
+    spec = tuned("rankllama", spec, tmp_path / "adapter", LoraConfig(task_type="SEQ_CLS", r=2, **config))
+    with pytest.raises(ValueError, match="has none there; fix: 'zero' or 'mean'"):
+        ReplayEngine(load_reranker(spec), pairs(), 1, "base")
+
+
+def test_an_adapter_in_the_folder_of_its_base_is_not_used_unasked(tmp_path: Path) -> None:
+    spec = POPULAR["rankllama"].save(tmp_path)
+    tuned("rankllama", spec, tmp_path, LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["up_proj"]))
+    with pytest.raises(RerankerError, match="expected a base alone, got one with an adapter in its folder"):
+        load_reranker(spec)
+
+
+def test_a_tokenizer_that_an_adapter_brings(tmp_path: Path) -> None:
+    spec = save_reranker(tmp_path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(spec.base)
+    tokenizer.save_pretrained(str(spec.adapter))
+    expected = load_reranker(spec).score(pairs())
+    assert expected.std() > 1e-3
+    tokenizer.add_tokens(["apple brick"])
+    tokenizer.save_pretrained(str(spec.adapter))
+    with pytest.raises(RerankerError, match=r"expected the tokenizer of .*base, got another one beside the adapter"):
+        load_reranker(spec)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"peft_type": "NEWLORA"}, "peft_type: expected a kind that the installed peft knows, got 'NEWLORA'"),
+        ({"peft_type": None}, "got None"),
+        ({"turbo": 3}, "expected settings that the installed peft knows, got turbo, which it would ignore"),
+    ],
+)
+def test_a_configuration_that_the_installed_peft_does_not_know(
+    changes: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    spec = save_reranker(tmp_path)
+    edit(tmp_path / "adapter" / "adapter_config.json", **changes)
+    with pytest.raises(RerankerError, match=says):
+        load_reranker(spec)
+
+
+def test_a_setting_of_a_newer_peft_that_is_off_is_no_matter(tmp_path: Path) -> None:
+    spec = save_reranker(tmp_path)
+    edit(tmp_path / "adapter" / "adapter_config.json", turbo=None, faster=False)
+    assert load_reranker(spec).score(pairs()).std() > 1e-3
+
+
+def test_files_that_are_no_adapter(tmp_path: Path) -> None:
+    spec = save_reranker(tmp_path)
+    path = tmp_path / "adapter" / "adapter_config.json"
+    text = path.read_text()
+    for broken in ("[1]", "3", '"LORA"', "{", "null"):
+        path.write_text(broken)
+        with pytest.raises(RerankerError) as error:
+            load_reranker(spec)
+        assert "\n" not in str(error.value)
+    path.write_text(text)
+    save_file({}, tmp_path / "adapter" / "adapter_model.safetensors")
+    for check in (describe, load_reranker):
+        with pytest.raises(RerankerError, match=r"expected tensors in adapter_model.safetensors, got none"):
+            check(spec)
+
+
+def test_names_as_older_versions_of_peft_wrote_them(tmp_path: Path) -> None:
+    spec = save_reranker(tmp_path)
+    expected = load_reranker(spec).score(pairs())
+    path = tmp_path / "adapter" / "adapter_model.safetensors"
+    save_file({k.replace(".lora_A.weight", ".lora_A.default.weight"): v for k, v in load_file(path).items()}, path)
+    try:
+        got = load_reranker(spec).score(pairs())
+    except RerankerError:
+        return  # refused, which is no wrong score
+    assert (got - expected).abs().max() < 1e-5

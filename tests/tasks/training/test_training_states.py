@@ -1,0 +1,284 @@
+"""Which state a training keeps: of a resumed, an interrupted, a collapsed and a warm-started one, and what it says of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from coterie.tasks.errors import TrainingError
+from coterie.tasks.registry import list_tasks, read_task_file
+from coterie.tasks.task import TaskSpec
+from coterie.tasks.training.adapter import AdapterTraining
+from coterie.tasks.training.data import training_data
+from coterie.tasks.training.spec import TrainingSpec
+from coterie.tasks.training.state import CHECKPOINT
+from tests.tasks.tiny import save_reranker
+from tests.tasks.training.test_training import data_of, loaded
+
+WEIGHTS = "adapter_model.safetensors"
+
+
+def started(
+    folder: Path, objective: str = "relevance", out: str = "out", model_type: str = "llama", **training: object
+) -> AdapterTraining:
+    spec, data, recipe = data_of(folder, objective, **training)
+    if model_type != "llama":
+        spec = save_reranker(folder / model_type, model_type, adapter=False)
+    shown = training_data(loaded(data), data, objective, recipe)  # type: ignore[arg-type]
+    return AdapterTraining(spec, shown, recipe, folder / out)
+
+
+def nothing(_line: str) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("recipe", "parameters", "rate", "warmup"),
+    [
+        ({"base": {}}, 1_300_000, 3e-3, 50),
+        ({"base": {}, "steps": 20}, 1_300_000, 3e-3, 50),
+        ({}, 1_300_000, 3e-3, 150),
+        ({}, 22_000_000, 3e-4, 150),
+        ({}, 7_000_000_000, 1e-4, 150),
+        ({"steps": 5}, 22_000_000, 3e-4, 1),
+        ({"learning_rate": 1e-5, "warmup": 0}, 7_000_000_000, 1e-5, 0),
+    ],
+)
+def test_the_learning_rate_depends_on_what_the_base_is(
+    recipe: dict[str, object], parameters: int, rate: float, warmup: int
+) -> None:
+    spec = TrainingSpec.model_validate(recipe)
+    assert (spec.resolved(parameters).learning_rate, spec.resolved(parameters).warmup) == (rate, warmup)
+    assert spec.rate_line(parameters).startswith(f"learning rate {rate:g}, linear warm-up over {warmup} steps")
+
+
+def test_the_bundled_recipes_are_what_they_were() -> None:
+    n_recipes = 0
+    for path in list_tasks().values():
+        spec = read_task_file(path)
+        if not isinstance(spec, TaskSpec) or spec.training is None:
+            continue
+        n_recipes += 1
+        recipe = spec.training.resolved(1_300_000).model_dump()
+        fixed = {"learning_rate": 3e-3, "warmup": 50, "rank": 8, "alpha": 16, "queries_a_step": 16, "accumulate": 1}
+        fixed |= {"hard_negatives": 4, "random_negatives": 1, "negatives_from_top": 20, "seed": 0, "targets": ()}
+        fixed |= {"precision": "float32", "dev_queries": 100, "patience": 4, "card_queries": 150, "init_adapter": None}
+        assert {name: recipe[name] for name in fixed} == fixed
+        written = yaml.safe_load(path.read_text())["training"]
+        assert (recipe["steps"], recipe["evaluate_every"]) == (written.get("steps", 1500), written["evaluate_every"])
+    assert n_recipes == 9
+
+
+@pytest.mark.parametrize("objective", ["relevance", "cqtr"])
+def test_a_training_at_chance_says_so_and_keeps_the_untuned_state(objective: str, tmp_path: Path) -> None:
+    training = started(tmp_path, objective, steps=6, learning_rate=1e-12)
+    before, lines = training._state(), []
+    training.run(lines.append)
+    chance = f"chance is {math.log(4):.3f} (the ln of 4 documents)" if objective == "relevance" else "(the variance of"
+    at_chance = [line for line in lines if chance in line]
+    assert [line.split(" the loss")[0] for line in at_chance] == ["warning: at step 4", "warning: at step 6"]
+    assert all("or a smaller training.learning_rate (now 1e-12)" in line for line in at_chance)
+    assert any("never exceeded the untuned model's" in line and "saved is the untuned" in line for line in lines)
+    saved = load_file(tmp_path / "out" / WEIGHTS)
+    assert saved.keys() == before.keys()
+    assert all(torch.allclose(saved[name], before[name], atol=1e-6) for name in before)
+
+
+def test_a_training_that_learns_is_not_warned_of(tmp_path: Path) -> None:
+    training, lines = started(tmp_path), []
+    training._at.last_chance = math.log(4)
+    for loss, warned in ((1.0, False), (0.9 * math.log(4), False), (math.log(4), True), (9.0, True)):
+        training._at.last_loss = loss
+        training._warn_at_chance(lines.append)
+        assert bool(lines) == warned
+    training._at.untuned_ndcg, training._at.last_ndcg = 0.4, 0.5
+    training._warn_at_chance(lines.append)
+    assert "fix: a longer training.warmup" in lines[0]
+    assert "fix: more training.steps" in lines[-1], "it learns, slowly"
+
+
+def test_the_untuned_quality_is_measured_first(tmp_path: Path) -> None:
+    training, lines = started(tmp_path), []
+    expected = training._evaluate()
+    training.run(lines.append)
+    assert f"relevance 0/4 dev nDCG@10 {expected:.3f} (untuned)" in lines
+    assert lines[-1].endswith(f"(untuned {expected:.3f})")
+
+
+def test_a_learning_rate_that_diverges_ends_in_one_line(tmp_path: Path) -> None:
+    training = started(tmp_path, learning_rate=1e30, warmup=0)
+    with pytest.raises(TrainingError, match=r"expected finite numbers, got .*nothing is saved.*fix: a smaller") as told:
+        training.run(nothing)
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "out" / WEIGHTS).exists()
+    assert not (tmp_path / "out" / CHECKPOINT).exists(), "it would lead to the same end"
+
+
+def test_what_was_best_before_the_loss_was_nan_is_saved(tmp_path: Path) -> None:
+    training = started(tmp_path, steps=8)
+    training._at.untuned_ndcg, training._at.best_ndcg = 0.0, 0.0  # so that the first evaluation is the best
+    step = training._step
+
+    def breaks() -> float:
+        if training._at.step == 3:
+            for parameter in training._parameters:
+                parameter.data.fill_(torch.nan)
+        return step()
+
+    training._step = breaks  # type: ignore[method-assign]
+    with pytest.raises(TrainingError, match=r"got a loss of nan at step 4; the best state .* at step 2\) is saved in"):
+        training.run(nothing)
+    assert all(v.isfinite().all() for v in load_file(tmp_path / "out" / WEIGHTS).values())
+
+
+def test_a_base_whose_scores_are_not_finite_is_named(tmp_path: Path) -> None:
+    training = started(tmp_path)
+    next(p for n, p in training._tuned.named_parameters() if "norm" in n).data.fill_(torch.inf)
+    with pytest.raises(TrainingError, match="expected finite scores of the untuned model"):
+        training.run(nothing)
+
+
+def losses_of(training: AdapterTraining) -> list[float]:
+    """A list that will hold the loss of every step."""
+    losses: list[float] = []
+    step = training._step
+
+    def kept() -> float:
+        losses.append(step())
+        return losses[-1]
+
+    training._step = kept  # type: ignore[method-assign]
+    return losses
+
+
+def interrupt_at(step: int) -> Callable[[int, int, str], None]:
+    return lambda at, _steps, _text: signal.raise_signal(signal.SIGINT) if at == step else None
+
+
+@pytest.mark.parametrize("model_type", ["llama", "bert"])
+def test_an_interrupted_training_has_the_losses_of_an_uninterrupted_one(model_type: str, tmp_path: Path) -> None:
+    """BERT has dropout, which draws from torch's generator; step 3 lies between evaluations."""
+    whole = started(tmp_path, out="whole", model_type=model_type, steps=8)
+    expected = losses_of(whole)
+    whole.run(nothing)
+
+    first = started(tmp_path, model_type=model_type, steps=8)
+    losses = losses_of(first)
+    with pytest.raises(KeyboardInterrupt):
+        first.run(nothing, interrupt_at(3))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert len(losses) == 3
+    torch.rand(7)  # another process would have other random numbers
+
+    second, lines = started(tmp_path, model_type=model_type, steps=8), []
+    rest = losses_of(second)
+    second.run(lines.append)
+    assert "resumed at step 3" in lines
+    assert losses + rest == pytest.approx(expected, abs=1e-6)
+    assert second._at.best_ndcg == pytest.approx(whole._at.best_ndcg)
+    assert second._at.last_loss == pytest.approx(whole._at.last_loss, abs=1e-6)
+    states = [load_file(tmp_path / out / WEIGHTS) for out in ("whole", "out")]
+    assert all(torch.allclose(states[0][name], states[1][name], atol=1e-6) for name in states[0])
+
+
+def test_a_broken_checkpoint_is_told_in_one_line(tmp_path: Path) -> None:
+    training = started(tmp_path)
+    training._save_checkpoint()
+    path = tmp_path / "out" / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(
+        TrainingError, match=r"checkpoint.pt: expected a checkpoint of a training, got: .*fix: delete it"
+    ):
+        training.run(nothing)
+
+
+def test_a_checkpoint_of_another_base_is_refused(tmp_path: Path) -> None:
+    started(tmp_path)._save_checkpoint()
+    path = tmp_path / "base" / "model.safetensors"
+    save_file({name: value * 1.1 for name, value in load_file(path).items()}, path, metadata={"format": "pt"})
+    spec, data, recipe = data_of(tmp_path / "other")
+    spec = spec.model_copy(update={"base": str(tmp_path / "base")})
+    changed = AdapterTraining(spec, training_data(loaded(data), data, "relevance", recipe), recipe, tmp_path / "out")
+    with pytest.raises(TrainingError, match="got one of another specification, base"):
+        changed.run(nothing)
+
+
+@pytest.fixture
+def tuned(tmp_path: Path) -> Path:
+    """An adapter that was trained for two steps."""
+    training = started(tmp_path, out="tuned", steps=2, learning_rate=1e-2)
+    training._at.untuned_ndcg, training._at.best_ndcg = 0.0, 0.0
+    training.run(nothing)
+    (tmp_path / "tuned" / CHECKPOINT).unlink()
+    return tmp_path / "tuned"
+
+
+def test_a_warm_start_begins_with_the_other_adapters_weights(tuned: Path, tmp_path: Path) -> None:
+    given = load_file(tuned / WEIGHTS)
+    training, lines = started(tmp_path, init_adapter=str(tuned)), []
+    state = training._state()
+    assert state.keys() == given.keys()
+    assert all(torch.equal(state[name], given[name]) for name in given)
+    assert not all(torch.equal(value, given[name]) for name, value in started(tmp_path)._state().items())
+    training.run(lines.append)
+    assert training._at.step == 4
+
+
+def test_a_warm_start_is_part_of_the_checkpoint(tuned: Path, tmp_path: Path) -> None:
+    started(tmp_path, init_adapter=str(tuned))._save_checkpoint()
+    started(tmp_path, init_adapter=str(tuned)).run(nothing)
+    started(tmp_path, init_adapter=str(tuned))._save_checkpoint()
+    with pytest.raises(TrainingError, match="warm start"):
+        started(tmp_path).run(nothing)
+
+
+def config_with(folder: Path, **changes: object) -> None:
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def weights_with(folder: Path, change: Callable[[dict[str, torch.Tensor], str], object]) -> None:
+    weights = load_file(folder / WEIGHTS)
+    change(weights, next(name for name in weights if "lora_A" in name))
+    save_file(weights, folder / WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda f: config_with(f, r=4), r"r \(training.rank\): expected 2, as in this training, got 4"),
+        (lambda f: config_with(f, lora_alpha=1), r"lora_alpha \(training.alpha\): expected 16, .*got 1"),
+        (lambda f: config_with(f, peft_type="IA3"), "peft_type: expected LORA, .*got IA3"),
+        (lambda f: config_with(f, use_rslora=True), "use_rslora: expected False"),
+        (
+            lambda f: config_with(f, base_model_name_or_path="me/other"),
+            "expected an adapter of the base .*got one of me/",
+        ),
+        (
+            lambda f: weights_with(f, lambda w, n: w.pop(n)),
+            r"exactly the 1\d tensors .*got 1 missing, first base_model",
+        ),
+        (lambda f: weights_with(f, lambda w, n: w.update({"x": w[n].clone()})), "got 1 left over, first x"),
+        (
+            lambda f: weights_with(f, lambda w, n: w.update({n: w[n][:1].clone()})),
+            r"expected shape \[2, 24\], got \[1, 24\]",
+        ),
+        (lambda f: weights_with(f, lambda w, n: w[n].fill_(torch.nan)), "expected finite values, got NaN"),
+        (lambda f: (f / WEIGHTS).unlink(), f"expected {WEIGHTS}"),
+        (lambda f: (f / WEIGHTS).write_bytes(b"no"), f"expected adapter_config.json and {WEIGHTS}, got"),
+    ],
+)
+def test_a_warm_start_from_an_adapter_that_does_not_fit_is_refused(
+    damage: Callable[[Path], object], says: str, tuned: Path, tmp_path: Path
+) -> None:
+    damage(tuned)
+    with pytest.raises(TrainingError, match=rf"^training.init_adapter: .*{says}.*fix: ") as told:
+        started(tmp_path, init_adapter=str(tuned))
+    assert "\n" not in str(told.value)

@@ -1,0 +1,19 @@
+"""The errors of `tracking/`, all of which the user can repair: one line with what was expected, what was found and the fix."""
+
+from __future__ import annotations
+
+
+class TrackingError(Exception):
+    """The output folder or the MLflow store cannot be used."""
+
+
+class StoreError(TrackingError):
+    """The output folder with its records cannot be used."""
+
+
+class MlflowError(TrackingError):
+    """The MLflow store cannot be used."""
+
+
+class MlflowAwayError(MlflowError):
+    """The MLflow store cannot be reached or does not answer; what was not logged can be logged later."""
