@@ -1,6 +1,6 @@
-"""Find the packages: the folders at the root are the subpackages of coterie, and so are the folders in them.
+"""Find the packages: the folders at the root, and the folders in them, are the subpackages of coterie.
 
-Everything else about the distribution stands in pyproject.toml, which has no way to say this.
+pyproject.toml cannot express this mapping; it has everything else about the distribution.
 """
 
 from setuptools import find_packages, setup

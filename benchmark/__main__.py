@@ -1,4 +1,4 @@
-"""``python -m coterie.benchmark`` is ``coterie``."""
+"""`python -m coterie.benchmark` is the command `coterie`."""
 
 from coterie.benchmark.cli.main import main
 

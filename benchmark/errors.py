@@ -1,18 +1,35 @@
-"""The user's mistakes: what the command line shows as one line with exit code 2."""
+"""Errors that the command line prints as one line, and its exit codes."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the command line."""
+
+    OK = 0
+    """Everything succeeded."""
+    FAILED = 1
+    """Some cells, checks or files failed; the output names them."""
+    USAGE = 2
+    """The input is wrong; one line on stderr says what to change."""
+    INTERRUPTED = 130
+    """Ctrl-C, as shells expect: 128 plus the number of SIGINT."""
+    TERMINATED = 143
+    """SIGTERM: 128 plus its number."""
 
 
 class UsageError(ValueError):
-    """Wrong input; the text says what was expected, what was got and how to fix it."""
+    """Wrong input. The text says what was expected, what was found and how to fix it."""
 
 
 def user_errors() -> tuple[type[Exception], ...]:
-    """The errors that speak to the user, one base class per room: their text is one line that says what to change."""
+    """The errors that users can fix, one base class per room. Their text is one line that says what to change."""
     from coterie.leaderboard.errors import LeaderboardError
     from coterie.methods.base import MethodError
     from coterie.tasks.errors import TaskError
@@ -23,10 +40,19 @@ def user_errors() -> tuple[type[Exception], ...]:
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Turn errors that speak to the user into one line on stderr and exit code 2. Others keep their traceback."""
+    """Print errors that users can fix as one line on stderr and exit with `ExitCode.USAGE`. Others keep their traceback."""
     known = user_errors()
     try:
         yield
     except known as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(ExitCode.USAGE)
+
+
+@contextmanager
+def writing(path: Path, fix: str) -> Iterator[None]:
+    """Raise `UsageError`, with `fix` as the way out, if the block cannot write `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror or error}; fix: {fix}") from None

@@ -1,8 +1,9 @@
-"""Runs over time: what ``coterie runs``, ``history``, ``compare`` and ``sync`` print, as data."""
+"""Results over time: what `coterie runs`, `history`, `compare` and `sync` print, as DataFrames."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,9 @@ from coterie.tracking.mlflow_read import (
     tracked_runs,
 )
 from coterie.tracking.mlflow_store import MlflowStore
-from coterie.tracking.record import Record
+from coterie.tracking.record import BROKEN, Record, ResultKey
 from coterie.tracking.store import RecordStore
-from coterie.tracking.sync import Synced
+from coterie.tracking.sync import SyncResult
 from coterie.tracking.sync import sync as sync_into
 from coterie.tracking.uris import resolve_uri, sqlite_path
 
@@ -32,7 +33,7 @@ OUTPUT = Path("coterie-out")
 
 
 def runs(output_folder: str | Path = OUTPUT, tracking_uri: str | None = None) -> pd.DataFrame:
-    """The runs of an output folder, or, with a URI, of that MLflow store, in the order in which they started."""
+    """The runs of an output folder or, with a URI, of that MLflow store, in the order in which they started."""
     import pandas as pd
 
     folder = Path(output_folder)
@@ -43,7 +44,7 @@ def runs(output_folder: str | Path = OUTPUT, tracking_uri: str | None = None) ->
                 "run": run.run_id,
                 "name": run.name,
                 "started": run.started,
-                "minutes": (run.ended - run.started).total_seconds() / 60 if run.ended else None,
+                "minutes": _minutes(run.started, run.ended),
                 "status": run.status,
             }
             for run in tracked_runs(store)
@@ -59,35 +60,34 @@ def history(
     metrics: Sequence[str] = (),
     output_folders: Sequence[str | Path] = (OUTPUT,),
     tracking_uri: str | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
-    """One cell over code versions, dates and environments: see ``coterie.leaderboard.board.changes.history_frame``.
+    """One cell over code versions, dates and environments: see `coterie.leaderboard.board.changes.history_frame`.
 
-    ``method`` is a selector (``name[parameter=value]``) or a name, which takes all parameters. Records come from the
-    output folders and from the MLflow store that is in force for the first of them, which also has those that were
-    replaced on disk since. ``say`` is told what could not be read. Raises ``UsageError`` if there is nothing.
+    `method` is a selector (`name[parameter=value]`), or a name to match all parameters. Records come from the output
+    folders and from the first folder's MLflow store, which also has those since replaced on disk. `warn` receives one
+    line for each source that could not be read. Raises `UsageError` if nothing is found.
     """
     from coterie.leaderboard.board.changes import history_frame
 
     name = method.partition("[")[0]
-    found: dict[tuple[str, str, str], Record] = {}
+    found: dict[ResultKey, Record] = {}
     for folder in map(Path, output_folders):
         scan = RecordStore(folder).scan_cell(task, name)
-        found |= {(r.identity_digest, r.status, r.date): r for r in scan.records}
+        found |= {record.result_key: record for record in scan.records}
         for unreadable in scan.unreadable:
-            say(f"left out: {unreadable}")
+            warn(f"left out: {unreadable}")
     folder = Path(output_folders[0])
-    path = sqlite_path(resolve_uri(tracking_uri, folder))
-    if path is None or path.exists():
+    if _store_exists(tracking_uri, folder):
         try:
             tracked = records_of_cell(MlflowStore(tracking_uri, folder).open(), task, name, found.keys())
-            found |= {(r.identity_digest, r.status, r.date): r for r in tracked}
+            found |= {record.result_key: record for record in tracked}
         except MlflowError as error:
-            say(f"only the records on disk: {error}")
+            warn(f"only the records on disk: {error}")
     records = [r for r in found.values() if method in (r.method.selector, r.method_name)]
     if not records:
         raise UsageError(
-            f"expected records of {method!r} on {task!r}, got none in {', '.join(map(str, output_folders))} nor in MLflow; "
+            f"expected records of {method!r} on {task!r}, got none in {', '.join(map(str, output_folders))} or in MLflow; "
             f"fix: coterie run -t {task!r} -m {method!r}, or name another --output-folder"
         )
     frame = history_frame(records, metrics)
@@ -102,90 +102,98 @@ def compare(
     run_b: str,
     output_folder: str | Path = OUTPUT,
     tracking_uri: str | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
-    """Paired differences B minus A per task, metric and method: see ``coterie.leaderboard.board.changes.compare_frame``.
+    """Paired differences B minus A per task, metric and method: see `coterie.leaderboard.board.changes.compare_frame`.
 
-    A run is an output folder, the id of a run in ``output_folder`` (``coterie runs``), or an MLflow run id. A run is
-    compared by its own results: those that a later run replaced on disk are taken from MLflow; ``say`` gets a line for those
-    that are not there either.
+    A run is an output folder, the id of a run in `output_folder` (see `coterie runs`), or an MLflow run id. Its own
+    results are compared: those that a later run replaced on disk are read from MLflow. `warn` receives one line if some
+    are missing there too.
     """
     from coterie.leaderboard.board.changes import compare_frame
 
-    sides = [records_of(run, Path(output_folder), tracking_uri, say) for run in (run_a, run_b)]
+    sides = [_records_of(run, Path(output_folder), tracking_uri, warn) for run in (run_a, run_b)]
     return compare_frame(*sides)
 
 
-def records_of(
-    run: str, output_folder: Path, tracking_uri: str | None, say: Callable[[str], None] = lambda _: None
-) -> list[Record]:
-    """The records of a run, however it is named. Raises ``UsageError`` or ``MlflowError``."""
+def _records_of(run: str, output_folder: Path, tracking_uri: str | None, warn: Callable[[str], None]) -> list[Record]:
+    """The records of a run, however it is named. Raises `UsageError` or `MlflowError`."""
     if is_mlflow_run_id(run):
-        return _some(run, records_of_run(MlflowStore(tracking_uri, output_folder).open(), run))
+        return _not_empty(run, records_of_run(MlflowStore(tracking_uri, output_folder).open(), run))
     found, _ = read_runs(output_folder)
     known = {r.run_id: r for r in found}
     if run in known:
-        return _some(run, _results_of(known[run], output_folder, tracking_uri, say))
+        return _not_empty(run, _results_of(known[run], output_folder, tracking_uri, warn))
     if Path(run).is_dir():
-        return _some(run, RecordStore(Path(run)).all())
+        return _not_empty(run, RecordStore(Path(run)).all())
     raise UsageError(
-        f"{run!r}: expected an output folder, a run of {output_folder} or an MLflow run id; fix: coterie runs lists them"
+        f"{run!r}: expected an output folder, a run of {output_folder} or an MLflow run id; fix: take an id from coterie runs"
     )
 
 
-def _results_of(run: Run, output_folder: Path, tracking_uri: str | None, say: Callable[[str], None]) -> list[Record]:
-    """The run's own results: from disk and, where a later run has replaced them there, from MLflow."""
-    keys = {(cell.cell, cell.status, cell.date) for cell in run.cells}
-    on_disk = {(r.identity_digest, r.status, r.date): r for r in RecordStore(output_folder).all()}
+def _results_of(run: Run, output_folder: Path, tracking_uri: str | None, warn: Callable[[str], None]) -> list[Record]:
+    """The run's own results: from disk or, if a later run replaced them there, from MLflow."""
+    keys = {cell.result_key for cell in run.cells}
+    on_disk = {record.result_key: record for record in RecordStore(output_folder).all()}
     found = [on_disk[key] for key in sorted(keys & on_disk.keys())]
     replaced = keys - on_disk.keys()
     if not replaced:
         return found
     why = "MLflow does not have them"
-    path = sqlite_path(resolve_uri(tracking_uri, output_folder))
-    if path is None or path.exists():
+    if _store_exists(tracking_uri, output_folder):
         try:
             tracked = records_of_results(MlflowStore(tracking_uri, output_folder).open(), replaced)
             found += tracked
-            replaced -= {(r.identity_digest, r.status, r.date) for r in tracked}
+            replaced -= {record.result_key for record in tracked}
         except MlflowError as error:
             why = str(error)
     if replaced:
-        say(
-            f"{run.run_id}: left out {len(replaced)} of {len(keys)} cells, whose results are no longer on disk (run again "
-            f"or removed since): {why}; fix: --tracking-uri with the store that the run was logged to"
+        warn(
+            f"{run.run_id}: left out {len(replaced)} of {len(keys)} cells, whose results are no longer on disk (since run "
+            f"again or removed): {why}; fix: pass --tracking-uri with the store that the run was logged to"
         )
     return found
+
+
+def _store_exists(tracking_uri: str | None, output_folder: Path) -> bool:
+    """False only for a sqlite file that is missing: opening that store would create it."""
+    path = sqlite_path(resolve_uri(tracking_uri, output_folder))
+    return path is None or path.exists()
 
 
 def sync(
     output_folder: str | Path = OUTPUT,
     tracking_uri: str | None = None,
     progress: Callable[[int, int], None] = lambda *_: None,
-) -> Synced:
-    """Log what MLflow lacks of an output folder's records and runs. Raises ``MlflowError``."""
+) -> SyncResult:
+    """Log whatever MLflow lacks of an output folder's records and runs. Raises `UsageError` or `MlflowError`."""
     store = RecordStore(Path(output_folder))
     if not store.folder.is_dir():
-        raise UsageError(f"{output_folder}: no records there; fix: name the folder that coterie run wrote to")
+        raise UsageError(
+            f"{output_folder}: expected a folder with records, got none; fix: name one that coterie run wrote"
+        )
     return sync_into(Tracker(tracking_uri, Path(output_folder)).open(), store, progress)
 
 
-def _some(run: str, records: list[Record]) -> list[Record]:
+def _not_empty(run: str, records: list[Record]) -> list[Record]:
     if not records:
-        raise UsageError(f"{run!r}: expected finished cells, got none")
+        raise UsageError(f"{run!r}: expected finished cells, got none; fix: take another run from coterie runs")
     return records
 
 
+def _minutes(started: datetime, ended: datetime | None) -> float | None:
+    return (ended - started).total_seconds() / 60 if ended else None
+
+
 def _run_row(run: Run) -> dict[str, object]:
-    ended = None if run.status == "RUNNING" else run.ended
     return {
         "run": run.run_id,
         "name": run.header.name,
         "started": run.started,
-        "minutes": (ended - run.started).total_seconds() / 60 if ended else None,
+        "minutes": None if run.status == "RUNNING" else _minutes(run.started, run.ended),
         "status": run.status,
         "cells": len(run.cells),
         "reused": sum(cell.reused for cell in run.cells),
-        "failed": sum(cell.status in ("failed", "timeout") for cell in run.cells),
+        "failed": sum(cell.status in BROKEN for cell in run.cells),
         "skipped": sum(cell.status == "skipped" for cell in run.cells),
     }

@@ -1,7 +1,6 @@
-"""MkDocs hook: pages made from the registry, the command line and the repository's own files while the site is built.
+"""MkDocs hook that generates pages from the registry, the command line and the repository's files during the build.
 
-Everything that a page says of a method, task, metric, suite or command comes from where ``coterie info`` and ``--help``
-take it, so it cannot disagree with the code.
+These pages use the same sources as `coterie info` and `--help`, so they cannot disagree with the code.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from coterie_docs import commands, notebooks, reference, repository
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("benchmark", "leaderboard", "methods", "tasks", "tracking")
 
-_trees: list[tempfile.TemporaryDirectory[str]] = []  # one, once the first build has made it
+_trees: list[tempfile.TemporaryDirectory[str]] = []  # at most one, created by the first build
 
 
 @event_priority(100)  # before mkdocstrings reads its configuration
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Show griffe the folders at the root under the name by which they are imported, and fill the navigation."""
+    """Let griffe find the root folders under their import names, and fill in the navigation."""
     if not _trees:
         _trees.append(tempfile.TemporaryDirectory(prefix="coterie-docs-"))
         package = Path(_trees[0].name, "coterie")
@@ -39,19 +38,19 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add what is made."""
+    """Add the generated pages."""
     for path, content in _pages().items():
         files.append(File.generated(config, path, content=content))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Pictures stand in the page itself, where they follow its colours; links out of docs/ lead to the site's own pages."""
+    """Adapt links to the site, and put pictures into the page, where they follow its colours."""
     return repository.with_pictures(repository.with_links(markdown, page.file.src_uri), page.file.src_uri)
 
 
 def on_shutdown() -> None:
-    """Leave nothing behind."""
+    """Remove the temporary folder."""
     while _trees:
         _trees.pop().cleanup()
 
@@ -61,9 +60,9 @@ def _pages() -> dict[str, str | bytes]:
 
 
 def _expanded(nav: Any, paths: list[str]) -> Any:
-    """The navigation with ``folder/`` replaced by the pages made there, its index first."""
+    """The navigation, with each `folder/` replaced by the pages generated in it, the index first."""
     if isinstance(nav, str) and nav.endswith("/"):
-        inside = [p for p in paths if p.startswith(nav) and p.endswith(".md")]
+        inside = [path for path in paths if path.startswith(nav) and path.endswith(".md")]
         return sorted(inside, key=lambda path: (not path.endswith("/index.md"), path))
     if isinstance(nav, dict):
         return {title: _expanded(item, paths) for title, item in nav.items()}

@@ -1,6 +1,6 @@
-"""Write what the quick start shows: the output of its command, made anew in an empty folder.
+"""Run the command of the quick start in an empty folder, and write its output to docs/outputs/.
 
-python docs/outputs.py      # about a minute and a half on two cores; writes docs/outputs/run.txt and board.txt
+python docs/outputs.py      # about a minute and a half on two cores; writes run.txt and board.txt
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 OUTPUTS = Path(__file__).parent / "outputs"
 COMMAND = ("coterie", "run")
 _PARTS = re.compile(
-    r"(?P<run>coterie run: .*?)\n(?!  )"  # the plan and a line a cell, which are indented
-    r".*?\n(?P<board>Overall: .*?)\n +Agreement of seeds",  # legends and this machine's folders follow
+    r"(?P<run>coterie run: .*?)\n(?!  )"  # the plan and one line per cell, which are indented
+    r".*?\n(?P<board>Overall: .*?)\n +Agreement of seeds",  # then come legends and the folders of this machine
     re.DOTALL,
 )
 

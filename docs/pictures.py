@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/concepts.md. Every number in them is computed here, on small planted games.
+"""Draw the pictures of docs/concepts.md. This script computes every number in them on small planted games.
 
 python docs/pictures.py [FOLDER]      # default: docs/images/concepts
 """
@@ -21,18 +21,18 @@ from coterie.tasks.planted.game import PlantedGame, Planting
 from coterie_docs.svg import Canvas, Point
 
 FOLDER = Path(__file__).parent / "images" / "concepts"
-K = 2  # best friends that count, in the pictures of hedonic games
+K = 2  # number of best friends that count in the pictures of hedonic games
 
 
 def effects(game: PlantedGame, groups: Sequence[Sequence[int]]) -> np.ndarray:
-    """f(A) = mean drop of the output when A is ablated, in standard deviations of the unablated outputs."""
+    """f(A) of each group A: mean drop of the output when A is ablated, in standard deviations of the unablated outputs."""
     outputs = game.ablate(game.masks([(), *map(tuple, groups)])).numpy()
     drops: np.ndarray = (outputs[0] - outputs[1:]).mean(1) / outputs[0].std()
     return drops
 
 
 def game_picture() -> str:
-    """What is ablated and what is looked at. A sketch: no numbers."""
+    """A sketch of what is ablated and what is measured, without numbers."""
     c = Canvas(760, 300)
     c.box((10, 110), 130, 80)
     c.text((75, 145), "query,")
@@ -59,7 +59,7 @@ def game_picture() -> str:
 
 
 def lattice_picture() -> str:
-    """All eight coalitions of a game of three neurons, two of which were planted as a group."""
+    """All eight coalitions in a game of three neurons, two of which are planted as a group."""
     game = PlantedGame(Planting(sizes=(2,), rule="graded", additive=1, seed=5))
     i, j = game.truth[0]
     [other] = set(range(3)) - {i, j}
@@ -93,20 +93,20 @@ def lattice_picture() -> str:
     for row, (words, color) in enumerate(lines):
         c.text((490, 122 + 28 * row), words, 14, "start", color)
     c.text((490, 222), f"{i} and {j} work together:", 14, "start")
-    c.text((490, 242), "both gone costs more than", 14, "start")
-    c.text((490, 262), "the two losses added up.", 14, "start")
-    c.text((490, 290), f"{other} matters, but alone.", 14, "start", "soft")
+    c.text((490, 242), "losing both costs more than", 14, "start")
+    c.text((490, 262), "the sum of the two losses.", 14, "start")
+    c.text((490, 290), f"{other} matters, but acts alone.", 14, "start", "soft")
     return c.svg("The eight coalitions of three neurons with their effects, and the synergy of each pair")
 
 
 def hedonic_game() -> tuple[Preferences, PlantedGame]:
-    """Seven neurons: two planted groups of three and one that belongs to neither, seen through OCA with some noise."""
+    """Seven neurons, with preferences by OCA under some noise: two planted groups of three, and one neuron outside both."""
     game = PlantedGame(Planting(sizes=(3, 3), additive=1, noise=0.6))
     return Preferences.of(oca(game.activations(), game.write_vectors())), game
 
 
 def choice_sets_picture() -> str:
-    """Who wants whom, and which sets want nobody outside: the exact top-covering algorithm, round by round."""
+    """The exact top-covering algorithm round by round: which neurons each one wants, and which sets want nobody outside."""
     preferences, game = hedonic_game()
     rounds = top_cover(preferences, K)
     leaves = {int(i): number for number, groups in enumerate(rounds) for group in groups for i in group}
@@ -129,12 +129,14 @@ def choice_sets_picture() -> str:
             c.circle(_at(place, i, x), 19, "none" if gone else "fill", "two" if out else "soft", 3 if out else 1.5)
             c.text((_at(place, i, x)[0], _at(place, i, x)[1] + 5), i, 14, color="soft" if gone else "ink", bold=out)
         names = "  ".join("{" + ", ".join(map(str, group)) + "}" for group in groups)
-        c.text((x, 318), f"leave as coalitions: {names}", 14, "start", "two")
-    return c.svg(f"Arrows from each neuron to its {K} best friends; closed sets leave as coalitions, round after round")
+        c.text((x, 318), f"new coalitions: {names}", 14, "start", "two")
+    return c.svg(
+        f"Arrows from each neuron to its {K} best friends; sets that no arrow leaves become coalitions, round by round"
+    )
 
 
 def blocking_picture() -> str:
-    """A partition that is not stable: three neurons that would all rather be with each other."""
+    """An unstable partition: three neurons would all rather be with each other."""
     preferences, game = hedonic_game()
     [one, two] = game.truth
     partition = [np.array([*one[:2], two[0]]), np.array([one[2], *two[1:]])]
@@ -142,7 +144,7 @@ def blocking_picture() -> str:
     theirs = standing(preferences, [np.array(one)], K)[0]
     seats = {0: [(52, 82), (128, 82), (90, 152)], 1: [(238, 82), (200, 152), (276, 152)]}
     c = Canvas(760, 250)
-    c.text((20, 26), "A partition in two", 15, "start", bold=True)
+    c.text((20, 26), "A partition into two coalitions", 15, "start", bold=True)
     for number, group in enumerate(partition):
         c.box((18 + 148 * number, 45), 144, 146, fill="none", stroke="soft", round_=18)
         for i, at in zip(map(int, group), seats[number], strict=True):
@@ -150,7 +152,7 @@ def blocking_picture() -> str:
             c.text((at[0], at[1] + 5), i, 14)
     c.box((24, 54), 246, 56, fill="none", stroke="two", round_=24, dashed=True)
     c.text((20, 225), "blocked by {" + ", ".join(map(str, one)) + "}, dashed", 14, "start", "two")
-    c.text((400, 26), "What each of them has, and would have", 15, "start", bold=True)
+    c.text((400, 26), "Utility now, and in the dashed set", 15, "start", bold=True)
     for row, i in enumerate(one):
         y = 74 + 44 * row
         c.text((400, y), f"neuron {i}", 14, "start")
@@ -159,14 +161,14 @@ def blocking_picture() -> str:
         c.text((566, y), f"{theirs[i]:.2f}", 14, "start", "two", bold=True)
         c.box((610, y - 13), 130 * mine[i], 7, "soft", "none", 2)
         c.box((610, y - 4), 130 * theirs[i], 7, "two", "none", 2)
-    c.text((400, 225), f"utility: mean affinity to the {K} best friends there", 13, "start", "soft")
+    c.text((400, 225), f"utility: mean affinity to the {K} best friends in the set", 13, "start", "soft")
     return c.svg(
-        "Three neurons in three coalitions, each of which would gain by joining the other two: they block the partition"
+        "Three neurons in two coalitions would each gain by forming a coalition of their own: they block the partition"
     )
 
 
 def modes_picture() -> str:
-    """Shapley modes of six neurons in two groups, exactly, from all 64 coalitions."""
+    """Exact Shapley modes of six neurons in two groups, from all 64 coalitions."""
     game = PlantedGame(Planting(sizes=(3, 3)), n_queries=6, depth=2)
     evidence = Evidence(game)
     evaluate_all(evidence)
@@ -189,14 +191,14 @@ def modes_picture() -> str:
         raise ValueError(f"modes: expected columns that sum to {evidence.total}, got {modes.sum(0)}")
     c.text((104, 308), "each column sums to v(N) - v(empty) of its pair", 14, "start", "soft")
     return c.svg(
-        "Six rows, one a neuron; a cell is what the neuron contributes to the score of one pair; rows of a group look alike"
+        "Six rows, one per neuron. A cell is the neuron's contribution to the score of one pair. Rows of a group look alike"
     )
 
 
 def excess_picture() -> str:
-    """A coalition's synergy beside that of twenty random sets of its size."""
+    """A coalition's synergy beside that of twenty random sets of the same size."""
     game = PlantedGame(Planting(sizes=(4,) * 6, additive=8, noise=0.5))
-    rng = np.random.default_rng(1)  # not 0, by which the groups were dealt
+    rng = np.random.default_rng(1)  # not 0, which deals the players to groups
     size = len(game.truth[0])
     groups = [game.truth[0], *(tuple(rng.permutation(game.n_players)[:size].tolist()) for _ in range(20))]
     single = effects(game, [(i,) for i in range(game.n_players)])
@@ -228,13 +230,13 @@ def excess_picture() -> str:
     )
     c.text(
         (40, 205),
-        f"synergy_joint: f(C) less the sum of its {size} members' own effects; grey: 20 random sets of {size}",
+        f"synergy_joint: f(C) minus the sum of its {size} members' own effects; grey: 20 random sets of {size}",
         13,
         "start",
         "soft",
     )
     return c.svg(
-        "A coalition's joint synergy beside those of twenty random sets of its size; the distance to their mean is what is ranked"
+        "A coalition's joint synergy beside those of twenty random sets of its size. The board ranks the distance to their mean"
     )
 
 
@@ -247,7 +249,7 @@ def _bracketed(value: float) -> str:
 
 
 def _seats(game: PlantedGame) -> dict[int, Point]:
-    """Triangles for the two planted groups, the rest below between them."""
+    """Positions: a triangle for each planted group, and the other neurons below, between the two."""
     seats: dict[int, Point] = {}
     for number, group in enumerate(game.truth):
         for turn, i in enumerate(group):
@@ -273,7 +275,7 @@ PICTURES: dict[str, Callable[[], str]] = {
 
 
 def main() -> None:
-    """Write them all."""
+    """Write all pictures."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for name, draw in PICTURES.items():

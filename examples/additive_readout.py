@@ -1,9 +1,9 @@
-"""Why a readout without the final norm shows no synergy at all, on a bundled reranker.
+"""Show on a bundled reranker that a readout without the final norm has no synergy.
 
-The public evaluation of Hedonic Neurons (arXiv 2509.23684) reads the residual stream after a layer with the classifier's
-head alone, ``s = w . h``. Ablating neurons subtracts ``sum a_j u_j`` from h, so s is a sum over neurons and every synergy
-``psi_ij = f({i,j}) - f({i}) - f({j})`` is zero; what a program prints is rounding. The same pairs at the logit lens (final
-norm, then head) and at the model's own score have synergies of any size that the network gives them.
+The public evaluation of Hedonic Neurons (arXiv 2509.23684) applies only the classifier's head to the residual stream h after
+a layer: `s = w . h`. Ablating neurons subtracts the sum of their contributions `a_j u_j` from h, so s is a sum over neurons, and
+every synergy `psi_ij = f({i,j}) - f({i}) - f({j})` is zero. Any other value that a program prints is rounding. At the logit lens
+(final norm, then head) and at the model's own score, the same pairs do have synergies.
 
     python examples/additive_readout.py [TASK] [--pairs 200]
 """
@@ -22,16 +22,18 @@ from rich.table import Table
 from torch import Tensor
 
 from coterie.tasks.collections.types import Candidate
+from coterie.tasks.engine.site_spec import SiteSpec
 from coterie.tasks.errors import AdditiveReadoutError
 from coterie.tasks.game import Capability, Game, Meter, refuse_additive
-from coterie.tasks.registry import get_task_spec
+from coterie.tasks.registry import get_reranker_spec
 from coterie.tasks.reranker_game import RerankerGame
-from coterie.tasks.rerankers.reranker import RerankerSpec, load_reranker
-from coterie.tasks.task import TaskSpec, plan_task
+from coterie.tasks.reranker_task import plan_reranker_task
+from coterie.tasks.rerankers.reranker import load_reranker
+from coterie.tasks.rerankers.spec import RerankerSpec
 
 
 class HeadAlone(Game):
-    """The readout ``w . h_layer`` at the last token, without the final norm."""
+    """The readout `w . h_layer` at the last token, without the final norm."""
 
     def __init__(self, game: RerankerGame, head: Tensor) -> None:
         self._stream, self._head = game.lens(), head
@@ -49,21 +51,27 @@ class HeadAlone(Game):
 
 @dataclass(frozen=True)
 class Row:
-    """Mean absolute single effect and synergy over the pairs of neurons, in the readout's own unit."""
+    """Means over the pairs of neurons, in the readout's own unit."""
 
     readout: str
+    """Name of the readout."""
     dtype: str
+    """Precision of the network."""
     single: float
+    """Mean |f({i})|."""
     synergy: float
+    """Mean |psi|."""
     refused: bool
+    """Whether coterie refuses the readout as additive."""
 
     @property
     def ratio(self) -> float:
+        """Synergy as a share of the single effects."""
         return self.synergy / self.single
 
 
 def measure(game: Game, neurons: np.ndarray) -> tuple[float, float]:
-    """Mean |f({i})| and mean |psi| over pairs of neurons [m, 2], f the mean drop of the output."""
+    """Mean |f({i})| and mean |psi| over pairs of neurons, shape (pairs, 2). f is the mean drop of the output."""
     groups = [(), *((int(i),) for i in neurons.flat), *(tuple(map(int, pair)) for pair in neurons)]
     outputs = game.ablate(game.masks(groups)).double().numpy()
     effects = (outputs[0] - outputs[1:]).mean(1)
@@ -76,7 +84,7 @@ def rows(reranker: RerankerSpec, layer: int, texts: list[Candidate], pairs: int,
     dtypes: tuple[Literal["float64", "float32"], ...] = ("float64", "float32")
     for dtype in dtypes:
         loaded = load_reranker(reranker.model_copy(update={"dtype": dtype}))
-        lens, score = (RerankerGame(loaded, texts, layer, readout=readout) for readout in ("lens", "score"))
+        lens, score = (RerankerGame(loaded, texts, SiteSpec(layer, readout=readout)) for readout in ("lens", "score"))
         draw = np.random.default_rng(seed)
         neurons = np.array([draw.choice(score.n_players, 2, replace=False) for _ in range(pairs)])
         head = loaded.model.get_parameter("score.weight").detach()[0]
@@ -86,7 +94,7 @@ def rows(reranker: RerankerSpec, layer: int, texts: list[Candidate], pairs: int,
 
 
 def is_refused(game: Game) -> bool:
-    """What coterie's own check says of the readout."""
+    """Whether coterie's own check refuses the readout."""
     try:
         refuse_additive(game)
     except AdditiveReadoutError:
@@ -95,14 +103,13 @@ def is_refused(game: Game) -> bool:
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("task", nargs="?", default="pydoc-llama/relevance")
     parser.add_argument("--pairs", type=int, default=200, help="random pairs of neurons")
     arguments = parser.parse_args()
-    spec = get_task_spec(arguments.task)
-    if not isinstance(spec, TaskSpec):
-        parser.error("expected the task of a reranker, got a planted one; fix: pydoc-llama/relevance")
-    texts = plan_task(spec).pairs["heldout"]
+    spec = get_reranker_spec(arguments.task)
+    texts = plan_reranker_task(spec).pairs["heldout"]
     table = Table("readout", "precision", box=None, pad_edge=False)
     for heading in ("mean |f({i})|", "mean |psi|", "ratio"):
         table.add_column(heading, justify="right")

@@ -1,10 +1,11 @@
-"""How far each estimator is from the truth at an equal number of evaluations.
+"""Measure the error of each estimator of Shapley values at equal numbers of evaluations.
 
-Two games with vector outputs: 100 hidden units of a network trained on scikit-learn's digits (log-probabilities of the
-true classes of 60 images), and 352 hidden units of a random tanh network (20 outputs). The measure is nMSE, the mean
-squared error of the Shapley modes over their variance, against many antithetic permutations, whose own nMSE is printed too.
+There are two games with vector outputs: 100 hidden units of a network trained on scikit-learn's digits (log-probabilities of
+the true classes of 60 images), and 352 hidden units of a random tanh network (20 outputs). The error is nMSE, the mean squared
+error of the Shapley modes divided by their variance. The reference is a large number of antithetic permutations; its own nMSE
+is printed too.
 
-    python examples/msa_estimators.py FOLDER      # writes FOLDER/msa_estimators.png, prints the figures
+    python examples/msa_estimators.py FOLDER      # writes FOLDER/msa_estimators.png and prints the figures
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from torch import nn
 from coterie.methods.msa import Estimator, Evidence, estimate_modes, permutation_sampling
 from coterie.tasks.module_game import Features, ModuleGame
 
-PER_PLAYER = (3, 8, 20)  # evaluations
+PER_PLAYER = (3, 8, 20)  # evaluations per player
 
 
-def digits(hidden: int, shown: int, steps: int) -> ModuleGame:
+def digits(hidden: int, n_images: int, steps: int) -> ModuleGame:
     torch.manual_seed(0)
     pixels, classes = load_digits(return_X_y=True)
     images, labels = torch.tensor(pixels / 16, dtype=torch.float32), torch.tensor(classes)
@@ -40,26 +41,26 @@ def digits(hidden: int, shown: int, steps: int) -> ModuleGame:
         optimizer.zero_grad()
         F.nll_loss(model(images), labels).backward()
         optimizer.step()
-    right = F.one_hot(labels[:shown], 10).bool()
+    right = F.one_hot(labels[:n_images], 10).bool()
     return ModuleGame(
         model.eval(),
-        images[:shown],
+        images[:n_images],
         Features("1", hidden),
-        lambda out: out[right.repeat(len(out) // shown, 1)],
+        lambda out: out[right.repeat(len(out) // n_images, 1)],
     )
 
 
-def tanh_network(hidden: int, shown: int) -> ModuleGame:
+def tanh_network(hidden: int, n_images: int) -> ModuleGame:
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Linear(32, hidden), nn.ReLU(), nn.Linear(hidden, 32, bias=False), nn.Tanh(), nn.Linear(32, 1)
     )
     model[2].weight.data *= 6
-    return ModuleGame(model.eval(), torch.randn(shown, 32), Features("1", hidden))
+    return ModuleGame(model.eval(), torch.randn(n_images, 32), Features("1", hidden))
 
 
 def run(folder: Path, quick: bool = False) -> dict[str, float]:
-    """Estimate, compare, draw. ``quick``: a reduced form for the tests."""
+    """Estimate, compare and draw. `quick` is a reduced version for the tests."""
     if quick:
         games, per_player, seeds = {"digits": (digits(10, 8, 20), 20)}, PER_PLAYER[:1], 1
     else:
@@ -89,9 +90,7 @@ def draw(path: Path, figures: dict[str, float], games: list[str], per_player: tu
         for estimator in get_args(Estimator):
             errors = [figures[f"{name}: {factor} n evaluations, {estimator}"] for factor in per_player]
             axis.plot(per_player, errors, marker="o", label=estimator)
-        axis.set(
-            title=name, xlabel="evaluations for each player", ylabel="nMSE of the modes", xscale="log", yscale="log"
-        )
+        axis.set(title=name, xlabel="evaluations per player", ylabel="nMSE of the modes", xscale="log", yscale="log")
         axis.set_xticks(per_player, [str(factor) for factor in per_player])
         axis.minorticks_off()
         axis.legend()

@@ -1,11 +1,11 @@
 """MSA's third setting: a network that generates images, whose Shapley modes are images too.
 
-A small generator learns to draw scikit-learn's digits from a class and six numbers of style (principal components of what
-the class mean leaves). The units of its first hidden layer are the players, the pixels of forty drawings the outputs: each
-unit's mode is one picture a drawing, and the modes of all units sum to the drawing less what the network draws without
-any of them.
+A small generator learns to draw scikit-learn's digits from a class and six style numbers (principal components of the
+difference from the class mean). The players are the units of its first hidden layer, and the outputs are the pixels of forty
+drawings. A unit's mode is therefore one picture per drawing. The modes of all units sum to the drawing minus what the network
+draws without any of them.
 
-    python examples/msa_generator.py FOLDER      # writes FOLDER/msa_generator.png, prints the figures
+    python examples/msa_generator.py FOLDER      # writes FOLDER/msa_generator.png and prints the figures
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from coterie.tasks.module_game import Features, ModuleGame
 
 
 def data() -> tuple[Tensor, Tensor]:
-    """Codes [images, 10 classes + 6 style] and pixels [images, 64] in 0..1."""
+    """Codes of shape (images, 10 classes + 6 style numbers), and pixels from 0 to 1 of shape (images, 64)."""
     pixels, digits = load_digits(return_X_y=True)
     means = np.stack([pixels[digits == d].mean(axis=0) for d in range(10)])
     style = PCA(6, random_state=0).fit_transform(pixels - means[digits])
@@ -54,21 +54,21 @@ def train(codes: Tensor, pixels: Tensor, hidden: int, steps: int) -> nn.Sequenti
 
 
 def run(folder: Path, quick: bool = False) -> dict[str, float]:
-    """Train, analyse, draw. ``quick``: a reduced form for the tests."""
-    hidden, steps, budget, shown = (12, 60, 60, 2) if quick else (40, 2000, 1200, 40)
+    """Train, analyse and draw. `quick` is a reduced version for the tests."""
+    hidden, steps, budget, n_drawings = (12, 60, 60, 2) if quick else (40, 2000, 1200, 40)
     codes, pixels = data()
     model = train(codes, pixels, hidden, steps)
-    game = ModuleGame(model, codes[:shown], Features("1", hidden))
+    game = ModuleGame(model, codes[:n_drawings], Features("1", hidden))
     evidence = Evidence(game, budget)
     estimate = estimate_modes(evidence, "kriging", np.random.default_rng(0))
-    modes = estimate.modes.reshape(hidden, shown, 8, 8)
-    ends = evidence.values([0, 1]).reshape(2, shown, 8, 8)
+    modes = estimate.modes.reshape(hidden, n_drawings, 8, 8)
+    ends = evidence.values([0, 1]).reshape(2, n_drawings, 8, 8)
     groups = MsaModes(n_clusters=6, similarity="cosine").discover(
         game.restricted_to(MsaModes.sees, budget), budget, np.random.default_rng(0)
     )
     draw(folder / "msa_generator.png", modes, ends, groups.groups)
     return {
-        "mean squared error of the drawings": F.mse_loss(model(codes[:shown]), pixels[:shown]).item(),
+        "mean squared error of the drawings": F.mse_loss(model(codes[:n_drawings]), pixels[:n_drawings]).item(),
         "largest |sum of modes - (drawing - empty drawing)|": float(
             np.abs(modes.sum(axis=0) - (ends[1] - ends[0])).max()
         ),
@@ -80,7 +80,7 @@ def run(folder: Path, quick: bool = False) -> dict[str, float]:
 
 
 def draw(path: Path, modes: np.ndarray, ends: np.ndarray, groups: tuple[tuple[int, ...], ...]) -> None:
-    """Rows: drawings; columns: the drawing, without all units, and what each cluster of units adds to it."""
+    """Draw one row per drawing: the drawing itself, the drawing without any unit, and the contribution of each cluster."""
     rows, columns = min(8, modes.shape[1]), min(6, len(groups))
     parts = np.stack([modes[list(group)].sum(axis=0) for group in groups[:columns]])
     limit = np.abs(parts).max()
@@ -97,7 +97,7 @@ def draw(path: Path, modes: np.ndarray, ends: np.ndarray, groups: tuple[tuple[in
     for column, group in enumerate(groups[:columns]):
         axes[0, column + 2].set_title(f"cluster {column + 1}\n{len(group)} units", fontsize=9)
     figure.colorbar(image, ax=axes, label="contribution to the pixel", shrink=0.6)
-    figure.suptitle("What clusters of units with similar Shapley modes add to each drawing", fontsize=11)
+    figure.suptitle("Contribution of clusters of units with similar Shapley modes to each drawing", fontsize=11)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -1,10 +1,10 @@
 """MSA's first setting: regularisation concentrates the work of a small network in a few hubs.
 
-Three networks learn scikit-learn's digits: without regularisation, with weight decay, with an L1 penalty. Their hidden
-units are the players; the outputs are the log-probabilities of all ten classes for test images (a logit would be additive
-in the last hidden layer). How unequally the units share the contribution is the Gini index of the modes' magnitudes.
+Three networks learn scikit-learn's digits: one without regularisation, one with weight decay and one with an L1 penalty. The
+players are their hidden units, and the outputs are the log-probabilities of all ten classes for test images (a logit would be
+additive in the last hidden layer). The Gini index of the modes' magnitudes measures how unequal the contributions are.
 
-    python examples/msa_mlp.py FOLDER      # writes FOLDER/msa_mlp.png, prints the figures
+    python examples/msa_mlp.py FOLDER      # writes FOLDER/msa_mlp.png and prints the figures
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ def train(images: Tensor, labels: Tensor, hidden: int, decay: float, l1: float, 
 
 
 def gini(values: np.ndarray) -> float:
-    """0: all equal; 1: one unit has everything."""
+    """Gini index: 0 if all values are equal, towards 1 if one value has the whole sum."""
     ordered, n = np.sort(values), len(values)
     return float((2 * np.arange(1, n + 1) - n - 1) @ ordered / (n * ordered.sum()))
 
 
 def run(folder: Path, quick: bool = False) -> dict[str, float]:
-    """Train, analyse, draw. ``quick``: a reduced form for the tests."""
-    hidden, steps, budget, shown = (12, 60, 60, 20) if quick else (48, 800, 1000, 100)
+    """Train, analyse and draw. `quick` is a reduced version for the tests."""
+    hidden, steps, budget, n_images = (12, 60, 60, 20) if quick else (48, 800, 1000, 100)
     pixels, digits = load_digits(return_X_y=True)
     images, labels = torch.tensor(pixels / 16, dtype=torch.float32), torch.tensor(digits)
     log_probabilities: Callable[[Tensor], Tensor] = lambda logits: torch.log_softmax(logits, dim=-1)  # noqa: E731
@@ -63,11 +63,11 @@ def run(folder: Path, quick: bool = False) -> dict[str, float]:
     for name, (decay, l1) in NETWORKS.items():
         model = train(images[:1200], labels[:1200], hidden, decay, l1, steps)
         accuracy = (model(images[1200:]).argmax(1) == labels[1200:]).float().mean().item()
-        game = ModuleGame(model, images[1200 : 1200 + shown], Features("1", hidden), log_probabilities)
+        game = ModuleGame(model, images[1200 : 1200 + n_images], Features("1", hidden), log_probabilities)
         evidence = Evidence(game, budget)
         estimate = estimate_modes(evidence, "kriging", np.random.default_rng(0))
         magnitudes[name] = np.sort(estimate.magnitudes)[::-1]
-        by_class[name] = estimate.modes.reshape(hidden, shown, 10).mean(axis=1)[np.argsort(-estimate.magnitudes)]
+        by_class[name] = estimate.modes.reshape(hidden, n_images, 10).mean(axis=1)[np.argsort(-estimate.magnitudes)]
         figures[f"{name}: test accuracy"] = accuracy
         figures[f"{name}: Gini of contributions"] = gini(magnitudes[name])
         figures[f"{name}: share of the top tenth"] = float(

@@ -1,11 +1,12 @@
-"""MSA's second setting: the experts of a mixture as players, and whether they serve one domain or all.
+"""MSA's second setting: the experts of a mixture as players. Does each serve one domain, or all of them?
 
-A tiny Mixtral-style reranker (two layers of eight experts, two a token) learns to put a summary's own docstring above one
-of another domain, on three domains of the collection pydoc at once. The eight experts of its first layer are the players,
-scores of held-out query-document pairs the outputs; all 2^8 coalitions are evaluated, so the Shapley modes are exact. A
-value is linear in the game: the modes of a right pair less those of the wrong one are contributions to the margin.
+A tiny Mixtral-style reranker (two layers of eight experts, two experts per token) learns to score a summary's own docstring
+higher than one of another domain, on three domains of the collection pydoc together. The players are the eight experts of its
+first layer, and the outputs are the scores of held-out query-document pairs. All 2^8 coalitions are evaluated, so the Shapley
+modes are exact. Shapley values are linear in the game, so the modes of the right pair minus those of the wrong one are
+contributions to the margin.
 
-    python examples/msa_moe.py FOLDER      # writes FOLDER/msa_moe.png, prints the figures
+    python examples/msa_moe.py FOLDER      # writes FOLDER/msa_moe.png and prints the figures
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from coterie.tasks.collections.pydoc import load_pydoc
 from coterie.tasks.module_game import Experts, ModuleGame
 
 DOMAINS = ("pandas", "mlflow", "scientific")
-VOCABULARY, QUERY, DOCUMENT = 2048, 10, 26  # hashed words; words kept of each text
+VOCABULARY, QUERY, DOCUMENT = 2048, 10, 26  # number of hashed words; words kept of each query and document
 PAD, SEPARATOR, BATCH = 0, 1, 32
 
 
@@ -40,13 +41,13 @@ def words(text: str, most: int) -> list[int]:
 
 
 def tokens(texts: list[tuple[str, str]]) -> Tensor:
-    """[pairs, length] ids of query, separator, document, padded on the right."""
+    """Token ids of query, separator and document, padded on the right, shape (pairs, length)."""
     rows = [[*words(query, QUERY), SEPARATOR, *words(document, DOCUMENT)] for query, document in texts]
     return torch.tensor([row + [PAD] * (QUERY + DOCUMENT + 1 - len(row)) for row in rows])
 
 
 def texts(per_domain: int) -> tuple[list[tuple[str, str]], np.ndarray]:
-    """Summaries with their docstrings, and the domain of each."""
+    """Summaries with their docstrings, and the domain of each pair."""
     domains = load_pydoc()
     pairs, labels = [], []
     for number, name in enumerate(DOMAINS):
@@ -60,20 +61,20 @@ def texts(per_domain: int) -> tuple[list[tuple[str, str]], np.ndarray]:
 
 
 def with_wrong_documents(pairs: list[tuple[str, str]], domain: np.ndarray, rows: np.ndarray, seed: int) -> Tensor:
-    """Tokens of these pairs, then of the same queries each with a random document of another domain."""
+    """Tokens of these pairs, followed by the same queries with a random document of another domain each."""
     rng = np.random.default_rng(seed)
     others = [int(rng.choice(np.flatnonzero(domain != domain[i]))) for i in rows]
     return tokens([pairs[i] for i in rows] + [(pairs[i][0], pairs[j][1]) for i, j in zip(rows, others, strict=True)])
 
 
 def train(pairs: list[tuple[str, str]], domain: np.ndarray, steps: int) -> MixtralForSequenceClassification:
-    """Right above wrong documents: softplus of the difference of scores."""
+    """Train on the softplus of the score difference, so that right documents score higher than wrong ones."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     config = MixtralConfig(
         vocab_size=VOCABULARY, hidden_size=48, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=4, num_local_experts=8, num_experts_per_tok=2, num_labels=1, pad_token_id=PAD,
-        initializer_range=0.1,  # tokens start with experts of their own, not all with the same two
+        initializer_range=0.1,  # so that different tokens start with different experts
     )  # fmt: skip
     model = MixtralForSequenceClassification(config)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
@@ -88,22 +89,24 @@ def train(pairs: list[tuple[str, str]], domain: np.ndarray, steps: int) -> Mixtr
 
 
 def run(folder: Path, quick: bool = False) -> dict[str, float]:
-    """Train, analyse, draw. ``quick``: a reduced form for the tests."""
-    per_domain, steps, shown = (40, 2, 6) if quick else (700, 300, 120)
+    """Train, analyse and draw. `quick` is a reduced version for the tests."""
+    per_domain, steps, n_queries = (40, 2, 6) if quick else (700, 300, 120)
     pairs, domain = texts(per_domain)
-    model = train(pairs[shown:], domain[shown:], steps)
-    ids, labels = with_wrong_documents(pairs, domain, np.arange(shown), seed=0), domain[:shown]
+    model = train(pairs[n_queries:], domain[n_queries:], steps)
+    ids, labels = with_wrong_documents(pairs, domain, np.arange(n_queries), seed=0), domain[:n_queries]
     game = ModuleGame(model, {"input_ids": ids}, Experts("model.layers.0.mlp.experts", 8), lambda out: out.logits[:, 0])
     evidence = Evidence(game)
     evaluate_all(evidence)
     estimate = exact(evidence)
-    margins = estimate.modes[:, :shown] - estimate.modes[:, shown:]
+    margins = estimate.modes[:, :n_queries] - estimate.modes[:, n_queries:]
     by_domain = np.stack([margins[:, labels == d].mean(axis=1) for d in range(len(DOMAINS))], axis=1)
     scores, size = evidence.values([1])[0], np.abs(margins).mean(axis=1)
     draw(folder / "msa_moe.png", margins, labels, by_domain)
     between = np.square(by_domain - by_domain.mean(axis=1, keepdims=True)).sum()
     return {
-        "held-out documents above one of another domain (share)": float((scores[:shown] > scores[shown:]).mean()),
+        "share of held-out documents that score higher than one of another domain": float(
+            (scores[:n_queries] > scores[n_queries:]).mean()
+        ),
         "share of the largest expert": float(size.max() / size.sum()),
         "domain-specific share of the experts' mean contributions": float(between / np.square(by_domain).sum()),
         "largest error of efficiency": estimate.notes(evidence)["efficiency_gap"],
@@ -123,7 +126,7 @@ def draw(path: Path, modes: np.ndarray, labels: np.ndarray, by_domain: np.ndarra
     axes[0].set(
         ylabel="expert",
         xlabel="held-out queries, by domain",
-        title="Shapley modes of the experts: right less wrong document",
+        title="Shapley modes of the experts: right minus wrong document",
     )
     figure.colorbar(image, ax=axes[0], label="contribution to the margin")
     place = np.arange(len(modes))

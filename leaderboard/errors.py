@@ -1,14 +1,14 @@
-"""The errors of `leaderboard/`, all of which the user can repair: one line with what was expected, what was found and the fix."""
+"""The errors of `leaderboard/`. Users can fix all of them: one line with what was expected, what was found and the fix."""
 
 from __future__ import annotations
 
 
 class LeaderboardError(ValueError):
-    """Files that a board cannot be made from, or written to."""
+    """Files that a board cannot be made from or written to."""
 
 
 class SourceError(LeaderboardError):
-    """A folder that cannot be read from."""
+    """A folder that cannot be read from or written to."""
 
 
 class SectionError(LeaderboardError):
@@ -16,7 +16,7 @@ class SectionError(LeaderboardError):
 
 
 class HostileError(LeaderboardError):
-    """A file of somebody else's that is refused."""
+    """A file of others that is refused."""
 
     def __init__(self, expected: str, got: str) -> None:
         super().__init__(f"expected {expected}, got {got}")

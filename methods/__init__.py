@@ -1,4 +1,4 @@
-"""Methods: each proposes coalitions of players; one file a method. Importing this package imports nothing heavy."""
+"""Methods that propose coalitions of players, one per file. Importing this package imports nothing heavy."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Affinities between players: phi[i, j] > 0 draws i and j into one coalition, < 0 keeps them apart.
+"""Affinities between players: phi[i, j] > 0 draws i and j into one coalition, and < 0 keeps them apart.
 
-All are symmetric float32 matrices with a zero diagonal, by name in :data:`AFFINITIES`, and so are what each of them sees
-and costs. A method that works on any of them derives from :class:`AffinityMethod`.
+All are symmetric float32 matrices with a zero diagonal. `AFFINITIES` holds them by name, with what each of them sees. A
+method that works on any of them derives from `AffinityMethod`.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ _PAPER = "Chowdhury, Nijasure, Zick, Allan (2026), Hedonic Neurons, arXiv 2509.2
 
 @dataclass(frozen=True)
 class Affinity:
-    """One affinity: what it needs of a game, and the function from a game and a budget of evaluations to the matrix."""
+    """A named way to measure an affinity matrix in a game."""
 
     name: str
+    """Its name in `AFFINITIES` and in the parameters of methods."""
     sees: frozenset[Capability]
+    """What it needs from a game."""
     reference: str
+    """Where it comes from."""
     function: Callable[[Game, int], Measured]
+    """Computes the matrix and its notes from a game and a budget of evaluations."""
 
     def measure(self, game: Game, budget: int) -> Measured:
-        """The matrix, and what is to be said about how it came about (rank and error of a sketch), as JSON values.
+        """Return the matrix, and notes on how it was computed (such as rank and error of a sketch) as JSON values.
 
-        Raises ``BudgetExceededError`` where `budget` evaluations do not cover it.
+        Raises `BudgetExceededError` if `budget` evaluations do not cover it.
         """
         return self.function(game, budget)
-
-    def compute(self, game: Game, budget: int) -> Float[np.ndarray, "players players"]:
-        """The matrix alone."""
-        return self.measure(game, budget)[0]
 
 
 _STRUCTURE = frozenset({Capability.ACTIVATIONS, Capability.WEIGHTS})
@@ -82,16 +82,16 @@ AFFINITIES: dict[str, Affinity] = {
 
 
 def get_affinity(name: str) -> Affinity:
-    """The affinity of this name. Raises :class:`MethodError` with the nearest names where there is none."""
+    """Return the affinity of this name. Raises `MethodError` with the nearest names if there is no such affinity."""
     if name not in AFFINITIES:
         raise MethodError(f"unknown affinity {name!r}{did_you_mean(name, AFFINITIES)}")
     return AFFINITIES[name]
 
 
 class AffinitySees:
-    """``sees`` of a method with a parameter ``affinity``: what that affinity sees, and `also`.
+    """The attribute `sees` of a method with a parameter `affinity`: what that affinity sees, and `also`.
 
-    Read from an instance it follows the instance's parameter; read from the class, the default.
+    An instance follows its own parameter, the class the default.
     """
 
     def __init__(self, *also: Capability) -> None:
@@ -103,11 +103,11 @@ class AffinitySees:
 
 @dataclass(frozen=True)
 class AffinityMethod(Method):
-    """A method that works on an affinity matrix, whichever is asked for: ``get_affinity(self.affinity).measure(...)``.
+    """A method that works on the affinity matrix its parameter names: `get_affinity(self.affinity).measure(...)`.
 
-    A subclass may give another default; one that asks the game for more sets ``sees = AffinitySees(Capability.X)``.
+    A subclass may set another default; one that needs more from the game sets `sees = AffinitySees(Capability.X)`.
     """
 
     sees = AffinitySees()
 
-    affinity: Annotated[AffinityName, Field(description="the matrix to work on")] = "oca"
+    affinity: Annotated[AffinityName, Field(description="affinity matrix to work on")] = "oca"

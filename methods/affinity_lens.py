@@ -1,12 +1,12 @@
 """PAS at the lens readout, in closed form: exact for all pairs, and its second-order part as matrix products.
 
-Notation, for one query-document pair: ``D_i`` what player i writes and an ablation takes away, ``h`` the residual stream
-of the last token, ``w`` the head with the norm's gain in it, ``R = mean(h^2) + eps``, d the width, and
+Notation, for one query-document pair: D_i is what player i writes and an ablation takes away, h the residual stream of the
+last token, w the head with the norm's gain in it, R = mean(h^2) + eps, d the width, and
 
     c_i = w.D_i / sqrt(R),   rho_i = h.D_i / (d R),   N = w.h / sqrt(R) = s(x; {}),
     y_A = -2 sum_{i in A} rho_i + sum_{i,j in A} D_i.D_j / (d R),   so that   s(x; A) = (N - sum_A c_i) / sqrt(1 + y_A).
 
-All of it is inner products, so a matrix over pairs costs no pass through the network but the one that gave the lens.
+All of these are inner products, so a matrix over pairs needs no pass through the network beyond the one for the lens.
 """
 
 from __future__ import annotations
@@ -26,24 +26,30 @@ if TYPE_CHECKING:
 
     from coterie.tasks.lens import Lens
 
-_TILE = 512  # players: the outputs' vectors of a tile's side stay in a core's cache
-_BLOCK = 1024
+_TILE = 512  # players per side of a tile, so that their vectors of outputs stay in a core's cache
+_BLOCK = 1024  # players per side of a block of matrix products
 
 
 @dataclass(frozen=True)
 class _Terms:
-    """The terms above; ``z`` holds the activations over ``sqrt(d R)``, so that ``z_i z_j u_i.u_j = D_i.D_j / (d R)``."""
+    """The terms of the module's notation, for all outputs (query-document pairs) and players."""
 
-    score: Float[np.ndarray, " outputs"]  # N
-    lost: Float[np.ndarray, "outputs players"]  # c
-    along: Float[np.ndarray, "outputs players"]  # rho
+    score: Float[np.ndarray, " outputs"]
+    """N."""
+    lost: Float[np.ndarray, "outputs players"]
+    """c."""
+    along: Float[np.ndarray, "outputs players"]
+    """rho."""
     z: Float[np.ndarray, "parts outputs players"]
+    """Activations over sqrt(d R), so that z_i z_j times the inner product of two write vectors is D_i.D_j / (d R)."""
     writes: Float[np.ndarray, "parts players d_model"]
-    floor: Float[np.ndarray, " outputs"]  # eps / R, the least that 1 + y can be
+    """Write vectors."""
+    floor: Float[np.ndarray, " outputs"]
+    """eps / R, the smallest possible value of 1 + y."""
 
     @classmethod
     def of(cls, lens: Lens) -> _Terms:
-        """In float64: what follows takes differences of nearly equal numbers."""
+        """Compute the terms in float64, as later steps subtract nearly equal numbers."""
         hidden = matrix("residual stream", lens.residual).astype(np.float64)
         head = matrix("head", lens.head[None])[0].astype(np.float64)
         taken = np.stack([matrix("activations", part) for part in lens.taken]).astype(np.float64)
@@ -64,7 +70,7 @@ class _Terms:
         )
 
     def own(self) -> Float[np.ndarray, "outputs players"]:
-        """``D_i.D_i / (d R)``."""
+        """D_i.D_i / (d R) of each player."""
         parts = range(len(self.z))
         together = [
             self.z[p] * self.z[q] * np.einsum("ij,ij->i", self.writes[p], self.writes[q], dtype=np.float64)
@@ -75,26 +81,27 @@ class _Terms:
 
 
 def pas_lens(lens: Lens) -> Float[np.ndarray, "players players"]:
-    """Exact pairwise synergy at the lens readout: ``psi_ij = mean_x [f({i,j}) - f({i}) - f({j})]``, in units of the score.
+    """Return the exact pairwise synergy at the lens readout, in units of the score.
 
-    ``f(A) = s(x; {}) - s(x; A)``. With ``g(y) = 1 / sqrt(1 + y) - 1 = -y / (1 + y + sqrt(1 + y))``,
+    It is psi_ij = mean_x [f({i,j}) - f({i}) - f({j})] with f(A) = s(x; {}) - s(x; A). With
+    g(y) = 1 / sqrt(1 + y) - 1 = -y / (1 + y + sqrt(1 + y)),
 
-        psi_ij = mean_x [(N - c_i) g(y_i) + (N - c_j) g(y_j) - (N - c_i - c_j) g(y_ij)],
+        psi_ij = mean_x [(N - c_i) g(y_i) + (N - c_j) g(y_j) - (N - c_i - c_j) g(y_ij)].
 
-    where what is additive has cancelled in exact arithmetic, so that float32 is enough for the last term. Time: outputs
-    x players^2 square roots; memory: the result and tiles.
+    The additive parts cancel in exact arithmetic, so float32 suffices for the last term. Takes outputs x players^2 square
+    roots, and the memory of the result and its tiles.
 
     Reference: the definition of PAS in Chowdhury, Nijasure, Zick, Allan (2026), arXiv 2509.23684; closed form: coterie.
     Deviations from the paper: the readout is the final norm and head on the layer's own output, not the model's final
-    logit; no approximation of that. Sign: positive = synergy, as the effect ``f`` is what is lost.
+    logit; the values at this readout are exact. Sign: synergy is positive, as the effect f is the loss.
 
-    Raises ``ValueError`` on values that are not finite.
+    Raises `ValueError` for values that are not finite.
     """
     terms = _Terms.of(lens)
     y = terms.own() - 2 * terms.along
     rest = np.maximum(1 + y, terms.floor[:, None])
     single = (-(terms.score[:, None] - terms.lost) * y / (rest + np.sqrt(rest))).mean(axis=0)
-    kept = (terms.score[:, None] / 2 - terms.lost).astype(np.float32)  # of i and of j, adds up to N - c_i - c_j
+    kept = (terms.score[:, None] / 2 - terms.lost).astype(np.float32)  # those of i and j add up to N - c_i - c_j
     y, z, floor = y.astype(np.float32), (np.sqrt(2) * terms.z).astype(np.float32), terms.floor.astype(np.float32)
     parts, threads = range(len(z)), torch.get_num_threads()
 
@@ -113,16 +120,18 @@ def pas_lens(lens: Lens) -> Float[np.ndarray, "players players"]:
 
 
 def pas_lens_hessian(lens: Lens) -> Float[np.ndarray, "players players"]:
-    """Second-order part of :func:`pas_lens`, as three matrix products of players x outputs x players:
+    """Return the second-order part of `pas_lens`, in units of the score.
+
+    Three matrix products of players x outputs x players:
 
         psi_ij = -mean_x D_i' H D_j = mean_x [c_i rho_j + rho_i c_j - 3 N rho_i rho_j + N D_i.D_j / (d R)],
 
-    H the second derivative of the readout in the residual stream. In units of the score.
+    with H the second derivative of the readout in the residual stream.
 
-    Reference: as :func:`pas_lens`; the paper's own approximation at scale is the mixed second derivative.
+    Reference: as `pas_lens`; the paper's own approximation at scale is the mixed second derivative.
     Deviations from the paper: the derivative is in closed form at the lens readout, not by differences.
 
-    Raises ``ValueError`` on values that are not finite.
+    Raises `ValueError` for values that are not finite.
     """
     terms = _Terms.of(lens)
     outputs, players = terms.lost.shape

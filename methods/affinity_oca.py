@@ -1,4 +1,4 @@
-"""OCA: neurons that fire together and write in different directions. With Pearson correlation, and with covariance."""
+"""OCA, the affinity of neurons that fire together and write in different directions, with correlation or covariance."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from coterie.methods.arrays import matrix, symmetric, unit_rows
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-_BLOCK_BYTES = 64 * 2**20  # of float64 columns standardised at once
-_CONSTANT = 1e-7  # standard deviation over root mean square: below, float32 rounding is all the variation there is
+_BLOCK_BYTES = 64 * 2**20  # float64 columns standardised at a time
+_CONSTANT = 1e-7  # standard deviation over root mean square: anything below is float32 rounding
 
 
 def oca(activations: Any, write_vectors: Any) -> Float[np.ndarray, "players players"]:
-    """Output-coactivation affinity: ``phi_ij = (1 - |cos(u_i, u_j)|) * rho(a_i, a_j)``.
+    """Return the output-coactivation affinity, `phi_ij = (1 - |cos(u_i, u_j)|) * rho(a_i, a_j)`.
 
-    Two neurons that fire together (rho, Pearson correlation of the columns of `activations`, rows x players) and write
-    in different directions (cos, of the rows of `write_vectors`, players x d_model) reinforce each other; dimensionless,
-    in [-1, 1]. A player that never varies has no correlation and one that writes nothing has no direction: their
-    affinities are 0. Means and deviations are taken in float64, products of unit vectors in float32.
+    Two neurons reinforce each other if they fire together (rho, the Pearson correlation of columns of `activations`, rows x
+    players) and write in different directions (cos, the cosine of rows of `write_vectors`, players x d_model). The affinity
+    is dimensionless, in [-1, 1], and 0 for players that never vary or write nothing. Means and deviations are computed in
+    float64, products of unit vectors in float32.
 
     Reference: Chowdhury, Nijasure, Zick, Allan (2026), Hedonic Neurons, arXiv 2509.23684.
-    Deviations from the paper: none; its public code has covariance in place of correlation.
+    Deviations from the paper: none; its public code uses covariance instead of correlation.
 
-    Raises ``ValueError`` on values that are not finite and on shapes that do not fit.
+    Raises `ValueError` for values that are not finite and for shapes that do not match.
     """
     acts, directions = _checked(activations, write_vectors)
     return _overlap_free(acts, directions, *_moments(acts), limit=1.0)
 
 
 def oca_cov(activations: Any, write_vectors: Any) -> Float[np.ndarray, "players players"]:
-    """OCA with covariance: ``phi_ij = (1 - |cos(u_i, u_j)|) * cov(a_i, a_j)``, in squared units of activation.
+    """Return OCA with covariance, `phi_ij = (1 - |cos(u_i, u_j)|) * cov(a_i, a_j)`, in squared units of activation.
 
-    As :func:`oca`, with the mean over rows of ``(a_i - mean_i) (a_j - mean_j)`` in place of the correlation, so neurons
-    that fire strongly have strong affinities.
+    As `oca`, with the mean over rows of (a_i - mean_i) (a_j - mean_j) instead of the correlation, so neurons that fire
+    strongly have strong affinities.
 
     Reference: the public code of Chowdhury, Nijasure, Zick, Allan (2026), Hedonic Neurons, arXiv 2509.23684.
-    Deviations from the paper: covariance in place of correlation, as its public code has it.
+    Deviations from the paper: covariance replaces correlation, as in its public code.
 
-    Raises ``ValueError`` on values that are not finite and on shapes that do not fit.
+    Raises `ValueError` for values that are not finite and for shapes that do not match.
     """
     acts, directions = _checked(activations, write_vectors)
     mean, scale = _moments(acts)
@@ -51,12 +51,12 @@ def oca_cov(activations: Any, write_vectors: Any) -> Float[np.ndarray, "players 
 def _checked(
     activations: Any, write_vectors: Any
 ) -> tuple[Float[np.ndarray, "rows players"], Float[np.ndarray, "players d_model"]]:
-    """Activations, and the write vectors as unit vectors in float32 (zero where nothing is written)."""
+    """Activations, and the write vectors as unit vectors in float32 (zero for neurons that write nothing)."""
     acts, writes = matrix("activations", activations), matrix("write vectors", write_vectors)
     if acts.shape[1] != len(writes):
         raise ValueError(
             f"activations and write vectors: expected (rows, players) and (players, d_model), got {acts.shape} and "
-            f"{writes.shape}; fix: the activations' columns and the write vectors' rows are the same players"
+            f"{writes.shape}; fix: pass activations and write vectors of the same players"
         )
     return acts, unit_rows(writes)[0].astype(np.float32)
 
@@ -68,7 +68,7 @@ def _overlap_free(
     scale: Float[np.ndarray, " players"],
     limit: float,
 ) -> Float[np.ndarray, "players players"]:
-    """``(1 - |cos|)`` times the inner products of the centred and scaled columns, those clipped to +- `limit`."""
+    """`1 - |cos|` times the inner products of the centred and scaled columns, which are clipped to +- `limit`."""
 
     def block(left: slice, right: slice) -> Float[np.ndarray, "left right"]:
         waves = (_standardised(acts[:, part], mean[part], scale[part]) for part in (left, right))
@@ -84,14 +84,14 @@ def _overlap_free(
 
 
 def _step(rows: int, n: int) -> int:
-    """So many columns that their float64 copy and their part of the matrix stay below the block size."""
+    """Number of columns whose float64 copy and part of the matrix stay below the block size."""
     return max(16, _BLOCK_BYTES // (8 * max(rows, n)))
 
 
 def _moments(
     acts: Float[np.ndarray, "rows players"],
 ) -> tuple[Float[np.ndarray, " players"], Float[np.ndarray, " players"]]:
-    """Means, and one over the norms after centring (0 for columns that do not vary)."""
+    """Means of the columns, and the inverse norms of the centred columns (0 for columns that do not vary)."""
     mean, scale = np.empty(acts.shape[1]), np.empty(acts.shape[1])
     step = _step(*acts.shape)
     for start in range(0, acts.shape[1], step):
@@ -107,5 +107,5 @@ def _moments(
 def _standardised(
     columns: Float[np.ndarray, "rows block"], mean: Float[np.ndarray, " block"], scale: Float[np.ndarray, " block"]
 ) -> Float[np.ndarray, "rows block"]:
-    """Columns centred and scaled, so that an inner product is a correlation or a covariance; constant columns are 0."""
+    """Centred and scaled columns, whose inner products are correlations or covariances; constant columns become 0."""
     return ((columns - mean) * scale).astype(np.float32)

@@ -1,7 +1,8 @@
-"""PAS at the game's own readout: exact by joint ablation, to second order by the Hessian, and as a product of first orders.
+"""PAS at the game's own readout: exact by joint ablation, to second order by the Hessian, and as products of first orders.
 
-All in the units of the game's outputs, averaged over them. ``f(A) = mean_x [s(x; {}) - s(x; A)]`` is what a set is worth,
-``psi_ij = f({i,j}) - f({i}) - f({j})`` the synergy of a pair: positive where the two reinforce each other.
+All are in the units of the game's outputs, averaged over them. The effect of a set A of players is
+f(A) = mean_x [s(x; {}) - s(x; A)], and the synergy of a pair psi_ij = f({i,j}) - f({i}) - f({j}): positive for players that
+reinforce each other.
 """
 
 from __future__ import annotations
@@ -20,20 +21,20 @@ if TYPE_CHECKING:
 
     from coterie.tasks.game import Game
 
-_AT_ONCE = 256  # ablations, or products with the Hessian, asked for at once
+_AT_ONCE = 256  # ablations, or products with the Hessian, requested at a time
 _PROBES = 8  # products with the Hessian that measure the error of a sketch
-_PER_PRODUCT = 4  # evaluations that a game counts for a product with the Hessian
+_PER_PRODUCT = 4  # evaluations that a game counts per product with the Hessian
 
 
 def pas(game: Game, budget: int) -> Float[np.ndarray, "players players"]:
-    """Exact pairwise synergy by joint ablation: ``n (n - 1) / 2 + n + 1`` evaluations.
+    """Return the exact pairwise synergy by joint ablation, in n (n - 1) / 2 + n + 1 evaluations.
 
     Reference: PAS in Chowdhury, Nijasure, Zick, Allan (2026), Hedonic Neurons, arXiv 2509.23684.
-    Deviations from the paper: none in the definition ``E[l - l_-i - l_-j + l_-ij]`` but the sign: that expression is
-    ``-psi``, and positive affinity is to be synergy. What is within rounding of the outputs (8 units in the last place
-    of the largest one) is 0: players that do not interact would else be each other's friends by accident.
+    Deviations from the paper: the sign. The paper's definition E[l - l_-i - l_-j + l_-ij] is -psi; here positive affinity
+    means synergy. Values within rounding of the outputs (8 units in the last place of the largest one) become 0, as players
+    that do not interact would otherwise be friends by accident.
 
-    Raises ``BudgetExceededError`` before anything is spent where the budget does not cover all pairs.
+    Raises `BudgetExceededError`, before spending anything, if the budget does not cover all pairs.
     """
     n = game.n_players
     needed = n * (n - 1) // 2 + n + 1
@@ -50,9 +51,10 @@ def pas(game: Game, budget: int) -> Float[np.ndarray, "players players"]:
 
 
 def pair_synergies(game: Game, pairs: Int[np.ndarray, "pairs 2"]) -> Float[np.ndarray, "pairs outputs"]:
-    """Exact synergy of some pairs on each output: one evaluation a pair, one for each player in any of them, and one.
+    """Return the exact synergy of some pairs on each output.
 
-    Raises ``ValueError`` on outputs that are not finite.
+    Costs one evaluation per pair, one per player in any of them, and one more. Raises `ValueError` for outputs that are not
+    finite.
     """
     return _pair_synergies(game, pairs, mean=False)[0]
 
@@ -60,7 +62,7 @@ def pair_synergies(game: Game, pairs: Int[np.ndarray, "pairs 2"]) -> Float[np.nd
 def _pair_synergies(
     game: Game, pairs: Int[np.ndarray, "pairs 2"], mean: bool
 ) -> tuple[Float[np.ndarray, "pairs outputs"], float]:
-    """The synergies, on each output or their `mean` as one column, and the rounding that they carry."""
+    """The synergies, on each output or as one column of their `mean`, and their rounding error."""
     players, place = np.unique(pairs, return_inverse=True)
     alone, rounding = _outputs(game, [(), *((int(i),) for i in players)], mean)
     lost = (alone[0] - alone[1:])[place.reshape(pairs.shape)]  # [pairs, 2, outputs]
@@ -70,25 +72,26 @@ def _pair_synergies(
 
 
 def pas_hessian(game: Game, budget: int) -> tuple[Float[np.ndarray, "players players"], dict[str, Any]]:
-    """Second-order synergy ``psi_ij = -d^2 E_x[s] / (d t_i d t_j)``, t the amounts of ablation, at nothing ablated.
+    """Return the second-order synergy and notes: `psi_ij = -d^2 E_x[s] / (d t_i d t_j)`, with t the amounts of ablation.
 
-    The Taylor expansion of psi to second order; exact where the outputs are quadratic in the amounts. With a budget of 4
-    evaluations a player, all n products of the Hessian H with unit vectors. With less, a randomised sketch of the rank
-    r that the budget allows, ``8 r`` evaluations: Q an orthonormal basis of H times r Gaussian vectors, and
+    This is the Taylor expansion of psi to second order around the intact network, exact if the outputs are quadratic in t.
+    A budget of 4 evaluations per player covers all n products of the Hessian H with unit vectors. A smaller one covers a
+    randomised sketch of the largest rank r that it allows, at 8 r evaluations. With Q an orthonormal basis of the products
+    of H with r Gaussian vectors,
 
         H ~ H Q Q' + Q Q' H - Q Q' H Q Q',
 
-    whose error is H's part outside Q on both sides. The notes give the rank and the relative error in the Frobenius norm
-    ``|H - sketch| / |H|`` (diagonal included), estimated from 8 more products with Gaussian vectors. The Gaussian vectors
-    are the same in every call: the affinity is a function of the game and the budget.
+    whose error is the part of H outside Q on both sides. The notes report the rank and the relative error in the Frobenius
+    norm, |H - sketch| / |H| (diagonal included), estimated from 8 more products with Gaussian vectors. The Gaussian vectors
+    are the same in every call, so the affinity is a function of the game and the budget.
 
     Reference: Chowdhury, Nijasure, Zick, Allan (2026), arXiv 2509.23684 (the mixed second derivative); Halko, Martinsson,
     Tropp (2011), SIAM Review 53 (the sketch).
     Deviations from the paper: derivatives by automatic differentiation through the replayed layers, in the amount by
     which a neuron is ablated at all tokens together.
 
-    Raises ``BudgetExceededError`` where the budget does not cover a sketch of rank 1, ``ValueError`` on derivatives that
-    are not finite.
+    Raises `BudgetExceededError` if the budget does not cover a sketch of rank 1, and `ValueError` for derivatives that are
+    not finite.
     """
     n = game.n_players
     if budget >= _PER_PRODUCT * n:
@@ -115,17 +118,17 @@ def pas_hessian(game: Game, budget: int) -> tuple[Float[np.ndarray, "players pla
 
 
 def pas_outer(gradients: Any) -> Float[np.ndarray, "players players"]:
-    """The public code's stand-in for PAS: ``-E_x[(g_i a_i) (g_j a_j)]``, from `gradients` [outputs, players].
+    """Return the public code's stand-in for PAS, `-E_x[(g_i a_i) (g_j a_j)]`, from `gradients` [outputs, players].
 
-    A product of FIRST-order effects, not an interaction: two neurons that raise the score of the same texts get a
-    negative affinity whether or not they interact, and one that raises and one that lowers it a positive one. Squared
-    units of the output. ``g_i a_i`` (summed over tokens) is the derivative in the amount of ablation but for the sign,
-    which the product does not see.
+    This is a product of first-order effects, not an interaction: two neurons that raise the score of the same texts get a
+    negative affinity whether or not they interact, and a neuron that raises it and one that lowers it get a positive one.
+    In squared units of the output. Up to its sign, which cancels in the product, g_i a_i (summed over tokens) is the
+    derivative in the amount of ablation.
 
     Reference: the public code of Chowdhury, Nijasure, Zick, Allan (2026), Hedonic Neurons, arXiv 2509.23684.
     Deviations from the paper: this is not what the paper defines as PAS; kept for comparison.
 
-    Raises ``ValueError`` on values that are not finite.
+    Raises `ValueError` for values that are not finite.
     """
     first = matrix("gradients", gradients)
     return symmetric_product(first / (-2 * len(first)), first)
@@ -134,7 +137,7 @@ def pas_outer(gradients: Any) -> Float[np.ndarray, "players players"]:
 def _outputs(
     game: Game, sets: Sequence[tuple[int, ...]], mean: bool
 ) -> tuple[Float[np.ndarray, "sets outputs"], float]:
-    """Outputs (or their mean, as one column) under each ablated set, float64; and 8 units in the last place of the largest."""
+    """Outputs under each ablated set, or their mean as one column, in float64; and 8 units in the last place of the largest."""
     parts, rounding = [], 0.0
     for start in range(0, len(sets), _AT_ONCE):
         part = matrix("outputs", game.ablate(game.masks(list(sets[start : start + _AT_ONCE]))))

@@ -1,4 +1,4 @@
-"""Matrices that games hand out, checked; and symmetric matrices over players, built in blocks."""
+"""Checks of the matrices that games return, and symmetric matrices over players built in blocks."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import numpy as np
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
-_ROWS = 4096  # checked at once: the check needs no copy of the whole matrix
-
-_BLOCK = 1024  # players of a block of a product
+_ROWS = 4096  # rows checked at a time, to avoid a copy of the whole matrix
+_BLOCK = 1024  # players per block of a product
 
 
 def matrix(name: str, values: Any) -> Float[np.ndarray, "rows columns"]:
-    """`values` (numpy or torch) as a 2-D float array, float32 unless it is float64 already.
+    """Return `values` (numpy or torch) as a 2-D float array: float64 if they are, else float32.
 
-    Raises ``ValueError`` where it has another shape or a value that is not finite.
+    Raises `ValueError` for another shape and for a value that is not finite.
     """
     array = np.asarray(values)
     if array.dtype != np.float64:
@@ -33,7 +32,7 @@ def matrix(name: str, values: Any) -> Float[np.ndarray, "rows columns"]:
             row, column = (int(i) for i in np.argwhere(~finite)[0])
             raise ValueError(
                 f"{name}: expected finite numbers, got {array[start + row, column]} in row {start + row}, column {column}; "
-                f"fix: load the model in float32 and look for the first layer that is not finite"
+                f"fix: load the model in float32 and look for the first layer with such values"
             )
     return array
 
@@ -41,7 +40,7 @@ def matrix(name: str, values: Any) -> Float[np.ndarray, "rows columns"]:
 def unit_rows(
     array: Float[np.ndarray, "rows columns"],
 ) -> tuple[Float[np.ndarray, "rows columns"], Bool[np.ndarray, " rows"]]:
-    """Rows divided by their Euclidean norm, and which rows have one (a zero row stays zero)."""
+    """Return the rows divided by their Euclidean norms, and which rows are not zero (zero rows stay zero)."""
     norms = np.sqrt(np.einsum("ij,ij->i", array, array, dtype=np.float64))
     live = norms > 0
     return array / np.where(live, norms, 1.0)[:, None].astype(array.dtype), live
@@ -50,7 +49,7 @@ def unit_rows(
 def symmetric(
     n: int, step: int, block: Callable[[slice, slice], Float[np.ndarray, "left right"]]
 ) -> Float[np.ndarray, "n n"]:
-    """The float32 matrix of ``block(rows, columns)``, computed on and above the diagonal and mirrored; diagonal 0."""
+    """Build the float32 matrix of `block(rows, columns)`, computed above the diagonal and mirrored; the diagonal is 0."""
     result = np.empty((n, n), dtype=np.float32)
     parts = [slice(start, min(start + step, n)) for start in range(0, n, step)]
     for number, left in enumerate(parts):
@@ -65,7 +64,7 @@ def symmetric(
 def symmetric_product(
     left: Float[np.ndarray, "rows n"], right: Float[np.ndarray, "rows n"]
 ) -> Float[np.ndarray, "n n"]:
-    """``left' right + right' left`` with a diagonal of 0, float32, without a second array of that size."""
+    """Return `left' right + right' left` with a diagonal of 0, float32, without a second array of that size."""
 
     def block(rows: slice, columns: slice) -> Float[np.ndarray, "rows columns"]:
         product: Float[np.ndarray, "rows columns"] = left[:, rows].T @ right[:, columns]

@@ -1,4 +1,4 @@
-"""What a method is: typed parameters, a declaration of what it sees, and one function that proposes coalitions."""
+"""The interface of methods: typed parameters, a declaration of what they see, and a function that proposes coalitions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
-from coterie.tasks.config.text import did_you_mean
+from coterie.tasks.config.text import did_you_mean, split_selector
 from coterie.tasks.game import Capability
 
 if TYPE_CHECKING:
@@ -21,63 +21,70 @@ if TYPE_CHECKING:
     from coterie.methods.coalitions import Coalitions
     from coterie.tasks.game import Game
 
-_PLAIN = re.compile(r"[A-Za-z0-9_./:+-]+")  # strings that a selector shows without quotes
+_PLAIN = re.compile(r"[A-Za-z0-9_./:+-]+")  # strings that need no quotes in a selector
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|.', re.DOTALL)  # a JSON string, or a character
 _NOISE = re.compile(r"^Input should be |, unable to parse.*|, got a number.*")  # in pydantic's messages
 
 
 class MethodError(ValueError):
-    """A method, a parameter or a plug-in is not as it should be. Its text is one line that says what to change."""
+    """A method, parameter or plug-in is invalid. The text is one line that says what to change."""
 
 
 @dataclass(frozen=True)
 class Method(ABC):
-    """A way to propose coalitions. A subclass is a frozen dataclass whose fields, all with defaults, are its parameters.
+    """A way to propose coalitions. A subclass is a frozen dataclass; its fields, all with defaults, are its parameters.
 
-    The file of a method, whole::
+    The complete file of a method:
 
         @dataclass(frozen=True)
         class FirstPairs(Method):
-            \"\"\"Neighbouring players in pairs.\"\"\"
+            \"\"\"Neighbouring players in pairs.
+
+            Deviations from the paper: no paper to deviate from.
+            \"\"\"
 
             name = "first-pairs"
             sees = frozenset()
             reference = "nobody (1970)"
 
-            count: Annotated[int, Field(ge=1, description="how many pairs")] = 8
+            count: Annotated[int, Field(ge=1, description="number of pairs")] = 8
 
             def discover(self, game, budget, rng):
                 pairs = [(i, i + 1) for i in range(0, game.n_players - 1, 2)]
                 return Coalitions.of(game.n_players, pairs[: self.count])
 
-    ``sees`` may depend on the parameters (:class:`coterie.methods.affinity.AffinityMethod`): read it from the instance
-    that runs. At the class it is what the method sees with its defaults.
+    The class docstring is what `coterie info NAME` and the documentation site show.
 
-    Constructors check nothing; :meth:`build`, :attr:`parameters` and :attr:`selector` do, so that no invalid method gets
-    a name. ``tiny`` holds parameters with which the contract suite can afford to run the method often.
+    Constructors check nothing, as dataclasses do not. `build`, `parameters` and `selector` check every parameter, so an
+    invalid method never gets a name.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False, revalidate_instances="always")
 
     name: ClassVar[str]
+    """What selectors and records call the method: lower-case letters, digits, `.`, `_` and `-`; unique."""
     sees: ClassVar[frozenset[Capability]]
+    """What `discover` asks of a game. May depend on the parameters (`coterie.methods.affinity.AffinityMethod`), so read it
+    from the instance that runs; the class has what the method sees with its defaults."""
     reference: ClassVar[str]
+    """Where the method comes from: author (year), title."""
     tiny: ClassVar[Mapping[str, JsonValue]] = {}
+    """Parameters with which the contract suite can afford to run the method often."""
 
     @abstractmethod
     def discover(self, game: Game, budget: int, rng: np.random.Generator) -> Coalitions:
         """Propose coalitions of the players of `game`, strongest first.
 
-        ``game`` gives what the method declared in ``sees`` and refuses more than ``budget`` evaluations; all
-        randomness comes from ``rng``. Raises ``ValueError`` (expected, got, fix) on a game that it cannot answer.
+        `game` offers only what the method declares in `sees`, and refuses more than `budget` evaluations. All randomness
+        comes from `rng`. Raises `ValueError` (expected, got, fix) on a game that it cannot answer.
         """
 
     @classmethod
     def build(cls, parameters: Mapping[str, object]) -> Self:
-        """The method with these parameters, given as JSON values or as the strings of a command line.
+        """Return the method with these parameters, given as JSON values or as the strings of a command line.
 
-        Raises :class:`MethodError` on an unknown parameter, a wrong type, a value out of range, and on parameters that
-        exclude each other (:meth:`contradiction`).
+        Raises `MethodError` for an unknown parameter, a wrong type, a value out of range, or parameters that contradict
+        each other (see `contradiction`).
         """
         names = [field.name for field in fields(cls)]
         for unknown in sorted(set(parameters) - set(names)):
@@ -90,20 +97,20 @@ class Method(ABC):
         return method
 
     def contradiction(self) -> str | None:
-        """Which parameters, each fine by itself, exclude each other (expected, got, fix); None where none do.
+        """Explain which parameters, though each is valid, contradict each other (expected, got, fix); None if they do not.
 
-        Asked before anything runs, so that what no game can answer is no failed cell.
+        Checked before anything runs, so that parameters that no game can satisfy do not show up as failed cells.
         """
         return None
 
     def _check(self) -> None:
-        """Raises :class:`MethodError` where parameters exclude each other."""
+        """Raise `MethodError` if parameters contradict each other."""
         if problem := self.contradiction():
             raise MethodError(f"{self.name}: {problem}")
 
     @property
     def parameters(self) -> dict[str, JsonValue]:
-        """All parameters as JSON values; ``build(parameters)`` gives an equal method back."""
+        """All parameters as JSON values; `build(parameters)` returns an equal method."""
         adapter = _adapter(type(self))
         try:
             valid = adapter.validate_python(self)
@@ -115,7 +122,7 @@ class Method(ABC):
 
     @property
     def selector(self) -> str:
-        """The canonical ``name[parameter=value,...]``: only what differs from the defaults, in order of declaration."""
+        """The canonical `name[parameter=value,...]`, with the parameters that differ from their defaults, as declared."""
         defaults = type(self)().parameters
         changed = {key: value for key, value in self.parameters.items() if value != defaults[key]}
         inside = ",".join(f"{key}={_written(value)}" for key, value in changed.items())
@@ -123,39 +130,43 @@ class Method(ABC):
 
     @classmethod
     def summary(cls) -> str:
-        """The first line of the docstring."""
+        """Return the first line of the docstring."""
         return (cls.__doc__ or "").strip().partition("\n")[0]
 
     @classmethod
     def parameter_schema(cls) -> dict[str, Any]:
-        """Parameter name -> its JSON schema (type, default, range, description), for help texts."""
+        """Return the JSON schema of each parameter (type, default, range, description), for help texts."""
         properties: dict[str, Any] = _adapter(cls).json_schema().get("properties", {})
         return properties
 
     def skip_reason(self, game: Game) -> str | None:
-        """Why this method, with its parameters, cannot run on this game, or None where it can. Asked before anything runs."""
+        """Explain why this method, with its parameters, cannot run on this game; None if it can. Checked before it runs."""
         missing = sorted(self.sees - game.capabilities)
         if not missing:
             return None
-        return f"{self.selector} needs {', '.join(missing)}; the game gives {', '.join(sorted(game.capabilities)) or 'nothing'}"
+        return f"{self.selector} needs {', '.join(missing)}; the game offers {', '.join(sorted(game.capabilities)) or 'nothing'}"
 
 
-def split_selector(selector: str) -> tuple[str, dict[str, str]]:
-    """``name[a=1,b=[2,3]]`` -> ``("name", {"a": "1", "b": "[2,3]"})``. Commas inside brackets and quotes do not split."""
-    name, bracket, rest = selector.strip().partition("[")
-    if not name or (bracket and not rest.endswith("]")):
-        raise MethodError(f"method {selector!r}: expected name or name[parameter=value,...]; fix: hedonic-oca[k=4]")
+def parse_selector(selector: str) -> tuple[str, dict[str, str]]:
+    """`name[a=1,b=[2,3]]` -> `("name", {"a": "1", "b": "[2,3]"})`. Commas inside brackets and quotes do not split.
+
+    Raises `MethodError` for a missing name, bracket or value, and for a parameter given twice.
+    """
+    try:
+        name, inside = split_selector(selector)
+    except ValueError as error:
+        raise MethodError(f"method {selector!r}: {error}; fix: hedonic-oca[k=4]") from error
     parameters: dict[str, str] = {}
-    for part in _split_at_commas(rest[:-1]):
+    for part in _split_at_commas(inside or ""):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not key or not equals or not value:
             raise MethodError(
                 f"method {selector!r}: expected parameter=value, got {part!r}; fix: {name}[parameter=value]"
             )
         if key in parameters:
-            raise MethodError(f"method {selector!r}: parameter {key!r} stands twice; fix: give it once")
+            raise MethodError(f"method {selector!r}: {key}: expected once, got twice; fix: leave one out")
         parameters[key] = value
-    return name.strip(), parameters
+    return name, parameters
 
 
 def _split_at_commas(text: str) -> list[str]:
@@ -172,7 +183,7 @@ def _split_at_commas(text: str) -> list[str]:
 
 
 def _parsed(value: object) -> object:
-    """Strings that are JSON beyond a plain word (quoted, list, object, null) become values; pydantic reads the rest."""
+    """Turn strings that hold quoted text, a list, an object or null into values; pydantic converts the others."""
     if isinstance(value, str) and (value == "null" or value[:1] in ('"', "[", "{")):
         try:
             return json.loads(value)
@@ -182,7 +193,7 @@ def _parsed(value: object) -> object:
 
 
 def _written(value: JsonValue) -> str:
-    """The inverse of :func:`_parsed`."""
+    """The text of a value in a selector: the inverse of `_parsed`."""
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value != "null":
         return value
     return json.dumps(value, separators=(",", ":"))
@@ -194,7 +205,7 @@ def _adapter(cls: type[Method]) -> TypeAdapter[Any]:
 
 
 def _explained(cls: type[Method], error: ValidationError) -> str:
-    """One line for the first parameter at fault: expected, got, fix."""
+    """Describe the first invalid parameter in one line: expected, got, fix."""
     details = error.errors(include_url=False)
     name = str(details[0]["loc"][0])
     expected = " or ".join(_NOISE.sub("", d["msg"]) for d in details if d["loc"][0] == name)

@@ -1,4 +1,4 @@
-"""Coalitions: what a method answers. The second of coterie's four types."""
+"""Coalitions: what a method returns. The second of coterie's four types."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Coalitions:
-    """Groups of player indices, strongest first; they may overlap and may leave players out.
+    """Groups of player indices, strongest first. They may overlap and may leave players out.
 
-    Validated at construction: every index an integer in ``range(n_players)``, no index twice in a group, no empty
-    group, no group twice. Members are kept in ascending order. ``notes`` holds what the method wants to report beside
-    them (a certificate, convergence), as JSON values.
-
-    Raises ``ValueError`` with the group and the index at fault.
+    Validated at construction: every index is an integer in `range(n_players)`, no index appears twice in a group, no group
+    is empty or appears twice. Raises `ValueError` with the group and the index at fault.
     """
 
     n_players: int
+    """Number of players in the game."""
     groups: tuple[tuple[int, ...], ...]
+    """The members of each group, in ascending order."""
     notes: Mapping[str, Any] = field(default_factory=dict)
+    """What the method reports besides the groups (a certificate, convergence), as JSON values."""
 
     def __post_init__(self) -> None:
         seen: dict[tuple[int, ...], int] = {}
@@ -32,7 +32,8 @@ class Coalitions:
             self._check(position, members)
             if members in seen:
                 raise ValueError(
-                    f"coalitions[{position}]: the same members as coalitions[{seen[members]}]; fix: name it once"
+                    f"coalitions[{position}]: expected other members than coalitions[{seen[members]}], got the same; "
+                    f"fix: leave one group out"
                 )
             seen[members] = position
             clean.append(members)
@@ -46,11 +47,13 @@ class Coalitions:
             raise ValueError(f"coalitions[{position}]: expected player indices 0 to {self.n_players - 1}, got {wrong}")
         for a, b in pairwise(members):
             if a == b:
-                raise ValueError(f"coalitions[{position}]: player {a} stands twice; fix: name each member once")
+                raise ValueError(
+                    f"coalitions[{position}]: expected each member once, got player {a} twice; fix: leave one out"
+                )
 
     @classmethod
     def of(cls, n_players: int, groups: Iterable[Iterable[int]], **notes: Any) -> Coalitions:
-        """Build from any iterables of indices (arrays, sets), with notes as keywords."""
+        """Build coalitions from any iterables of indices (arrays, sets), with notes as keywords."""
         return cls(n_players, tuple(tuple(group) for group in groups), notes)
 
     @property

@@ -1,4 +1,4 @@
-"""How well each affinity ranks pairs as their exact synergy on held-out inputs does: a table of rank correlations."""
+"""How well each affinity ranks pairs by their exact synergy on held-out inputs: a table of rank correlations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
 
 from coterie.methods.affinity import AFFINITIES, get_affinity
 from coterie.methods.affinity_pas import pair_synergies
@@ -21,16 +21,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """One row. ``reason`` says why there is no number; ``evaluations`` and ``seconds`` are the affinity's, on discovery."""
+    """One row of the table."""
 
     affinity: str
+    """Name of the affinity."""
     spearman: float | None
+    """Rank correlation with the exact synergy; None if it could not be computed."""
     low: float | None
+    """Lower end of its 95 % interval."""
     high: float | None
+    """Upper end of its 95 % interval."""
     evaluations: int
+    """Evaluations that the affinity cost on the discovery inputs."""
     seconds: float
+    """Seconds that it took there."""
     notes: dict[str, Any]
+    """What the affinity reports about itself, such as the rank and the error of a sketch."""
     reason: str | None = None
+    """Why there is no correlation; None if there is one."""
 
 
 def fidelity(
@@ -45,17 +53,20 @@ def fidelity(
 ) -> list[Fidelity]:
     """Spearman correlation over random pairs between each affinity and the exact synergy on held-out inputs.
 
-    The affinity is measured on `discovery` with at most `budget` evaluations, the exact ``psi_ij`` on `heldout` by joint
-    ablation, for the same `n_pairs` pairs (all, where there are fewer). The interval is a 95 % percentile bootstrap that
-    draws pairs AND held-out queries anew in each replicate; `query_of_output` gives each held-out output's query.
+    The affinity is measured on `discovery` with at most `budget` evaluations, the exact synergy on `heldout` by joint
+    ablation, for the same `n_pairs` pairs (all of them if there are fewer). The interval is a 95 % percentile bootstrap
+    that resamples both pairs and held-out queries in each replicate; `query_of_output` names the query of each held-out
+    output.
 
-    The row ``pas`` compares exact synergies on both sets of inputs for these pairs, whatever the budget is: the best that
-    an affinity from the discovery inputs can do. Its evaluations are those of all pairs.
+    The row `pas` compares exact synergies on the two sets of inputs for these pairs, whatever the budget: the best that an
+    affinity measured on the discovery inputs can achieve. Its evaluations are those of all pairs.
+
+    Raises `ValueError` for a game of fewer than two players.
     """
     rng, n = np.random.default_rng(seed), heldout.n_players
     pairs = np.column_stack(np.triu_indices(n, 1))
     if not len(pairs):
-        raise ValueError(f"fidelity: expected two players or more, got {n}; fix: a game with pairs")
+        raise ValueError(f"fidelity: expected at least two players, got {n}; fix: a layer with more units")
     pairs = pairs[np.sort(rng.choice(len(pairs), min(n_pairs, len(pairs)), replace=False))]
     truth = pair_synergies(heldout, pairs)
     draws = _Draws.of(rng, len(pairs), query_of_output, replicates)
@@ -64,10 +75,12 @@ def fidelity(
 
 @dataclass(frozen=True)
 class _Draws:
-    """The bootstrap's draws, the same for every affinity: pairs, and how often each output's query was drawn."""
+    """The draws of the bootstrap, the same for every affinity."""
 
     pairs: Int[np.ndarray, "replicates pairs"]
+    """Positions of the pairs drawn."""
     weights: Float[np.ndarray, "replicates outputs"]
+    """How often the query of each output was drawn."""
 
     @classmethod
     def of(
@@ -106,7 +119,7 @@ def _row(
     evaluations = n * (n - 1) // 2 + n + 1 if name == "pas" else game.meter.total
     value = _spearman(guess, truth.mean(axis=1))
     if np.isnan(value):
-        return Fidelity(name, None, None, None, evaluations, seconds, notes, "all pairs are the same")
+        return Fidelity(name, None, None, None, evaluations, seconds, notes, "all pairs have the same value")
     again = [
         _spearman(guess[chosen], truth[chosen] @ weight)
         for chosen, weight in zip(draws.pairs, draws.weights, strict=True)
@@ -116,7 +129,7 @@ def _row(
 
 
 def _spearman(left: Float[np.ndarray, " pairs"], right: Float[np.ndarray, " pairs"]) -> float:
-    """Pearson correlation of the ranks; nan where one side has no two different values."""
-    a, b = (ranks - ranks.mean() for ranks in (rankdata(left), rankdata(right)))
-    scale = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / scale if scale > 0 else float("nan")
+    """The rank correlation; nan if one side is constant, where scipy would warn."""
+    if np.ptp(left) == 0 or np.ptp(right) == 0:
+        return float("nan")
+    return float(spearmanr(left, right).statistic)

@@ -1,4 +1,4 @@
-"""The fused kernel of the lens affinity: every pair and output once, no temporary array of pairs in memory."""
+"""Compiled loops: the kernel of the lens affinity, and intersections of sets, without temporary arrays."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import numpy as np
 
 from coterie.tasks.engine.fused import compiled
 
-_OUTPUTS = 32  # at once: their rows stay in the fastest cache while the players of a tile pass by
+_OUTPUTS = 32  # outputs at a time: their rows stay in the fastest cache while the loop runs over the players of a tile
 
 
 @compiled
 def add_pairs(  # type: ignore[no-untyped-def]
     first, stop, y, z, kept, other_y, other_z, other_kept, overlap, floor, total,
 ):  # fmt: skip
-    """``total[i, j] += sum_x (kept_xi + kept_xj) g'(y_xij)`` for the rows first to stop of a tile, float32.
+    """`total[i, j] += sum_x (kept_xi + kept_xj) g'(y_xij)` for the rows first to stop of a tile, float32.
 
-    ``y_xij = y_xi + y_xj + sum_pq z_pxi z_qxj overlap_pqij`` and ``g'(y) = y / (r + sqrt(r))``, r = max(1 + y, floor_x):
-    the notation of :mod:`coterie.methods.affinity_lens`. y, kept [outputs, rows], z [parts, outputs, rows], the others
-    the same for the tile's columns, overlap [parts, parts, rows, columns].
+    `y_xij = y_xi + y_xj + sum_pq z_pxi z_qxj overlap_pqij` and `g'(y) = y / (r + sqrt(r))`, r = max(1 + y, floor_x), in the
+    notation of `coterie.methods.affinity_lens`. Shapes: y and kept [outputs, rows], z [parts, outputs, rows], the same with
+    columns for the tile's columns, overlap [parts, parts, rows, columns].
     """
     outputs, columns = other_y.shape
     parts, square, one = len(z), other_y[0].copy(), np.float32(1)
@@ -40,7 +40,7 @@ def add_pairs(  # type: ignore[no-untyped-def]
 
 @compiled
 def intersect(wanted, player, packed, coalition):  # type: ignore[no-untyped-def]
-    """``wanted[player[p]] &= packed[coalition[p]]`` for every p in turn: rows are sets as bits in 64-bit words."""
+    """`wanted[player[p]] &= packed[coalition[p]]` for every p in turn; rows are sets as bits in 64-bit words."""
     for p in range(len(player)):
         row, other = wanted[player[p]], packed[coalition[p]]
         for word in range(len(row)):

@@ -9,16 +9,16 @@ import numpy as np
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-_ROWS = 1024  # searched for the nearest at once
+_ROWS = 1024  # rows searched for nearest neighbours at a time
 
 
 def nearest_graph(phi: Float[np.ndarray, "n n"], neighbours: int) -> Any:
-    """An undirected ``igraph.Graph`` with edge attribute ``weight``: each player with its `neighbours` best friends.
+    """Return an undirected `igraph.Graph` that connects each player with its `neighbours` best friends.
 
-    An edge stands where one of the two is among the other's `neighbours` largest positive affinities (ties: the lower
-    index), with the affinity as weight. Without such a choice 14,336 players have 10^8 edges, 10 GB as a graph.
+    Two players have an edge if one is among the other's `neighbours` largest positive affinities (ties: the lower index).
+    The edge attribute `weight` is the affinity. With all edges, 14,336 players would have 10^8 of them: 10 GB as a graph.
     """
-    import igraph  # only where it runs
+    import igraph  # slow to import
 
     n = len(phi)
     kept: list[Any] = []

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Hdbscan(AffinityMethod):
-    """HDBSCAN on an affinity: groups that are denser than what is around them; the others belong nowhere.
+    """HDBSCAN on an affinity: groups that are denser than their surroundings; other players are left out.
 
-    Distance ``max(phi) - phi_ij``, phi the affinity (players x players): negative affinities are the largest distances,
-    nothing else. The number of clusters is found, players in no dense region (and those without affinities) are left
-    out and counted in the notes. Clusters are ordered by mean affinity over pairs of members.
+    The distance of players i and j is `max(phi) - phi_ij`, with phi_ij their affinity and max(phi) the largest of all,
+    so negative affinities are simply the largest distances. The number of clusters follows from the data. Players in no
+    dense region, and those without affinities, are left out and counted in the notes. Clusters are ordered by mean
+    affinity over pairs of members.
 
     Reference: Campello, Moulavi, Sander (2013), Density-based clustering based on hierarchical density estimates.
 
@@ -32,14 +33,14 @@ class Hdbscan(AffinityMethod):
     name = "hdbscan"
     reference = "Campello, Moulavi, Sander (2013), Density-based clustering based on hierarchical density estimates"
 
-    min_size: Annotated[int, Field(ge=2, description="least size of a cluster")] = 3
+    min_size: Annotated[int, Field(ge=2, description="smallest size of a cluster")] = 3
     neighbours: Annotated[
-        int, Field(ge=1, description="how near so many players (itself one) are is a player's density")
+        int, Field(ge=1, description="players, itself included, whose nearness is a player's density")
     ] = 2
 
     def discover(self, game: Game, budget: int, rng: np.random.Generator) -> Coalitions:
-        """See the class. Raises ``ValueError`` where all affinities are 0."""
-        from sklearn.cluster import HDBSCAN  # a second to import: only where it runs
+        """See the class. Raises `ValueError` if all affinities are 0."""
+        from sklearn.cluster import HDBSCAN  # takes a second to import
 
         phi, notes = get_affinity(self.affinity).measure(game, budget)
         players = with_affinity(phi, self.affinity)

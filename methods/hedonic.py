@@ -5,17 +5,17 @@ A player i values a coalition S by its k best friends in it, friends being playe
     Ch(i, S) = the at most k players j of S with the largest phi_ij > 0   (ties of phi: the lower index)
     u_i(S)   = 1/k * sum of phi_ij over j in Ch(i, S)                     (so being alone is worth 0)
 
-and of two coalitions with the same choice set it prefers the smaller. These preferences are top-responsive, which is
-what the algorithms and their guarantees ask for: i likes no subset of S better than Ch(i, S) with itself.
+and of two coalitions with the same choice set it prefers the smaller. These preferences are top-responsive, as the
+algorithms and their guarantees require: i prefers no subset of S to Ch(i, S) with itself.
 
-Deviations from the paper: its utility is the mean of phi over the k best others, whatever their sign, and over all the
-others where those are fewer than k. The two are the same where k friends are there. Where they are not, that one is not
-top-responsive: a mean over fewer friends makes a pair beat every larger coalition with the same best friend, and a
-player would rather be alone than count enemies among its best.
+Deviations from the paper: its utility is the mean of phi over the k best others whatever their sign, or over all others if
+they are fewer than k. The two agree if S holds k friends of i. Otherwise the paper's utility is not top-responsive: with a
+mean over fewer friends, a pair beats every larger coalition with the same best friend, and a player would rather be alone
+than count enemies among its best.
 
-A choice set is held as the *keys* of its members, best first, padded with NOBODY. The key of friend j for player i is one
-integer, the bits of phi_ij counted down and then j, so a smaller key is a better friend, equal choice sets are equal rows,
-and lexicographic order of rows breaks ties of utility the same way in every order of the draws.
+A choice set is stored as the keys of its members, best first, padded with NOBODY. The key of friend j for player i is one
+integer, the bits of phi_ij counted down and then j. So a smaller key is a better friend, equal choice sets are equal rows,
+and the lexicographic order of rows breaks ties of utility in the same way for every order of the draws.
 
 References: Chowdhury, Nijasure, Zick, Allan (2026), Hedonic Neurons, arXiv 2509.23684 (the utility); Alcalde & Revilla
 (2004), Researching with whom? Stability and manipulation, J. Math. Econ. 40 (top-responsiveness, top-covering).
@@ -39,36 +39,35 @@ if TYPE_CHECKING:
     Wants = Callable[["Preferences", Indices], sparse.csr_array]
 
 NOBODY = np.iinfo(np.int64).max
-BLOCK = 2**21  # entries of arrays (coalitions x players, or members looked at) in memory at once
-_LISTED = 512  # best friends listed in order; who looks for more of them compares all members of the coalition
+BLOCK = 2**21  # entries of an array (coalitions x players, or members compared) in memory at a time
+_LISTED = 512  # best friends listed in order; to find more, a player compares all members of the coalition
 _INFINITE = 0x7F800000  # bits of float32 infinity, above those of every affinity
 _PLAYER = 2**32 - 1
 
 
 def keys_of(affinity: Float[np.ndarray, "rows n"], players: Int[np.ndarray, "*rows n"]) -> Int[np.ndarray, "rows n"]:
-    """The keys of `players` as friends with these affinities: NOBODY for who is no friend."""
+    """Return the keys of `players` as friends with these affinities: NOBODY for those that are not friends."""
     bits = np.ascontiguousarray(affinity, dtype=np.float32).view(np.int32).astype(np.int64)
     return np.where(affinity > 0, (_INFINITE - bits) << 32 | players, NOBODY)
 
 
 def players_of(keys: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
-    """The players that keys belong to; NOBODY's is not one."""
+    """Return the players that keys belong to; NOBODY yields an index that is not a player."""
     return keys & _PLAYER
 
 
 @dataclass(frozen=True)
 class Preferences:
-    """Every player's affinities, and its best friends in order: ``best[i]`` holds their keys, ascending, then NOBODY.
-
-    Where a player has more friends than `best` has columns, it holds the best of them only.
-    """
+    """What every player thinks of every other."""
 
     affinity: Float[np.ndarray, "n n"]
+    """Affinity of each player (row) to each other (column)."""
     best: Int[np.ndarray, "n listed"]
+    """Keys of each player's best friends, ascending, then NOBODY. A player with more friends than columns has its best."""
 
     @classmethod
     def of(cls, affinity: Float[np.ndarray, "n n"]) -> Preferences:
-        """By descending affinity, ties by index. Raises ``ValueError`` where one to oneself is not 0."""
+        """Rank friends by descending affinity, ties by index. Raises `ValueError` if the diagonal is not 0."""
         n = len(affinity)
         if np.diagonal(affinity).any():
             raise ValueError("affinity: expected a diagonal of 0, got other values; fix: np.fill_diagonal(affinity, 0)")
@@ -87,13 +86,18 @@ class Preferences:
 
 @dataclass(frozen=True)
 class Views:
-    """Coalitions as their members see them: one row for each pair of a coalition and a member."""
+    """Coalitions as their members see them: one row per pair of a coalition and a member."""
 
     masks: Bool[np.ndarray, "coalitions n"]
+    """The coalitions as membership masks."""
     coalition: Int[np.ndarray, " pairs"]
+    """Row in `masks` of each pair's coalition."""
     player: Int[np.ndarray, " pairs"]
+    """The member."""
     choice: Int[np.ndarray, "pairs k"]
+    """Keys of the member's choice set in the coalition."""
     utility: Float[np.ndarray, " pairs"]
+    """The member's utility of the coalition."""
 
 
 def views(
@@ -102,17 +106,17 @@ def views(
     k: int,
     of: Bool[np.ndarray, "*coalitions n"] | None = None,
 ) -> Iterator[Views]:
-    """Choice sets and utilities of the members (those in `of`, where given) of all coalitions, in bounded memory."""
-    asked = masks if of is None else masks & of
-    cost = np.cumsum(asked.sum(axis=1) * 2 * k + len(preferences))
+    """Yield choice sets and utilities of the members (only those in `of`, if given) of all coalitions, in bounded memory."""
+    members = masks if of is None else masks & of
+    cost = np.cumsum(members.sum(axis=1) * 2 * k + len(preferences))
     start = 0
     while start < len(masks):
         spent = cost[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(cost, spent + BLOCK, side="right")))
         block = masks[start:stop]
-        coalition, player = np.nonzero(asked[start:stop])
+        coalition, player = np.nonzero(members[start:stop])
         size = int(block.sum(axis=1).max())
-        # A member looks at all the others, or down its order until it has met k of them: after k n / size on average.
+        # A member compares all the others, or goes down its list until it has met k of them: k n / size on average.
         look = _choice_by_gathering if size * size <= 2 * k * len(preferences) else _choice_by_scanning
         choice = look(preferences, block, coalition, player, k)
         yield Views(block, coalition, player, choice, _utility(choice))
@@ -142,7 +146,7 @@ def _choice_by_gathering(
 def _choice_by_scanning(
     preferences: Preferences, masks: Bool[np.ndarray, "coalitions n"], coalition: Indices, player: Indices, k: int
 ) -> Int[np.ndarray, "pairs k"]:
-    """The first k members met along the player's list of best friends; who comes to its end compares all members."""
+    """The first k members along the player's list of best friends; at the end of the list, compare all members."""
     choice = np.full((len(player), k), NOBODY, dtype=np.int64)
     met = np.zeros(len(player), dtype=np.int64)
     searching = np.arange(len(player))
@@ -167,19 +171,19 @@ def _choice_by_scanning(
 
 
 def _place_in_run(lengths: Indices) -> Indices:
-    """0, 1, .. within each of consecutive runs of the given lengths."""
+    """0, 1, 2, ... within each of consecutive runs of the given lengths."""
     return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
 
 def _utility(choice: Int[np.ndarray, "pairs k"]) -> Float[np.ndarray, " pairs"]:
-    """Mean affinity, read from the keys. In float64 and in order: equal choice sets have equal utilities."""
+    """Mean affinity, read from the keys: in float64 and in order, so that equal choice sets have equal utilities."""
     bits = np.where(choice == NOBODY, 0, _INFINITE - (choice >> 32)).astype(np.int32)
     utility: NDArray[np.float64] = bits.view(np.float32).sum(axis=1, dtype=np.float64) / choice.shape[1]
     return utility
 
 
 def everyone_together(preferences: Preferences, alive: Indices, k: int) -> Views:
-    """What the remaining players see in the coalition of them all: their true choice sets."""
+    """Return the views of the coalition of all remaining players: their true choice sets."""
     mask = np.zeros((1, len(preferences)), dtype=bool)
     mask[0, alive] = True
     return next(views(preferences, mask, k))
@@ -188,7 +192,7 @@ def everyone_together(preferences: Preferences, alive: Indices, k: int) -> Views
 def standing(
     preferences: Preferences, groups: Sequence[Indices], k: int
 ) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, "n k"], Int[np.ndarray, " n"]]:
-    """Utility, choice set and size of each player's own group in a partition; players in no group stand alone."""
+    """Return utility, choice set and size of each player's own group in a partition; players in no group are alone."""
     n = len(preferences)
     utility, size = np.zeros(n), np.ones(n, dtype=np.int64)
     choice = np.full((n, k), NOBODY, dtype=np.int64)
@@ -205,15 +209,15 @@ def standing(
 
 
 def by_strength(preferences: Preferences, groups: Sequence[Indices], k: int) -> list[Indices]:
-    """Groups by descending mean utility of their members, ties by first member; singletons last."""
+    """Sort groups by descending mean utility of their members, ties by first member; singletons last."""
     utility = standing(preferences, groups, k)[0]
     return sorted(groups, key=lambda group: (len(group) == 1, -utility[group].mean(), group[0]))
 
 
 def top_cover(preferences: Preferences, k: int) -> list[list[Indices]]:
-    """The exact top-covering algorithm: in each round every remaining player points to its true choice set.
+    """Partition the players by the exact top-covering algorithm; every remaining player points to its true choice set.
 
-    Gives the coalitions by round. No coalition at all blocks the partition that they are.
+    Returns the coalitions of each round. No coalition blocks the partition that they form.
     """
 
     def wants(now: Preferences, alive: Indices) -> sparse.csr_array:
@@ -225,16 +229,16 @@ def top_cover(preferences: Preferences, k: int) -> list[list[Indices]]:
 
 
 def digraph(source: Indices, target: Indices, n: int) -> sparse.csr_array:
-    """Edges source -> target among n players."""
+    """Return the digraph of the edges source -> target among n players."""
     return sparse.csr_array((np.ones(len(source), dtype=np.int8), (source, target)), shape=(n, n))
 
 
 def peel(preferences: Preferences, wants: Wants) -> list[list[Indices]]:
     """Remove the sink components of the digraph i -> the players that i wants, round by round, until nobody is left.
 
-    A sink strongly connected component is a smallest set closed under `wants`. All of a round are removed at once: the
-    removal of one does not touch what the members of another reach. Where less than half of the players remain the
-    preferences are cut down to them, so that late rounds are cheap.
+    A sink strongly connected component is a smallest set closed under `wants`. All of a round leave together, as the
+    removal of one does not affect what the members of another reach. Once less than half of the players remain, the
+    preferences shrink to them, so that late rounds are cheap.
     """
     rounds = []
     affinity = preferences.affinity
@@ -250,7 +254,7 @@ def peel(preferences: Preferences, wants: Wants) -> list[list[Indices]]:
 
 
 def sink_components(edges: sparse.csr_array) -> list[Indices]:
-    """The strongly connected components that no edge leaves, members ascending, by their first member."""
+    """Return the strongly connected components that no edge leaves, by first member, with members ascending."""
     count, label = connected_components(edges, directed=True, connection="strong")
     source, target = edges.nonzero()
     left = np.zeros(count, dtype=bool)

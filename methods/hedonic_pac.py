@@ -1,4 +1,4 @@
-"""What the methods on PAC-Top-Cover share: their parameters, and the notes on what came out."""
+"""What the methods on PAC-Top-Cover share: their parameters, and the notes on the result."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
     from coterie.methods.hedonic import Indices
 
-_MOST = 2**34  # samples a batch x players: above, (epsilon, delta) is refused
+Friends = Annotated[int, Field(ge=1, description="number of best friends that count")]
+
+_MOST = 2**34  # samples per batch x players: an (epsilon, delta) that needs more is refused
 
 
 def shape_notes(groups: Sequence[Indices], n_players: int) -> dict[str, Any]:
-    """Sizes of a partition in short, and whether it says anything: ``degenerate`` names the two cases where it does not."""
+    """Summarise the sizes of a partition; `degenerate` names the two cases in which it is uninformative."""
     sizes = [len(group) for group in groups]
     degenerate = "all singletons" if max(sizes) == 1 else "one coalition of all" if len(sizes) == 1 else None
     return {
@@ -38,27 +40,35 @@ def shape_notes(groups: Sequence[Indices], n_players: int) -> dict[str, Any]:
 class PacTopCoverMethod(Method):
     """A partition by PAC-Top-Cover on coalitions drawn from D: a size, then a uniform subset of that size.
 
-    A player in no sample of a round has B_i = {i}: nobody else can hold it, and it leaves the game as a coalition of its
-    own in that round (or with those who want it). The notes count such players (``never_sampled``, over all rounds).
+    A player in no sample of a round has B_i = {i}: it wants nobody, so it leaves the game in that round, alone or with
+    players that want it. The notes count such players (`never_sampled`, over all rounds).
     """
 
-    k: Annotated[int, Field(ge=1, description="friends that a neuron counts")] = 2
-    samples: Annotated[int, Field(ge=1, description="coalitions drawn in each batch, and for the certificate")] = 1000
-    refinements: Annotated[int, Field(ge=0, description="further batches a round that cut B_i down")] = 1
-    min_size: Annotated[int | None, Field(ge=1, description="least size that D draws; null: k + 1")] = None
-    max_size: Annotated[int | None, Field(ge=1, description="largest size that D draws; null: all that remain")] = None
+    k: Friends = 2
+    samples: Annotated[int, Field(ge=1, description="coalitions drawn per batch and for the certificate")] = 1000
+    refinements: Annotated[
+        int, Field(ge=0, description="further batches per round that shrink B_i, the players that neuron i wants")
+    ] = 1
+    min_size: Annotated[int | None, Field(ge=1, description="smallest size of a sampled coalition; null: k + 1")] = None
+    max_size: Annotated[
+        int | None, Field(ge=1, description="largest size of a sampled coalition; null: all remaining neurons")
+    ] = None
     epsilon: Annotated[
         float | None,
-        Field(gt=0, lt=1, description="blocking rate to guarantee; sample counts are then the paper's; null: as given"),
+        Field(
+            gt=0,
+            lt=1,
+            description="blocking rate to guarantee, with the paper's sample counts; null: no guarantee, `samples` per batch",
+        ),
     ] = None
-    delta: Annotated[float, Field(gt=0, lt=1, description="probability that the guarantee fails, with epsilon")] = 0.05
+    delta: Annotated[float, Field(gt=0, lt=1, description="probability that the guarantee of epsilon fails")] = 0.05
 
     def partition(
         self, phi: Float[np.ndarray, "players players"], rng: np.random.Generator, **notes: Any
     ) -> Coalitions:
-        """Coalitions on an affinity matrix, by mean member utility, singletons last.
+        """Partition the players of an affinity matrix: coalitions by mean utility of their members, singletons last.
 
-        Raises ``ValueError`` on sizes that exclude each other and where (epsilon, delta) asks for too many samples.
+        Raises `ValueError` if the sizes contradict each other or (epsilon, delta) needs too many samples.
         """
         n = len(phi)
         k = min(self.k, max(1, n - 1))
@@ -87,7 +97,7 @@ class PacTopCoverMethod(Method):
         law = SizeLaw(k + 1 if self.min_size is None else self.min_size, self.max_size)
         if law.high is not None and law.high < law.low:
             raise ValueError(
-                f"{self.name}: expected max_size >= {law.low}, the least size, got {law.high}; fix: raise it"
+                f"{self.name}: expected max_size >= {law.low}, the smallest size, got {law.high}; fix: max_size={law.low}"
             )
         return law
 
@@ -95,7 +105,7 @@ class PacTopCoverMethod(Method):
         samples = paper_samples(n, float(self.epsilon or 0), self.delta)
         if samples * n > _MOST:
             raise ValueError(
-                f"{self.name}: expected at most {_MOST // n} samples a batch for {n} players, got {samples} from epsilon = "
+                f"{self.name}: expected at most {_MOST // n} samples per batch for {n} players, got {samples} from epsilon = "
                 f"{self.epsilon}, delta = {self.delta}; fix: leave epsilon out and read the measured rate in the certificate"
             )
         return samples

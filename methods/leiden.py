@@ -21,12 +21,18 @@ if TYPE_CHECKING:
 class Leiden(AffinityMethod):
     """Leiden communities of the graph of best friends by an affinity: groups with more affinity inside than by chance.
 
-    Maximises ``Q = sum over pairs in one community of (w_ij - gamma s_i s_j / 2m)``, w the positive affinities on the
-    edges (each player with its ``neighbours`` best friends), s_i the sum of i's, m the sum of all, gamma the
-    ``resolution``. Negative affinities, by ``negative``: ``drop`` leaves them out; ``signed`` builds the same graph of
-    each player's worst enemies with weights ``-phi`` and maximises ``Q(friends) - Q(enemies)``, which is modularity for
-    signed networks (Gomez, Jensen, Arenas 2009, both parts with the same weight). Communities are ordered by mean
-    affinity over pairs of members, singletons last.
+    The graph connects each player with its `neighbours` best friends, the players of largest positive affinity; the
+    affinity is the weight of the edge. The communities maximise
+
+        Q = sum of (w_ij - gamma s_i s_j / 2m) over pairs i, j in one community
+
+    with w_ij the weight of the edge between players i and j, s_i the sum of the weights at i, m the sum of all weights,
+    and gamma the `resolution`. Communities are ordered by mean affinity over pairs of members, singletons last.
+
+    Negative affinities follow the parameter `negative`. With `drop` they are left out. With `signed` a second graph
+    connects each player with its worst enemies, the negated affinity being the weight, and the communities maximise Q
+    of the friends minus Q of the enemies. This is modularity for signed networks (Gomez, Jensen, Arenas 2009, both
+    parts with equal weight).
 
     Reference: Traag, Waltman, van Eck (2019), From Louvain to Leiden; Reichardt & Bornholdt (2006) (the resolution).
 
@@ -37,14 +43,14 @@ class Leiden(AffinityMethod):
     reference = "Traag, Waltman, van Eck (2019), From Louvain to Leiden, Sci. Rep. 9"
 
     resolution: Annotated[float, Field(gt=0, description="gamma: higher makes smaller communities")] = 1.0
-    neighbours: Annotated[int, Field(ge=1, description="best friends of each player that make its edges")] = 15
-    negative: Annotated[Literal["drop", "signed"], Field(description="negative affinities: left out, or repelling")] = (
-        "drop"
-    )
+    neighbours: Annotated[int, Field(ge=1, description="best friends per player in the graph")] = 15
+    negative: Annotated[
+        Literal["drop", "signed"], Field(description="treatment of negative affinities: left out, or repelling")
+    ] = "drop"
 
     def discover(self, game: Game, budget: int, rng: np.random.Generator) -> Coalitions:
-        """See the class. Raises ``ValueError`` where no affinity is positive."""
-        import leidenalg  # only where it runs
+        """See the class. Raises `ValueError` if no affinity is positive."""
+        import leidenalg  # slow to import
 
         phi, notes = get_affinity(self.affinity).measure(game, budget)
         with_affinity(phi, self.affinity, positive=True)

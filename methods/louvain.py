@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 class Louvain(AffinityMethod):
     """Louvain communities of the graph of best friends by an affinity.
 
-    Maximises modularity, ``sum over pairs in one community of (w_ij - gamma s_i s_j / 2m)``, greedily: players move to
-    the best neighbouring community, communities become players, and so on. w are the positive affinities on the edges
-    (each player with its ``neighbours`` best friends), s_i the sum of i's, m the sum of all, gamma the ``resolution``.
-    Negative affinities are left out: the algorithm has no place for them (``leiden[negative=signed]`` has). Communities
-    are ordered by mean affinity over pairs of members, singletons last.
+    The graph connects each player with its `neighbours` best friends, the players of largest positive affinity; the
+    affinity is the weight of the edge. The communities maximise the modularity
+
+        Q = sum of (w_ij - gamma s_i s_j / 2m) over pairs i, j in one community
+
+    with w_ij the weight of the edge between players i and j, s_i the sum of the weights at i, m the sum of all weights,
+    and gamma the `resolution`. The maximisation is greedy: players move to the best neighbouring community, then
+    communities become players, and so on. Communities are ordered by mean affinity over pairs of members, singletons
+    last. Negative affinities are left out, as the algorithm does not support them (`leiden[negative=signed]` does).
 
     Reference: Blondel, Guillaume, Lambiotte, Lefebvre (2008), Fast unfolding of communities in large networks.
 
@@ -37,16 +41,16 @@ class Louvain(AffinityMethod):
     reference = "Blondel, Guillaume, Lambiotte, Lefebvre (2008), Fast unfolding of communities in large networks"
 
     resolution: Annotated[float, Field(gt=0, description="gamma: higher makes smaller communities")] = 1.0
-    neighbours: Annotated[int, Field(ge=1, description="best friends of each player that make its edges")] = 15
+    neighbours: Annotated[int, Field(ge=1, description="best friends per player in the graph")] = 15
 
     def discover(self, game: Game, budget: int, rng: np.random.Generator) -> Coalitions:
-        """See the class. Raises ``ValueError`` where no affinity is positive."""
-        import igraph  # only where it runs
+        """See the class. Raises `ValueError` if no affinity is positive."""
+        import igraph  # slow to import
 
         phi, notes = get_affinity(self.affinity).measure(game, budget)
         with_affinity(phi, self.affinity, positive=True)
         graph = nearest_graph(phi, self.neighbours)
-        # igraph draws from Python's global random state unless told otherwise, which it can be for the process only.
+        # igraph draws from Python's global random state; another generator can be set for the whole process only.
         igraph.set_random_number_generator(random.Random(int(rng.integers(2**31))))
         try:
             labels = graph.community_multilevel(weights="weight", resolution=self.resolution).membership

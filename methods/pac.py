@@ -1,4 +1,4 @@
-"""PAC-Top-Cover: a partition of a hedonic game learnt from sampled coalitions, and a certificate of what it is worth."""
+"""PAC-Top-Cover: a partition of a hedonic game learnt from sampled coalitions, and a certificate of its stability."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import betaincinv
+from scipy.stats import binomtest
 
 from coterie.methods.hedonic import (
     NOBODY,
@@ -28,27 +28,29 @@ if TYPE_CHECKING:
 
     from coterie.methods.hedonic import Indices
 
-_DRAWN = 2**22  # entries of membership masks (samples x players) drawn at once
-_AT_ONCE = 64  # samples drawn at once: after each lot, players that are done look at no more
-_FEW = 64  # up to this size a subset is drawn member by member
-_ROWS = 1024  # sets B_i unpacked at once
-_ASKED = (4, 64)  # members asked first whether they block: nearly all coalitions are refused by one of them
+_DRAWN = 2**22  # entries of the membership masks (samples x players) in one chunk
+_AT_ONCE = 64  # samples per chunk: between chunks, players that are done drop out
+_FEW = 64  # subsets up to this size are drawn member by member
+_ROWS = 1024  # sets B_i unpacked at a time
+_FIRST = (4, 64)  # members checked first: in nearly every coalition one of them prefers its own group
 
 
 @dataclass(frozen=True)
 class SizeLaw:
-    """A distribution D of coalitions: a size uniform in ``low .. high`` (None: all), then a uniform subset of that size."""
+    """A distribution D of coalitions: a uniform size, then a uniform subset of that size."""
 
     low: int
+    """Smallest size."""
     high: int | None = None
+    """Largest size; None for all players."""
 
     def bounds(self, n: int) -> tuple[int, int]:
-        """The least and the largest size among n players."""
+        """The smallest and the largest size among n players."""
         low = min(self.low, n)
         return low, max(low, n if self.high is None else min(self.high, n))
 
     def draw(self, rng: np.random.Generator, n: int, samples: int) -> Iterator[Bool[np.ndarray, "chunk n"]]:
-        """`samples` coalitions of n players as membership masks, in chunks of bounded memory."""
+        """Draw `samples` coalitions of n players as membership masks, in chunks of bounded memory."""
         low, high = self.bounds(n)
         while samples > 0:
             sizes = np.sort(rng.integers(low, high + 1, min(samples, _AT_ONCE, max(1, _DRAWN // n))))
@@ -57,11 +59,11 @@ class SizeLaw:
 
 
 def _subsets(rng: np.random.Generator, n: int, sizes: Indices) -> Bool[np.ndarray, "sizes n"]:
-    """Uniform subsets of the given ascending sizes.
+    """Draw uniform subsets of the given ascending sizes.
 
-    Small ones by Floyd's algorithm, one step for all at once: for j = n - size .. n - 1 add a uniform player of 0 .. j,
-    or j itself where that one is in already. Large ones are the players with the smallest of n random numbers, drawn
-    again where the last of these ties.
+    Small ones come from Floyd's algorithm, all of them in step: for j = n - size .. n - 1 add a uniform player of 0 .. j,
+    or j itself if that player is already in. Large ones hold the players with the smallest of n random numbers, drawn
+    again if the last of these ties with another.
     """
     masks = np.zeros((len(sizes), n), dtype=bool)
     few = int(np.searchsorted(sizes, _FEW, side="right"))
@@ -80,19 +82,19 @@ def _subsets(rng: np.random.Generator, n: int, sizes: Indices) -> Bool[np.ndarra
 
 
 def paper_samples(n: int, epsilon: float, delta: float) -> int:
-    """Samples a batch with which n batches a round make the partition epsilon-PAC stable with probability 1 - delta.
+    """Samples per batch that make the partition epsilon-PAC stable with probability 1 - delta, at n batches per round.
 
-    ``ceil(2 n^2 / epsilon * log(2 n^3 / delta))``, Sliwinski & Zick (2017), for samples of one D that are kept where they
-    lie inside the remaining players.
+    `ceil(2 n^2 / epsilon * log(2 n^3 / delta))`, Sliwinski & Zick (2017), for samples from one D, of which those inside the
+    remaining players are kept.
     """
     return int(np.ceil(2 * n**2 / epsilon * np.log(2 * n**3 / delta)))
 
 
 class BestSamples:
-    """What the players of one round keep: utility and choice set of the best coalition seen, and the set B_i.
+    """What each player keeps during a round: utility and choice set of the best coalition seen, and the set B_i.
 
     B_i is the intersection of all coalitions seen with the best one's choice set, as packed bits (row i of `wanted`).
-    It starts as {i}: being alone is a coalition that everybody has seen.
+    It starts as {i}, as every player has seen the coalition of itself alone.
     """
 
     def __init__(self, n: int, k: int) -> None:
@@ -102,7 +104,7 @@ class BestSamples:
         self.sampled = np.zeros(n, dtype=bool)
 
     def keep_best(self, seen: Views) -> None:
-        """Step 1 of a round: a better coalition replaces what was kept, one with the same choice set cuts B_i down."""
+        """Step 1 of a round: a better coalition replaces the one kept, and one with the same choice set shrinks B_i."""
         self.sampled[seen.player] = True
         peak = self.utility.copy()
         np.maximum.at(peak, seen.player, seen.utility)
@@ -117,20 +119,20 @@ class BestSamples:
         self.cut_down(seen)
 
     def cut_down(self, seen: Views) -> None:
-        """Step 2: coalitions with the choice set of the best one cut B_i down."""
+        """Step 2: shrink B_i to its members in each coalition with the best one's choice set."""
         same = np.flatnonzero((seen.choice == self.choice[seen.player]).all(axis=1))
-        same = same[np.argsort(seen.player[same], kind="stable")]  # a player's B_i stays in the cache
+        same = same[np.argsort(seen.player[same], kind="stable")]  # keeps a player's B_i in the cache
         if len(same):
             _intersect(self.wanted, seen.player[same], _packed(seen.masks), seen.coalition[same])
 
     def loose(self) -> Bool[np.ndarray, " n"]:
-        """Players whose B_i holds more than themselves and the choice set: those can further samples cut down."""
+        """Players whose B_i holds more than themselves and their choice set: further samples may shrink it."""
         needed = 1 + (self.choice != NOBODY).sum(axis=1)
         loose: NDArray[np.bool_] = np.bitwise_count(self.wanted).sum(axis=1) > needed
         return loose
 
     def without(self, alive: Indices) -> None:
-        """Go on among the players `alive`: who lost one of its choice set starts again."""
+        """Continue among the players `alive`; a player that lost a member of its choice set starts again."""
         n = len(self.utility)
         there = np.zeros(n, dtype=bool)
         there[alive] = True
@@ -152,20 +154,20 @@ class BestSamples:
 
 
 def _intersect(wanted: NDArray[np.uint64], player: Indices, packed: NDArray[np.uint64], coalition: Indices) -> None:
-    """``wanted[player[p]] &= packed[coalition[p]]`` for every p, in place."""
+    """`wanted[player[p]] &= packed[coalition[p]]` for every p, in place."""
     from coterie.methods.fused import intersect
 
     intersect(wanted, player, packed, coalition)
 
 
 def _packed(masks: Bool[np.ndarray, "rows n"]) -> NDArray[np.uint64]:
-    """Masks as bits in 64-bit words, the last one filled up with zeros."""
+    """Masks as bits in 64-bit words, the last word padded with zeros."""
     packed = np.packbits(masks, axis=1)
     return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
 
 
 def _precedes(left: Int[np.ndarray, "rows k"], right: Int[np.ndarray, "rows k"]) -> Bool[np.ndarray, " rows"]:
-    """Row by row: does left come before right in lexicographic order?"""
+    """For each row, whether left precedes right in lexicographic order."""
     rows, column = np.arange(len(left)), (left != right).argmax(axis=1)
     before: NDArray[np.bool_] = left[rows, column] < right[rows, column]
     return before
@@ -173,13 +175,18 @@ def _precedes(left: Int[np.ndarray, "rows k"], right: Int[np.ndarray, "rows k"])
 
 @dataclass
 class Tally:
-    """What PAC-Top-Cover used and how well its sampled choice sets agree with those of the exact algorithm."""
+    """What PAC-Top-Cover used, and how well its sampled choice sets agree with those of the exact algorithm."""
 
     rounds: int = 0
+    """Rounds until every player was in a coalition."""
     samples: int = 0
+    """Coalitions drawn in all batches."""
     never_sampled: int = 0
+    """Players in no sample of their round, over all rounds."""
     choice_sets: int = 0
+    """Choice sets learnt: one per remaining player and round."""
     choice_sets_exact: int = 0
+    """Those that equal the choice set among all remaining players."""
 
 
 def pac_top_cover(
@@ -193,54 +200,74 @@ def pac_top_cover(
 ) -> tuple[list[Indices], Tally]:
     """Partition the players by PAC-Top-Cover.
 
-    Round by round: (1) from a batch of `samples` coalitions each player keeps the best one that it is in; B_i is the
-    intersection of those with the same choice set as the best, {i} for a player in none; (2) `refinements` more batches
-    (None: one a remaining player) cut B_i down further; (3) the sink components of the digraph i -> B_i are coalitions
-    and leave.
+    Each round has three steps: (1) from a batch of `samples` coalitions every player keeps the best one that contains it;
+    B_i is the intersection of those with the same choice set as the best, or {i} for a player in no sample; (2)
+    `refinements` more batches (None: one per remaining player) shrink B_i further; (3) the sink components of the digraph
+    i -> B_i become coalitions and leave.
 
-    ``as_in_paper``: every batch is drawn from D = `law` on all players, and samples inside the remaining ones are kept;
-    every round starts from nothing. Otherwise D is `law` on the remaining players, and who has lost nobody of its choice
-    set keeps its best sample and B_i: without those who left that sample is still a coalition with this choice set.
+    With `as_in_paper` every batch is drawn from D = `law` on all players, samples that lie inside the remaining players
+    are kept, and every round starts from nothing. Otherwise D is `law` on the remaining players, and a player that lost
+    no member of its choice set keeps its best sample and B_i: without the players that left, that sample is still a
+    coalition with this choice set.
 
-    No sample is looked at, or drawn, that cannot change anything: a player is done once B_i is itself and its choice set
-    and that is its choice set among all who remain, which no coalition can better.
+    Samples that cannot change anything are neither drawn nor examined: a player is done once B_i consists of itself and
+    its choice set and that is its choice set among all remaining players, which no coalition can improve on.
 
     Reference: Sliwinski & Zick (2017), Learning hedonic games, IJCAI, Algorithm 1.
     """
-    tally, n_all = Tally(), len(preferences)
-    best = BestSamples(n_all, k)
+    learner = _Learner(k, law, samples, refinements, rng, as_in_paper, len(preferences))
+    rounds = peel(preferences, learner.wants)
+    return [group for sinks in rounds for group in sinks], learner.tally
 
-    def batch(alive: Indices, n: int) -> Iterator[Bool[np.ndarray, "chunk n"]]:
-        for drawn in law.draw(rng, n_all if as_in_paper else len(alive), samples):
-            tally.samples += len(drawn)
-            inside = ~drawn[:, len(alive) :].any(axis=1)  # all, where no more than the remaining were drawn from
-            kept = drawn[inside, : len(alive)]
-            masks = np.zeros((len(kept), n), dtype=bool)
-            masks[:, alive] = kept
-            yield masks
 
-    def wants(now: Preferences, alive: Indices) -> sparse.csr_array:
-        nonlocal best
-        if as_in_paper or len(now) != len(best.utility):
-            best = BestSamples(len(now), k)
+class _Learner:
+    """The state of one run of PAC-Top-Cover between its rounds."""
+
+    def __init__(
+        self,
+        k: int,
+        law: SizeLaw,
+        samples: int,
+        refinements: int | None,
+        rng: np.random.Generator,
+        as_in_paper: bool,
+        n: int,
+    ) -> None:
+        self.tally = Tally()
+        self._k, self._law, self._samples, self._refinements, self._rng = k, law, samples, refinements, rng
+        self._as_in_paper, self._n_all = as_in_paper, n
+        self._best = BestSamples(n, k)
+
+    def wants(self, now: Preferences, alive: Indices) -> sparse.csr_array:
+        """One round: the digraph i -> B_i among the remaining players `alive`."""
+        if self._as_in_paper or len(now) != len(self._best.utility):
+            self._best = BestSamples(len(now), self._k)
+        best = self._best
         best.without(alive)
-        truth = everyone_together(now, alive, k)
+        truth = everyone_together(now, alive, self._k)
         top = best.choice.copy()
         top[truth.player] = truth.choice
 
         def undone() -> Bool[np.ndarray, " n"]:
             return best.loose() | (best.choice != top).any(axis=1)
 
-        _until_done(batch(alive, len(now)), undone, now, k, best.keep_best)
-        for _ in range(len(alive) if refinements is None else refinements):
+        _until_done(self._batch(alive, len(now)), undone, now, self._k, best.keep_best)
+        for _ in range(len(alive) if self._refinements is None else self._refinements):
             if not best.loose().any():
                 break
-            _until_done(batch(alive, len(now)), best.loose, now, k, best.cut_down)
-        _count(tally, best, truth)
+            _until_done(self._batch(alive, len(now)), best.loose, now, self._k, best.cut_down)
+        _count(self.tally, best, truth)
         return best.edges(alive)
 
-    rounds = peel(preferences, wants)
-    return [group for sinks in rounds for group in sinks], tally
+    def _batch(self, alive: Indices, n: int) -> Iterator[Bool[np.ndarray, "chunk n"]]:
+        """The samples of one batch that lie inside `alive`, as masks of n players, in chunks."""
+        for drawn in self._law.draw(self._rng, self._n_all if self._as_in_paper else len(alive), self._samples):
+            self.tally.samples += len(drawn)
+            inside = ~drawn[:, len(alive) :].any(axis=1)  # always true if only remaining players were drawn from
+            kept = drawn[inside, : len(alive)]
+            masks = np.zeros((len(kept), n), dtype=bool)
+            masks[:, alive] = kept
+            yield masks
 
 
 def _until_done(
@@ -250,7 +277,7 @@ def _until_done(
     k: int,
     take: Callable[[Views], None],
 ) -> None:
-    """Show the chunks of a batch to the players that are not done yet, until all are."""
+    """Show the chunks of a batch to the players that are not done, until all of them are."""
     while (players := undone()).any() and (masks := next(chunks, None)) is not None:
         for seen in views(preferences, masks, k, of=players):
             take(seen)
@@ -266,21 +293,22 @@ def _count(tally: Tally, best: BestSamples, truth: Views) -> None:
 def certificate(
     preferences: Preferences, groups: Sequence[Indices], k: int, law: SizeLaw, samples: int, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """How often a fresh coalition of D blocks the partition, with a Clopper-Pearson 95 % upper bound.
+    """Measure how often a fresh coalition from D blocks the partition, with a one-sided 95 % Clopper-Pearson upper bound.
 
-    A coalition blocks where every member strictly prefers it to its own group: by utility, or by size where the choice
-    set is the same.
+    A coalition blocks if every member strictly prefers it to its own group: by utility, or by size if the choice set is
+    the same.
     """
     n = len(preferences)
     own = standing(preferences, groups, k)
     blocking = sum(len(_blocking(preferences, masks, k, own)) for masks in law.draw(rng, n, samples))
+    bound = binomtest(blocking, samples, alternative="less").proportion_ci(0.95, method="exact")
     low, high = law.bounds(n)
     return {
         "distribution": f"size uniform in {low}..{high}, then a uniform subset of {n} players",
         "draws": samples,
         "blocking": blocking,
         "rate": blocking / samples,
-        "upper_95": 1.0 if blocking == samples else float(betaincinv(blocking + 1, samples - blocking, 0.95)),
+        "upper_95": float(bound.high),
     }
 
 
@@ -290,11 +318,11 @@ def _blocking(
     k: int,
     own: tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]],
 ) -> Bool[np.ndarray, "blocking n"]:
-    """The coalitions that every member strictly prefers to its own group: few members are asked first, then all."""
+    """The coalitions that every member strictly prefers to its own group; a few members are checked before all of them."""
     utility, choice, size = own
-    for asked in (*_ASKED, len(preferences)):
+    for first in (*_FIRST, len(preferences)):
         stay = []
-        for seen in views(preferences, masks, k, of=masks.cumsum(axis=1, dtype=np.int32) <= asked):
+        for seen in views(preferences, masks, k, of=masks.cumsum(axis=1, dtype=np.int32) <= first):
             smaller = seen.masks.sum(axis=1)[seen.coalition] < size[seen.player]
             same = (seen.choice == choice[seen.player]).all(axis=1)
             prefers = (seen.utility > utility[seen.player]) | (same & smaller)

@@ -1,4 +1,4 @@
-"""Random groups: what any method must beat."""
+"""Random groups: the baseline that any method must beat."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RandomGroups(Method):
-    """Disjoint groups of random players, sizes log-uniform from `min_size` to an eighth of the players.
+    """Disjoint groups of random players, with sizes log-uniform from `min_size` to an eighth of the players.
 
-    ``size = floor(exp(U))``, U uniform on ``[log min_size, log(max_size + 1))``: every doubling of the size is equally
-    likely. Groups are filled from one random order of the players until the next one does not fit, or there are
-    `n_coalitions`. Looks at nothing and costs no evaluation. Too few players for one group give no group.
+    A size is the integer part of exp(U), with U uniform between log(`min_size`) and log(`max_size` + 1), so every
+    doubling of the size is equally likely. One random order of the players fills the groups until the next group does
+    not fit or `n_coalitions` is reached. Looks at nothing and costs no evaluation. If there are too few players for one
+    group, there is no group.
 
     Deviations from the paper: no paper to deviate from.
     """
@@ -30,9 +31,13 @@ class RandomGroups(Method):
     sees = frozenset()
     reference = "coterie: the null model that every method is compared with"
 
-    min_size: Annotated[int, Field(ge=1, description="least size of a group")] = 2
-    max_size: Annotated[int | None, Field(ge=1, description="largest size; null: players / 8, or min_size")] = None
-    n_coalitions: Annotated[int | None, Field(ge=1, description="at most so many groups; null: as many as fit")] = None
+    min_size: Annotated[int, Field(ge=1, description="smallest size of a group")] = 2
+    max_size: Annotated[
+        int | None, Field(ge=1, description="largest size of a group; null: players / 8, at least min_size")
+    ] = None
+    n_coalitions: Annotated[int | None, Field(ge=1, description="maximum number of groups; null: as many as fit")] = (
+        None
+    )
 
     def contradiction(self) -> str | None:
         if self.max_size is None or self.max_size >= self.min_size:
@@ -40,13 +45,13 @@ class RandomGroups(Method):
         return f"expected max_size of at least min_size, {self.min_size}, got {self.max_size}; fix: max_size={self.min_size}"
 
     def discover(self, game: Game, budget: int, rng: np.random.Generator) -> Coalitions:
-        """See the class. Raises ``ValueError`` where `max_size` is below `min_size`."""
+        """See the class. Raises `ValueError` if `max_size` is below `min_size`."""
         self._check()
         n = game.n_players
         largest = max(self.min_size, n // 8) if self.max_size is None else self.max_size
-        # No more than n / min_size groups fit, so that many sizes are enough.
+        # At most n / min_size groups fit, so no more sizes are needed.
         sizes = np.exp(rng.uniform(np.log(self.min_size), np.log(largest + 1), n // self.min_size)).astype(int)
         ends = np.cumsum(np.clip(sizes, self.min_size, largest))
         ends = ends[ends <= n][: self.n_coalitions]
-        groups = np.split(rng.permutation(n), ends)[:-1]  # the last part is what was left over
+        groups = np.split(rng.permutation(n), ends)[:-1]  # the last part is the remainder
         return Coalitions.of(n, groups, size_law=f"log-uniform in {self.min_size}..{largest}")

@@ -1,4 +1,4 @@
-"""What the top-k baselines share: groups of consecutive players in the order of one number a player."""
+"""What rankings of players share: groups of consecutive players in descending order of a score."""
 
 from __future__ import annotations
 
@@ -15,33 +15,50 @@ from coterie.methods.coalitions import Coalitions
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+    from coterie.methods.clustering import Members
     from coterie.tasks.game import Game
+
+
+GroupSize = Annotated[int, Field(ge=1, description="players per group")]
+MostGroups = Annotated[int | None, Field(ge=1, description="maximum number of groups; null: as many as fit")]
+
+
+def in_order(scores: Float[np.ndarray, " players"]) -> Members:
+    """Players by descending score, ties by index, without those of score 0."""
+    return np.argsort(-scores, kind="stable")[: np.count_nonzero(scores)]
+
+
+def consecutive(order: Members, size: int, most: int | None) -> list[Members]:
+    """Split players into the first `size`, the next `size`, and so on, at most `most` groups (None: as many as fit).
+
+    A remainder smaller than `size` is left out unless it is the only group.
+    """
+    size = min(size, len(order))
+    return [order[start : start + size] for start in range(0, len(order) - size + 1, size)][:most]
 
 
 @dataclass(frozen=True)
 class Ranking(Method):
-    """The players in descending order of a score, cut into groups of ``size``: the first is the top k, and so on.
+    """The players in descending order of a score, in consecutive groups of `size`: the top players, the next, and so on.
 
-    Ties go by index. Players of score 0 are left out, and so is a rest of less than ``size``, unless there is no other
+    Ties go by index. Players of score 0 are left out, and so is a remainder smaller than `size` unless it is the only
     group.
     """
 
-    size: Annotated[int, Field(ge=1, description="players of a group")] = 11
-    n_coalitions: Annotated[int | None, Field(ge=1, description="at most so many groups; null: as many as fit")] = None
+    size: GroupSize = 11
+    n_coalitions: MostGroups = None
 
     @abstractmethod
     def scores(self, game: Game) -> Float[np.ndarray, " players"]:
-        """How much each player matters, not negative."""
+        """Return how much each player matters; no score is negative."""
 
     def discover(self, game: Game, budget: int, rng: np.random.Generator) -> Coalitions:
-        """See the class. Raises ``ValueError`` where all scores are 0."""
-        scores = self.scores(game)
-        order = np.argsort(-scores, kind="stable")[: np.count_nonzero(scores)]
+        """See the class. Raises `ValueError` if all scores are 0."""
+        order = in_order(self.scores(game))
         if not len(order):
             raise ValueError(
                 f"{self.name}: expected a player with a score other than 0, got none among {game.n_players}; "
-                f"fix: another layer, or more pairs"
+                f"fix: use another layer or more pairs"
             )
-        cut = min(self.size, len(order))
-        groups = [order[start : start + cut] for start in range(0, len(order) - cut + 1, cut)][: self.n_coalitions]
+        groups = consecutive(order, self.size, self.n_coalitions)
         return Coalitions.of(game.n_players, groups, left_out=game.n_players - sum(map(len, groups)))

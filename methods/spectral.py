@@ -10,7 +10,7 @@ from pydantic import Field
 
 from coterie.methods.affinity import AffinityMethod, get_affinity
 from coterie.methods.arrays import unit_rows
-from coterie.methods.clustering import by_affinity, cluster_count, kmeans, with_affinity
+from coterie.methods.clustering import ClusterCount, Restarts, by_affinity, cluster_count, kmeans, with_affinity
 from coterie.methods.coalitions import Coalitions
 
 if TYPE_CHECKING:
@@ -21,27 +21,35 @@ if TYPE_CHECKING:
 class Spectral(AffinityMethod):
     """Spectral clustering of an affinity: k-means on the leading eigenvectors of its normalised matrix.
 
-    ``M = D^(-1/2) phi D^(-1/2)``, ``D_ii = sum_j |phi_ij|``; the rows of its k eigenvectors of largest eigenvalue
-    (players x k), scaled to norm 1, are clustered by k-means into k clusters. Negative affinities, by ``negative``:
-    ``signed`` keeps them, which minimises cuts of the signed Laplacian (enemies are pushed apart, and count as degree);
-    ``drop`` sets them to 0, which is Ng, Jordan & Weiss on the positive part. Clusters are ordered by mean affinity over
-    pairs of members, singletons last; players without affinities are left out and counted in the notes.
+    The normalised matrix is
+
+        M_ij = phi_ij / sqrt(d_i d_j)   with   d_i = sum of |phi_ij| over j
+
+    with phi_ij the affinity of players i and j. Each player becomes its row of the k eigenvectors of M with the largest
+    eigenvalues, scaled to norm 1, and k-means groups these rows into k clusters. Clusters are ordered by mean affinity
+    over pairs of members, singletons last. Players without affinities are left out and counted in the notes.
+
+    Negative affinities follow the parameter `negative`. With `signed` they stay in the matrix, which minimises cuts of
+    the signed Laplacian: enemies are pushed apart and count in d_i. With `drop` they become 0, which is the algorithm
+    of Ng, Jordan & Weiss on the positive part.
 
     Reference: Ng, Jordan, Weiss (2001), On spectral clustering; Kunegis et al. (2010), Spectral analysis of signed
     graphs (the signed Laplacian).
 
-    Deviations from the paper: none; one cluster for every 11 players.
+    Deviations from the paper: none; one cluster per 11 players by default.
     """
 
     name = "spectral"
     reference = "Ng, Jordan, Weiss (2001), On spectral clustering, NIPS; Kunegis et al. (2010), SDM (signed)"
 
-    n_clusters: Annotated[int | None, Field(ge=1, description="clusters; null: one for every 11 players")] = None
-    negative: Annotated[Literal["signed", "drop"], Field(description="negative affinities: kept, or 0")] = "signed"
-    restarts: Annotated[int, Field(ge=1, description="runs of k-means, the best is kept")] = 4
+    n_clusters: ClusterCount = None
+    negative: Annotated[
+        Literal["signed", "drop"], Field(description="treatment of negative affinities: kept, or set to 0")
+    ] = "signed"
+    restarts: Restarts = 4
 
     def discover(self, game: Game, budget: int, rng: np.random.Generator) -> Coalitions:
-        """See the class. Raises ``ValueError`` where all affinities (with ``drop``: all positive ones) are 0."""
+        """See the class. Raises `ValueError` if all affinities (with `drop`, all positive ones) are 0."""
         from scipy.linalg import eigh
 
         phi, notes = get_affinity(self.affinity).measure(game, budget)

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TopActivation(Ranking):
-    """The neurons of largest mean absolute activation, in groups of ``size`` from the top down.
+    """Neurons with the largest mean absolute activation, in consecutive groups from the top down.
 
-    ``score_i = mean over tokens of |a_i|``. Looks at one neuron at a time, so the groups say who matters, not who works
-    together. Costs one evaluation.
+        score_i = mean over tokens of |a_i|
+
+    with a_i the activation of neuron i. Looks at one neuron at a time, so the groups of `size` neurons show who
+    matters, not who works together. Costs one evaluation.
 
     Reference: the usual top-k baseline of neuron attribution.
 
@@ -34,7 +36,7 @@ class TopActivation(Ranking):
     reference = "coterie: top-k by activation, the usual baseline of neuron attribution"
 
     def scores(self, game: Game) -> Float[np.ndarray, " players"]:
-        """Mean absolute activation over tokens. Raises ``ValueError`` on one that is not finite."""
+        """Return mean absolute activations over tokens. Raises `ValueError` if one is not finite."""
         activations = matrix("activations", game.activations())
         means: Float[np.ndarray, " players"] = np.abs(activations).mean(axis=0, dtype=np.float64)
         return means

@@ -1,4 +1,4 @@
-"""The neurons of largest gradient times activation."""
+"""The neurons with the largest gradient times activation."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TopGradient(Ranking):
-    """The neurons of largest gradient times activation, in groups of ``size`` from the top down.
+    """Neurons with the largest gradient times activation, in consecutive groups from the top down.
 
-    ``score_i = |mean over pairs x of g_i(x)|``, ``g_i`` minus the derivative of the output in the amount to which neuron i
-    is ablated, at none: under zero ablation its gradient times its activation, summed over tokens, and the first-order
-    estimate of the effect f({i}), in units of the output. Looks at one neuron at a time, so the groups say who matters,
-    not who works together. Costs two evaluations, one pass forward and one back.
+        score_i = |mean over pairs x of g_i(x)|
 
-    Reference: Shrikumar, Greenside, Kundaje (2017), Learning important features through propagating activation differences
-    (gradient times input).
+    with -g_i(x) the derivative of output x in the amount by which neuron i is ablated, where nothing is ablated. Under
+    zero ablation g_i(x) is the neuron's gradient times its activation, summed over tokens: the first-order estimate of
+    its effect, the drop of the output when the neuron is ablated, in units of the output. Looks at one neuron at a
+    time, so the groups of `size` neurons show who matters, not who works together. Costs two evaluations, a forward and
+    a backward pass.
 
-    Deviations from the paper: neurons in place of inputs; the absolute value is taken after the mean over pairs.
+    Reference: Shrikumar, Greenside, Kundaje (2017), Learning important features through propagating activation
+    differences (gradient times input).
+
+    Deviations from the paper: neurons replace inputs; the absolute value is taken after the mean over pairs.
     """
 
     name = "top-gradient"
@@ -37,6 +40,6 @@ class TopGradient(Ranking):
     reference = "Shrikumar, Greenside, Kundaje (2017), DeepLIFT (gradient times input), ICML"
 
     def scores(self, game: Game) -> Float[np.ndarray, " players"]:
-        """Absolute first-order effects. Raises ``ValueError`` on one that is not finite."""
+        """Return absolute first-order effects. Raises `ValueError` if one is not finite."""
         effects: Float[np.ndarray, " players"] = matrix("gradients", game.gradients()).mean(axis=0, dtype=np.float64)
         return np.abs(effects)

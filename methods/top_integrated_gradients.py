@@ -1,4 +1,4 @@
-"""The neurons of largest integrated gradients."""
+"""The neurons with the largest integrated gradients."""
 
 from __future__ import annotations
 
@@ -21,16 +21,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TopIntegratedGradients(Ranking):
-    """The neurons of largest integrated gradients, in groups of ``size`` from the top down.
+    """Neurons with the largest integrated gradients, in consecutive groups from the top down.
 
-    ``score_i = |mean over pairs x of integral over t in [0, 1] of g_i(x; t)|``, ``g_i(x; t)`` minus the derivative of the
-    output in the amount to which neuron i is ablated, where all neurons are ablated by the amount t: the path runs from
-    the network as it is to one with the whole layer ablated, and before the absolute value the scores sum to f(all). The
-    integral is the mean over ``steps`` midpoints. Looks at one neuron at a time. Costs two evaluations a step.
+        score_i = |mean over pairs x of the integral of g_i(x; t) over t from 0 to 1|
+
+    with -g_i(x; t) the derivative of output x in the amount by which neuron i is ablated, where all neurons are ablated
+    by the amount t. The path runs from the intact network (t = 0) to the one with the whole layer ablated (t = 1);
+    before the absolute value, the scores sum to the effect of ablating the whole layer. The integral is the mean over
+    `steps` midpoints. Looks at one neuron at a time, so the groups of `size` neurons show who matters, not who works
+    together. Costs two evaluations per step.
 
     Reference: Sundararajan, Taly, Yan (2017), Axiomatic attribution for deep networks.
 
-    Deviations from the paper: neurons of one layer in place of inputs, the ablated layer as the baseline; the absolute
+    Deviations from the paper: neurons of one layer replace inputs, with the ablated layer as the baseline; the absolute
     value is taken after the mean over pairs.
     """
 
@@ -39,10 +42,10 @@ class TopIntegratedGradients(Ranking):
     reference = "Sundararajan, Taly, Yan (2017), Axiomatic attribution for deep networks, ICML"
     tiny: ClassVar = {"steps": 3}
 
-    steps: Annotated[int, Field(ge=1, description="points of the path, each a pass forward and one back")] = 16
+    steps: Annotated[int, Field(ge=1, description="points on the path, each a forward and a backward pass")] = 16
 
     def scores(self, game: Game) -> Float[np.ndarray, " players"]:
-        """Absolute integrated gradients. Raises ``ValueError`` on one that is not finite."""
+        """Return absolute integrated gradients. Raises `ValueError` if one is not finite."""
         total = np.zeros(game.n_players)
         for step in range(self.steps):
             amounts = torch.full((game.n_players,), (step + 0.5) / self.steps)

@@ -1,4 +1,4 @@
-"""Derivatives in the amounts of ablation, for games whose outputs are one differentiable function of these."""
+"""Derivatives in the amounts of ablation, for games whose outputs are a differentiable function of the amounts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Outputs = Callable[[Tensor], Tensor]  # amounts [players] -> outputs [outputs]
 
 
 def gradients_of(outputs: Outputs, amounts: Float[Tensor, " players"]) -> Float[Tensor, "outputs players"]:
-    """The Jacobian at `amounts`, by one backward pass an output."""
+    """The Jacobian at `amounts`, by one backward pass per output, float32."""
     jacobian: Tensor = torch.autograd.functional.jacobian(outputs, amounts)
     return jacobian.detach().float()
 
 
 def hessian_products_of(outputs: Outputs, directions: Float[Tensor, "m players"]) -> Float[Tensor, "m players"]:
-    """The Hessian of the mean output, where nothing is ablated, times each direction."""
+    """The Hessian of the mean output, with nothing ablated, times each direction, float32."""
     with torch.enable_grad():
         amounts = torch.zeros_like(directions[0]).requires_grad_()
         (gradient,) = torch.autograd.grad(outputs(amounts).mean(), amounts, create_graph=True)

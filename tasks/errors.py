@@ -9,6 +9,11 @@ from __future__ import annotations
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 
+def one_line(problem: object, most: int = 200) -> str:
+    """What a library says, on one line of at most `most` characters."""
+    return " ".join(str(problem).split())[:most]
+
+
 class TaskError(ValueError):
     """Something that the user can repair in a task, its reranker, its texts or its training."""
 
@@ -46,7 +51,7 @@ class TrainingError(TaskError):
 
 
 class RecipeError(TrainingError):
-    """A field of a task file that the training cannot do; :meth:`validation` gives it as pydantic's, to be located."""
+    """A field of a task file with a value that training does not support."""
 
     def __init__(self, field: str, expected: str, got: object) -> None:
         super().__init__(f"{field}: {expected}, got {got!r}")
@@ -55,7 +60,7 @@ class RecipeError(TrainingError):
         )
 
     def validation(self) -> ValidationError:
-        """The same problem with its location in the file."""
+        """The same error as pydantic reports it, so that its line in the file can be found."""
         return ValidationError.from_exception_data("TaskSpec", [self._detail])
 
 

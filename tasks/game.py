@@ -23,7 +23,7 @@ Answer = TypeVar("Answer")
 
 
 class Capability(StrEnum):
-    """What a game can tell and what a method sees: declared by both, compared before anything runs."""
+    """A kind of information. Games and methods declare which they provide or use, and both are compared before a run."""
 
     ABLATIONS = "ablations"
     ACTIVATIONS = "activations"
@@ -34,49 +34,59 @@ class Capability(StrEnum):
 
 @dataclass
 class Meter:
-    """Counts evaluations by kind. One evaluation = one pass over all pairs of the game, whatever is ablated in it.
-
-    ``seconds_saved`` is what the evaluations would have taken that another method of the task had asked for already.
-    ``told`` gets the total after each charge: for people who watch.
-    """
+    """Counts evaluations by kind. One evaluation is one pass over all pairs of the game, whatever is ablated in it."""
 
     limit: int | None = None
+    """The budget; None for no limit."""
+
     counts: dict[str, int] = field(default_factory=dict)
+    """Evaluations by kind of information."""
+
     seconds_saved: float = 0.0
-    told: Callable[[int], None] | None = None
+    """How long the evaluations would have taken that were reused from another method of the task."""
+
+    on_charge: Callable[[int], None] | None = None
+    """Called with the total after each charge, to display progress."""
 
     @property
     def total(self) -> int:
+        """Evaluations of all kinds."""
         return sum(self.counts.values())
 
     def charge(self, kind: Capability, evaluations: int) -> None:
-        """Count before the work is done. Raises :class:`BudgetExceededError` and counts nothing where it is too much."""
+        """Count evaluations before the work is done. Raises `BudgetExceededError`, counting nothing, beyond the limit."""
         if self.limit is not None and self.total + evaluations > self.limit:
             raise BudgetExceededError(
-                f"budget: {self.limit} evaluations, {self.total} used, {evaluations} more of {kind.value!r} asked for; "
+                f"budget: {self.limit} evaluations, {self.total} used, {evaluations} more of {kind.value!r} requested; "
                 f"fix: a larger --budget, or a method that stops in time"
             )
         self.counts[kind.value] = self.counts.get(kind.value, 0) + evaluations
-        if self.told is not None:
-            self.told(self.total)
+        if self.on_charge is not None:
+            self.on_charge(self.total)
 
 
 class Game(ABC):
-    """Units of a network as players, with one number per query-document pair as the outputs.
+    """Units of a network as players; the outputs are one number per query-document pair.
 
-    A subclass gives the sizes, its capabilities and the underscored functions behind them. Everything that costs an
-    evaluation is counted in :attr:`meter`.
+    A subclass sets the fields below and implements the underscored function behind each of its capabilities.
     """
 
     n_players: int
+    """Number of units in the layer that can be ablated."""
+
     n_outputs: int
+    """Number of query-document pairs."""
+
     capabilities: frozenset[Capability]
+    """The kinds of information that the game provides."""
+
     meter: Meter
+    """Counts everything that costs an evaluation."""
 
     def ablate(self, masks: Bool[Tensor, "m players"]) -> Float[Tensor, "m outputs"]:
-        """The outputs with each masked set of players ablated (True = ablated): m evaluations.
+        """The outputs with each masked set of players ablated (True = ablated). Costs m evaluations.
 
-        Raises ``ValueError`` on masks of the wrong shape or type.
+        Raises `ValueError` for masks of the wrong shape or type.
         """
         self._need(Capability.ABLATIONS)
         if masks.dtype != torch.bool or masks.ndim != 2 or masks.shape[1] != self.n_players:
@@ -88,75 +98,75 @@ class Game(ABC):
         return self._ablate(masks)
 
     def activations(self, pooling: Pooling = "tokens") -> Float[Tensor, "rows players"]:
-        """Activations of the players: one row a token, or one a pair (mean over its tokens; its last token).
+        """Activations of the players, float32: one row per token, or one per pair (mean over its tokens, or last token).
 
-        One evaluation, float32.
+        Costs one evaluation.
         """
         self._need(Capability.ACTIVATIONS)
         self.meter.charge(Capability.ACTIVATIONS, 1)
         return self._activations(pooling)
 
     def gradients(self, amounts: Float[Tensor, " players"] | None = None) -> Float[Tensor, "outputs players"]:
-        """Derivatives of each output in the *amounts* of ablation, at `amounts` (nothing ablated where not given).
+        """Derivatives of each output in the amounts of ablation, at `amounts` (None: nothing ablated), float32.
 
-        An amount goes from 0, the player as it is, to 1, ablated; between them the residual stream moves on a straight
-        line. So ``-gradients()`` is, under zero ablation, gradient times activation summed over tokens: the first-order
-        effect of each player on each output. Two evaluations, one pass forward and one back; float32.
+        An amount goes from 0, the player untouched, to 1, ablated; in between the residual stream moves on a straight line.
+        So with zero ablation `-gradients()` is gradient times activation summed over tokens: the first-order effect of each
+        player on each output. Costs two evaluations, one pass forward and one back.
         """
         self._need(Capability.GRADIENTS)
         if amounts is not None and amounts.shape != (self.n_players,):
             raise ValueError(
-                f"amounts: expected shape ({self.n_players},), got {tuple(amounts.shape)}; fix: one a player"
+                f"amounts: expected shape ({self.n_players},), got {tuple(amounts.shape)}; fix: one per player"
             )
         self.meter.charge(Capability.GRADIENTS, 2)
         return self._gradients(amounts)
 
     def hessian_products(self, directions: Float[Tensor, "m players"]) -> Float[Tensor, "m players"]:
-        """Second derivatives of the mean output in the amounts of ablation (see :meth:`gradients`), times each direction.
+        """Second derivatives of the mean output in the amounts of ablation (see `gradients`), times each direction, float32.
 
-        Four evaluations a direction, two passes forward and two back; float32.
+        Costs four evaluations per direction, two passes forward and two back.
         """
         self._need(Capability.GRADIENTS)
         if directions.ndim != 2 or directions.shape[1] != self.n_players:
             raise ValueError(
-                f"directions: expected shape (m, {self.n_players}), got {tuple(directions.shape)}; fix: one row a direction"
+                f"directions: expected shape (m, {self.n_players}), got {tuple(directions.shape)}; fix: one row per direction"
             )
         self.meter.charge(Capability.GRADIENTS, 4 * len(directions))
         return self._hessian_products(directions)
 
     def lens(self) -> Lens:
-        """The last tokens' residual streams after the layer and all that the logit lens makes of them. One evaluation.
+        """The last tokens' residual streams after the layer, and the terms that the logit lens computes from them.
 
-        A game of a reranker has it whatever its own readout is.
+        Costs one evaluation. Available in a reranker's game whatever its own readout.
         """
         self._need(Capability.LENS)
         self.meter.charge(Capability.LENS, 1)
         return self._lens()
 
     def write_vectors(self) -> Float[Tensor, "players d_model"]:
-        """What each player adds to the residual stream per unit of activation (its column of the down projection)."""
+        """What each player adds to the residual stream per unit of activation: its column of the down projection."""
         self._need(Capability.WEIGHTS)
         return self._write_vectors()
 
     def masks(self, groups: list[list[int]] | list[tuple[int, ...]]) -> Bool[Tensor, "m players"]:
-        """Masks from groups of player indices, one row a group."""
+        """Masks from groups of player indices, one row per group."""
         masks = torch.zeros(len(groups), self.n_players, dtype=torch.bool)
         for row, group in enumerate(groups):
             masks[row, list(group)] = True
         return masks
 
     def restricted_to(self, sees: Set[Capability], budget: int | None, memo: Memo | None = None) -> RestrictedGame:
-        """This game as a method gets it: only the declared information, only the budgeted evaluations, a meter of its own.
+        """The game as a method receives it: only the declared information and the budgeted evaluations, with a new meter.
 
-        With a ``memo``, what was asked with it before is not computed again; it is charged all the same.
+        Answers in the `memo` are not computed again, but charged all the same.
         """
         return RestrictedGame(self, frozenset(sees), budget, memo)
 
     def _need(self, capability: Capability) -> None:
         if capability not in self.capabilities:
             raise CapabilityError(
-                f"this game gives {sorted(self.capabilities)}, not {capability.value!r}; "
-                f"fix: add Capability.{capability.name} to what the method `sees`, or take a task that has it"
+                f"this game provides {sorted(self.capabilities)}, not {capability.value!r}; "
+                f"fix: add Capability.{capability.name} to what the method `sees`, or choose a task that has it"
             )
 
     @abstractmethod
@@ -180,7 +190,7 @@ class Game(ABC):
 
 @final
 class RestrictedGame(Game):
-    """A view on a game with fewer capabilities and a budget; the only thing a method is ever handed."""
+    """A view of a game with fewer capabilities and a budget; methods never see the game itself."""
 
     def __init__(self, game: Game, sees: frozenset[Capability], budget: int | None, memo: Memo | None = None) -> None:
         self._game, self._memo = game, memo
@@ -190,24 +200,24 @@ class RestrictedGame(Game):
         self.meter = Meter(limit=budget)
 
     def _ablate(self, masks: Bool[Tensor, "m players"]) -> Float[Tensor, "m outputs"]:
-        return self._asked("ablations", masks, lambda: self._game._ablate(masks))
+        return self._answer("ablations", masks, lambda: self._game._ablate(masks))
 
     def _activations(self, pooling: Pooling) -> Float[Tensor, "rows players"]:
-        return self._asked("activations", pooling, lambda: self._game._activations(pooling))
+        return self._answer("activations", pooling, lambda: self._game._activations(pooling))
 
     def _gradients(self, amounts: Float[Tensor, " players"] | None) -> Float[Tensor, "outputs players"]:
-        return self._asked("gradients", amounts, lambda: self._game._gradients(amounts))
+        return self._answer("gradients", amounts, lambda: self._game._gradients(amounts))
 
     def _hessian_products(self, directions: Float[Tensor, "m players"]) -> Float[Tensor, "m players"]:
-        return self._asked("hessian products", directions, lambda: self._game._hessian_products(directions))
+        return self._answer("hessian products", directions, lambda: self._game._hessian_products(directions))
 
     def _lens(self) -> Lens:
-        return self._asked("lens", None, self._game._lens)
+        return self._answer("lens", None, self._game._lens)
 
     def _write_vectors(self) -> Float[Tensor, "players d_model"]:
         return self._game._write_vectors()
 
-    def _asked(self, kind: str, argument: Tensor | Pooling | None, compute: Callable[[], Answer]) -> Answer:
+    def _answer(self, kind: str, argument: Tensor | Pooling | None, compute: Callable[[], Answer]) -> Answer:
         if self._memo is None:
             return compute()
         answer, saved = self._memo.answer(kind, argument, compute)
@@ -216,17 +226,15 @@ class RestrictedGame(Game):
 
 
 def refuse_additive(game: Game, tolerance: float = 1e-4) -> None:
-    """Raise :class:`AdditiveReadoutError` where the joint effect of two disjoint halves is the sum of their effects.
+    """Raise `AdditiveReadoutError` if the joint effect of two disjoint halves of the players is the sum of their effects.
 
-    A game of one player has no joint effect: :class:`RerankerError`.
-
-    Three evaluations on halves of the players, the largest sets there are: a readout that is linear in the ablated
-    units shows no difference there beyond rounding. The public code of Hedonic Neurons (arXiv 2509.23684) reads the
-    residual stream without the final norm, which is such a readout.
+    Halves are the largest disjoint sets, and a readout that is linear in the ablated units shows no difference there beyond
+    rounding. The public code of Hedonic Neurons (arXiv 2509.23684) has such a readout: it reads the residual stream without
+    the final norm. Raises `RerankerError` for a game of one player, which has no joint effect.
     """
     if game.n_players < 2:
         raise RerankerError(
-            f"expected a layer with at least 2 players, got {game.n_players}: nothing to group; fix: another layer or model"
+            f"expected a layer with at least 2 players, got {game.n_players}; fix: another layer or model"
         )
     generator = torch.Generator().manual_seed(0)
     halves = torch.rand(game.n_players, generator=generator) < 0.5

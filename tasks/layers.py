@@ -1,4 +1,4 @@
-"""Several layers of one reranker, one after the other: each with its discovery game and what links it to its neighbours."""
+"""Several layers of one reranker in turn: each with its discovery game and the vectors that link it to its neighbours."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from coterie.tasks.engine.site_spec import SiteSpec
 from coterie.tasks.errors import RerankerError
 from coterie.tasks.game import refuse_additive
 from coterie.tasks.reranker_game import RerankerGame
+from coterie.tasks.reranker_task import RerankerTaskPlan
 from coterie.tasks.rerankers.reranker import load_reranker
 from coterie.tasks.rerankers.site import Site
-from coterie.tasks.task import TaskPlan
 
 
 @dataclass(frozen=True)
@@ -21,19 +22,28 @@ class OpenLayer:
     """One layer's neurons, with LoRA merged: their game, and what they write to and read from the residual stream."""
 
     layer: int
+    """Index of the layer, from 0."""
+
     game: RerankerGame
-    reads: Float[Tensor, "parts players d_model"]  # gate and up rows, or up rows alone
-    writes: Float[Tensor, "players d_model"]  # columns of the down projection
-    activity: Float[Tensor, " players"]  # mean |activation| over the discovery game's tokens
+    """The discovery game."""
+
+    reads: Float[Tensor, "parts players d_model"]
+    """What each neuron reads of the MLP's input: its gate and up rows, or its up row alone."""
+
+    writes: Float[Tensor, "players d_model"]
+    """What each neuron writes: its column of the down projection."""
+
+    activity: Float[Tensor, " players"]
+    """The mean absolute activation over the discovery game's tokens."""
 
 
 def open_layers(
-    plans: Sequence[TaskPlan], device: str = "cpu", progress: Callable[[str], None] = lambda _step: None
+    plans: Sequence[RerankerTaskPlan], device: str = "cpu", progress: Callable[[str], None] = lambda _step: None
 ) -> Iterator[OpenLayer]:
-    """The layers of plans that differ in their layer alone: the reranker is loaded once, one game is alive at a time.
+    """The layers of plans that differ only in their layer; the reranker is loaded once, and one game is alive at a time.
 
-    The games are those that :func:`coterie.tasks.task.load_task` hands to methods. Raises ``RerankerError`` for a layer
-    that the reranker does not have, and for a mixture of experts; ``AdditiveReadoutError`` as ``load_task`` does.
+    The games are the same as the discovery games of the loaded tasks. Raises `RerankerError` for a layer that the reranker
+    does not have and for a mixture of experts, and `AdditiveReadoutError` if the readout is additive.
     """
     spec = plans[0].spec
     wanted = [plan.spec.layer for plan in plans]
@@ -41,13 +51,14 @@ def open_layers(
     reranker = load_reranker(spec.reranker, device, keep_base=wanted if spec.intervention == "base" else [])
     layers = reranker.layers
     if max(wanted) >= len(layers):
-        raise RerankerError(f"layers: expected 0 to {len(layers) - 1}, got {max(wanted)}; fix: layers that it has")
+        raise RerankerError(
+            f"layers: expected 0 to {len(layers) - 1}, got {max(wanted)}; fix: layers within this range"
+        )
     for plan, layer in zip(plans, wanted, strict=True):
         progress(f"running the network up to layer {layer}")
         reads = Site(reranker.row_of(layer), layers[layer], spec.players).read_vectors().float().cpu()
-        game = RerankerGame(
-            reranker, plan.pairs["discovery"], layer, spec.intervention, spec.readout, players=spec.players
-        )
+        site = SiteSpec(layer, spec.intervention, spec.readout, spec.players)
+        game = RerankerGame(reranker, plan.pairs["discovery"], site)
         refuse_additive(game)
         activity = game.activations("tokens").abs().mean(0)
         yield OpenLayer(layer, game, reads, game.write_vectors(), activity)

@@ -1,4 +1,4 @@
-"""What the methods of a task have asked of its discovery game: the same question is not computed twice."""
+"""A memo of a task's discovery game: methods that ask the same question share one computation."""
 
 from __future__ import annotations
 
@@ -21,16 +21,21 @@ DEFAULT_BYTES = 2**28
 @dataclass(frozen=True)
 class _Kept:
     answer: object
+    """What the game returned."""
+
     seconds: float
+    """How long it took to compute."""
+
     size: int
+    """Bytes of its tensors."""
 
 
 class Memo:
-    """Answers of a game by question, the least recently used ones dropped beyond ``limit`` bytes.
+    """Answers of a game by question; beyond `limit` bytes the least recently used ones are dropped.
 
-    A question is a kind and its argument, by the SHA-256 of the argument's bytes. Answers are copied on the way in and
-    out, so that a method may write into what it got. A game is deterministic, so an answer from here is the one that
-    would have been computed; who gets it is told the seconds that it took then, and is charged as if it had been.
+    A question is a kind and the SHA-256 of its argument's bytes. Answers are copied on the way in and out, so that a method
+    may modify what it receives. A game is deterministic, so a stored answer equals the one that would be computed; the
+    caller learns how many seconds it took then, and is charged as if it had been computed now.
     """
 
     def __init__(self, limit: int = DEFAULT_BYTES) -> None:
@@ -38,7 +43,7 @@ class Memo:
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
 
     def answer(self, kind: str, argument: Tensor | str | None, compute: Callable[[], Answer]) -> tuple[Answer, float]:
-        """The answer, and the seconds that were saved: 0 where it was computed now."""
+        """The answer, and the seconds that were saved: 0 if it was computed now."""
         key = (kind, _digest(argument))
         kept = self._kept.get(key)
         if kept is not None:
@@ -67,7 +72,7 @@ def _digest(argument: Tensor | str | None) -> str:
 
 
 def _bytes(answer: object) -> int:
-    """Bytes of a tensor, or of all tensors of a dataclass."""
+    """Bytes of a tensor, or of all tensors in a dataclass."""
     if isinstance(answer, Tensor):
         return answer.numel() * answer.element_size()
     return sum(_bytes(part) for part in vars(answer).values() if isinstance(part, Tensor))

@@ -1,17 +1,16 @@
-"""What a task needs of memory, told before any work: an estimate from its specification and its checkpoint's configuration.
+"""An estimate of a task's memory before any work, from its specification and its checkpoint's configuration.
 
 With P pairs of at most T tokens, n players and numbers of b bytes, a task holds
 
-    weights      parameters x b                                        (and the kept MLPs before LoRA for ``base``)
-    cache        P x T x (2 d_model + r n) x b                         r = 2 rows a player for ``base``, else 1;
-                                                                       T = 1 where no layer follows (lens, last layer)
-                                                                       and one token is pooled
-    low rank     P x (T + 15) x 2 d_model x b                          where the last layer follows the site: keys, values
-    replay       tokens at once x (6 d_model + 5 r n) x b              of a batch on its way into the cache, and after
-    affinities   3 x n^2 x 4                                           a method's matrix over all pairs of players
+    weights      parameters x b                              and the MLPs before LoRA for `base`
+    cache        P x T x (2 d_model + r n) x b               r = 2 rows per player for `base`, else 1; T = 1 if no layer
+                                                             follows (lens, last layer) and one token is pooled
+    low rank     P x (T + 15) x 2 d_model x b                keys and values, if the last layer follows the site
+    replay       replayed tokens x (6 d_model + 5 r n) x b   while the cache is filled and while masks are replayed
+    affinities   3 x n^2 x 4                                 a method's matrices over all pairs of players
 
-and the parts are added up: an upper bound but for the allocator's own waste. Where it is more than there is, the error names
-the settings that would make the task fit.
+The sum is an upper bound, apart from the allocator's own overhead. If a task needs more memory than is available, the error
+names the settings that would make it fit.
 """
 
 from __future__ import annotations
@@ -20,45 +19,52 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pydantic import ByteSize
+
+from coterie.tasks.engine.layout import DEFAULT_TOKENS, LANES
 from coterie.tasks.errors import DoesNotFitError
-from coterie.tasks.rerankers.checkpoint import DTYPE_BYTES, RerankerSize
+from coterie.tasks.rerankers.size import RerankerSize
+from coterie.tasks.rerankers.spec import DTYPE_BYTES
 
 if TYPE_CHECKING:
-    from coterie.tasks.task import TaskSpec
+    from coterie.tasks.task_spec import RerankerTaskSpec
 
-LANES = 16  # numbers of a vector of 512 bits, to a multiple of which the low-rank form fills up a pair's tokens
-DEFAULT_TOKENS = 8192  # replayed at once: two to four arrays of tokens x d_model are alive
-_MATRICES = 3  # of all pairs: an affinity, its transpose or a temporary of it, and what a method makes of it
+_MATRICES = 3  # over all pairs of players: an affinity, its transpose or a temporary, and what a method derives from it
 
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes by purpose, and the number of pairs that the cache is for."""
+    """Bytes by purpose."""
 
     weights: int
+    """Parameters, with the MLPs before LoRA for intervention `base`."""
+
     cache: int
+    """The cached run of the network up to the site, for all pairs."""
+
     replay: int
+    """Temporary arrays while the cache is filled and while masks are replayed."""
+
     affinities: int
+    """A method's matrices over all pairs of players."""
+
     pairs: int
+    """Number of query-document pairs in the cache; not bytes."""
 
     @property
     def total(self) -> int:
+        """All bytes together."""
         return self.weights + self.cache + self.replay + self.affinities
 
 
-def pairs_of(spec: TaskSpec) -> int:
-    """The most query-document pairs of all splits, as far as the specification says."""
-    return spec.data.most_pairs()
-
-
-def layers_after(spec: TaskSpec, size: RerankerSize) -> int:
-    """How many layers are replayed; a head that reads all tokens, or a decoder, counts as one more."""
+def layers_after(spec: RerankerTaskSpec, size: RerankerSize) -> int:
+    """The number of replayed layers; a head that reads all tokens, or a decoder, counts as one more."""
     return (0 if spec.readout == "lens" else size.layers - 1 - spec.layer) + size.pools_all
 
 
-def need_of(spec: TaskSpec, size: RerankerSize) -> Need:
-    """What the task needs at most: every pair as long as the template allows."""
-    number, pairs = DTYPE_BYTES[spec.reranker.dtype], pairs_of(spec)
+def need_of(spec: RerankerTaskSpec, size: RerankerSize) -> Need:
+    """The most that the task can need, with every pair as long as the template allows."""
+    number, pairs = DTYPE_BYTES[spec.reranker.dtype], spec.data.most_pairs()
     rows = size.players * (2 if spec.intervention == "base" else 1)
     kept = 3 * size.d_model * size.players * number if spec.intervention == "base" else 0  # gate, up and down
     tokens = spec.reranker.template.max_length
@@ -72,32 +78,32 @@ def need_of(spec: TaskSpec, size: RerankerSize) -> Need:
 
 
 def cache_of(pairs: int, tokens: int, d_model: int, rows: int, later: int) -> int:
-    """Numbers kept of all pairs where so many layers are replayed; ``rows`` are the players', two each for ``base``."""
+    """Numbers in the cache of all pairs if `later` layers are replayed; `rows` is one per player, two for `base`."""
     tokens = tokens if later else 1
     low_rank = 2 * d_model * (tokens + LANES - 1) if later == 1 else 0
     return pairs * (tokens * (2 * d_model + rows) + low_rank)
 
 
 def replay_of(d_model: int, rows: int) -> int:
-    """Numbers alive while the cache is filled and while masks are replayed."""
+    """Numbers in temporary arrays while the cache is filled and while masks are replayed."""
     return DEFAULT_TOKENS * (6 * d_model + 5 * rows)  # gate, up, activation, product, the copy in the cache's order
 
 
-def check_fits(spec: TaskSpec, size: RerankerSize, memory: int, where: str) -> None:
-    """Raises :class:`DoesNotFitError` where the task needs more than ``memory`` bytes of ``where`` (cpu, cuda, a limit)."""
+def check_fits(spec: RerankerTaskSpec, size: RerankerSize, memory: int, where: str) -> None:
+    """Raise `DoesNotFitError` if the task needs more than `memory` bytes of `where` (cpu, cuda, a limit)."""
     need = need_of(spec, size)
     if need.total <= memory:
         return
     raise DoesNotFitError(
-        f"{spec.name}: expected a task that fits into the {gigabytes(memory)} of {where}, got one that needs "
-        f"{gigabytes(need.total)}: {gigabytes(need.weights)} of weights, {gigabytes(need.cache)} of cached activations "
-        f"({need.pairs} pairs of up to {spec.reranker.template.max_length} tokens), {gigabytes(need.replay)} to replay, "
-        f"{gigabytes(need.affinities)} of affinities; fix: {'; or '.join(_fixes(spec, size, need, memory))}"
+        f"{spec.name}: expected a task that fits into the {format_bytes(memory)} of {where}, got one that needs "
+        f"{format_bytes(need.total)}: {format_bytes(need.weights)} of weights, {format_bytes(need.cache)} of cached activations "
+        f"({need.pairs} pairs of up to {spec.reranker.template.max_length} tokens), {format_bytes(need.replay)} to replay, "
+        f"{format_bytes(need.affinities)} of affinities; fix: {'; or '.join(_fixes(spec, size, need, memory))}"
     )
 
 
-def _fixes(spec: TaskSpec, size: RerankerSize, need: Need, memory: int) -> list[str]:
-    """Settings with each of which alone it would fit, and what always helps."""
+def _fixes(spec: RerankerTaskSpec, size: RerankerSize, need: Need, memory: int) -> list[str]:
+    """Settings each of which makes the task fit without the others, and the larger machine that always does."""
     share, data, template = (memory - need.total + need.cache) / need.cache, spec.data, spec.reranker.template
     fixes = []
     if (fewer := math.floor(share * data.candidates)) >= 2:
@@ -105,15 +111,18 @@ def _fixes(spec: TaskSpec, size: RerankerSize, need: Need, memory: int) -> list[
     counts = {name: math.floor(share * count) for name, count in data.most_queries().items() if count is not None}
     if min(counts.values()) >= 2:
         fixes.append("data.queries: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
-    filled = LANES - 1  # which the low-rank form may add to every pair
-    shorter = math.floor(share * (template.max_length + filled)) - filled
+    padding = LANES - 1  # tokens that the low-rank form may add to every pair
+    shorter = math.floor(share * (template.max_length + padding)) - padding
     if layers_after(spec, size) and shorter >= 8:
         fixes.append(f"reranker.template.max_length: {shorter} (now {template.max_length})")
     if DTYPE_BYTES[spec.reranker.dtype] > 2 and (need.total + need.affinities) / 2 <= memory:
         fixes.append(f"a reranker.dtype of half the size (now {spec.reranker.dtype})")
-    return [*fixes, f"a device or machine with {gigabytes(need.total)}, or reranker.device_map: auto over several GPUs"]
+    return [
+        *fixes,
+        f"a device or machine with {format_bytes(need.total)}, or reranker.device_map: auto over several GPUs",
+    ]
 
 
-def gigabytes(count: float) -> str:
-    """Bytes in words."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+def format_bytes(size: int) -> str:
+    """A size for people, such as `2.0 GB`."""
+    return ByteSize(size).human_readable(decimal=True, separator=" ")

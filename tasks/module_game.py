@@ -5,13 +5,12 @@
     units = Experts("model.layers.0.mlp.experts", players=8)              # a Mixtral-style mixture
     game = ModuleGame(model, {"input_ids": ids}, units, readout=lambda out: out.logits[:, 0])
 
-A forward hook ablates the units; many masks go through the module as one batch of copies of the inputs. Of a Sequential,
-only what comes after the units is computed again.
+A forward hook ablates the units; many masks go through the module as one batch of copies of the inputs. In a Sequential,
+only the part after the units is computed again.
 """
 
 from __future__ import annotations
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,46 +20,57 @@ from typing import TYPE_CHECKING, Any, Literal, final
 import torch
 from torch import Tensor, nn
 
+from coterie.tasks.config.text import nearest
 from coterie.tasks.game import Capability, Game, Meter
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
     from torch.utils.hooks import RemovableHandle
 
-_ROWS = 4096  # rows of the batch that go through the module at once
+_ROWS = 4096  # rows that go through the module in one batch
 
 
 class Units(ABC):
-    """What the players are: how many, in which submodule, and how they are ablated there."""
+    """The players: how many, in which submodule, and how they are ablated there."""
 
     path: str
+    """Path of the submodule, as in `named_modules`."""
+
     players: int
+    """Number of players."""
 
     @abstractmethod
     def ablating(self, module: nn.Module, kept: Bool[Tensor, "m players"], mean: Tensor | None) -> RemovableHandle:
-        """Hook the submodule so that copy r of the inputs (m copies, one after the other) keeps only the players kept[r].
+        """Hook the submodule so that copy r of the inputs (m copies in sequence) keeps only the players `kept[r]`.
 
-        ``mean``: what ablated units are set to; None for zero.
+        Ablated units are set to `mean`; None for zero.
         """
 
     def mean(self, module: nn.Module, forward: Callable[[], object]) -> Tensor:  # noqa: ARG002 - for subclasses
-        """Mean of the units over everything that passes through the submodule in one unablated ``forward``."""
+        """Mean of the units over everything that passes through the submodule in one unablated `forward`."""
         raise ValueError(f"{type(self).__name__}: expected intervention 'zero', got 'mean'; fix: intervention='zero'")
 
 
 @final
 @dataclass(frozen=True)
 class Features(Units):
-    """Equal slices of one dimension of what goes into, or comes out of, a submodule; batch first.
+    """Equal slices of one dimension of a submodule's input or output, batch first.
 
-    ``players`` divides the size of dimension ``dim``: as many players as features are single units (or channels, dim=1),
-    fewer are groups of consecutive ones, such as the heads in the input of an attention's output projection.
+    With as many players as features, the players are single units (or channels, dim=1). With fewer they are groups of
+    consecutive units, such as the heads in the input of an attention's output projection.
     """
 
     path: str
+    """Path of the submodule, as in `named_modules`."""
+
     players: int
+    """Number of slices; divides the size of dimension `dim`."""
+
     side: Literal["output", "input"] = "output"
+    """Whether the submodule's output or its first input is sliced."""
+
     dim: int = -1
+    """The sliced dimension."""
 
     def ablating(self, module: nn.Module, kept: Bool[Tensor, "m players"], mean: Tensor | None) -> RemovableHandle:
         def ablated(x: Tensor) -> Tensor:
@@ -103,12 +113,15 @@ class Features(Units):
 class Experts(Units):
     """Experts of a mixture whose weights are fused in 3-D parameters (transformers' Mixtral and its relatives).
 
-    There is no module of one expert to hook, so the routing weight of an ablated expert is set to 0: its contribution
-    ``weight * expert(x)`` is gone, and the router neither sends the token elsewhere nor raises the other weights.
+    An expert is not a module that can be hooked, so the routing weight of an ablated expert is set to 0: its contribution
+    `weight * expert(x)` vanishes, and the router neither sends the token elsewhere nor raises the other weights.
     """
 
     path: str
+    """Path of the module that holds the experts' parameters."""
+
     players: int
+    """Number of experts."""
 
     def ablating(self, module: nn.Module, kept: Bool[Tensor, "m players"], _mean: Tensor | None) -> RemovableHandle:
         if module.num_experts != self.players:
@@ -128,12 +141,12 @@ class Experts(Units):
 class ModuleGame(Game):
     """Ablations of the units of one submodule on fixed inputs.
 
-    ``inputs``: what the module is called with, by keyword, or one tensor; every tensor has the batch first. ``readout``
-    turns the module's answer into one tensor with the batch first, whose elements are the game's outputs: one logit a
-    pair, all logits, pixels. :attr:`output_shape` is the shape of one batch of them. A readout that is linear in the
-    units (a logit right after them) makes an additive game: take log-probabilities, or a loss.
+    `inputs` are the module's keyword arguments, or its only one; every tensor has the batch first. `readout` turns the
+    module's result into one tensor with the batch first, whose elements are the game's outputs: one logit per pair, all
+    logits, pixels. `output_shape` is the shape of one batch of them. A readout that is linear in the units, such as a logit
+    right after them, makes an additive game; use log-probabilities or a loss instead.
 
-    Raises ``ValueError`` (expected, got, fix) on a module in training mode and on a path that does not exist.
+    Raises `ValueError` for a module in training mode and for a path that does not exist.
     """
 
     capabilities = frozenset({Capability.ABLATIONS})
@@ -174,7 +187,7 @@ class ModuleGame(Game):
 
     @torch.no_grad()
     def _outputs(self, copies: int) -> Tensor:
-        """The readout [copies * batch, ...] of so many copies of the inputs."""
+        """The readout [copies * batch, ...] of that many copies of the inputs."""
         if isinstance(self._inputs, Tensor):
             answer = self._model(_repeated(self._inputs, copies))
         else:
@@ -182,12 +195,12 @@ class ModuleGame(Game):
         return self._read(answer, copies)
 
     def _read(self, answer: Any, copies: int) -> Tensor:
-        """The readout of the model's answer to so many copies, checked."""
+        """The readout of the model's result for that many copies. Raises `ValueError` if the batch is not first."""
         outputs = self._readout(answer)
         if outputs.shape[:1] != (copies * self._batch,):
             raise ValueError(
                 f"readout: expected the batch of {copies * self._batch} first, got shape {tuple(outputs.shape)}; "
-                f"fix: return one row an input, without mixing or averaging them"
+                f"fix: return one row per input, without mixing or averaging them"
             )
         return outputs
 
@@ -195,21 +208,28 @@ class ModuleGame(Game):
 @final
 @dataclass(frozen=True)
 class _Tail:
-    """What comes after single units at the output of a child of a Sequential: they are linear in what is kept.
+    """The rest of a Sequential after single units that are followed by a Linear map W.
 
-    Where the next child is a Linear map W, ``W x(A) = W x(N) - sum_{j in A} (x_j - mean_j) W_j``: one product of the
-    masks with an array [players, batch x outputs of W] for all inputs, instead of one of each masked input with W.
+    `W x(A) = W x(N) - sum_{j in A} (x_j - mean_j) W_j`, so one product of the masks with an array
+    [players, batch x outputs of W] serves all inputs, instead of a product of W with every masked input.
     """
 
-    contributions: Float[Tensor, "players features"]  # of the batch side by side
-    nothing: Float[Tensor, " features"]  # with every unit ablated
+    contributions: Float[Tensor, "players features"]
+    """What each unit adds to the outputs of W, the inputs of the batch side by side."""
+
+    nothing: Float[Tensor, " features"]
+    """The outputs of W with every unit ablated."""
+
     batch: int
+    """Number of inputs."""
+
     rest: nn.Sequential
+    """What follows W."""
 
     @classmethod
     @torch.no_grad()
     def of(cls, model: nn.Module, inputs: Any, units: Units, mean: Tensor | None) -> _Tail | None:
-        """None where the shape of the network, or a hook that somebody else has set, asks for the whole of it."""
+        """None if the network has another shape, or a hook that only a pass through the whole network would call."""
         children = list(model) if isinstance(model, nn.Sequential) else []
         if not isinstance(inputs, Tensor) or not isinstance(units, Features) or not units.path.isdecimal():
             return None
@@ -229,7 +249,7 @@ class _Tail:
 
     @torch.no_grad()
     def answer(self, kept: Bool[Tensor, "m players"]) -> Tensor:
-        """The model's answer to the copies, one after the other, each with the players kept."""
+        """The model's result for copies of the inputs in sequence, each with its own players kept."""
         linear = torch.addmm(self.nothing, kept.to(self.contributions), self.contributions)
         return self.rest(linear.view(len(kept) * self.batch, -1))
 
@@ -241,7 +261,7 @@ def _repeated(value: Tensor, copies: int) -> Tensor:
 def _submodule(model: nn.Module, path: str) -> nn.Module:
     names = dict(model.named_modules())
     if path not in names:
-        near = difflib.get_close_matches(path, names, n=1, cutoff=0.3) or sorted(names)[1:2]
+        near = nearest(path, names, most=1, cutoff=0.3) or sorted(names)[1:2]
         raise ValueError(
             f"path: expected a submodule of {type(model).__name__}, got {path!r}; fix: for example {near[0] if near else ''!r}"
         )

@@ -1,4 +1,4 @@
-"""nDCG@10 by trec_eval's definition, for many score vectors over the same pairs at once."""
+"""nDCG@10 as trec_eval defines it, for many score vectors over the same pairs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from coterie.tasks.collections.types import Candidate
 
 _CUTOFF = 10
-_ROWS = 1024  # score vectors that are sorted at once
+_ROWS = 1024  # score vectors that are sorted together
 
 
 class NDCG:
-    """nDCG@10 per query, to rounding what ir-measures (pytrec_eval) says: gain = grade, discount log2(rank + 1).
+    """nDCG@10 per query, equal to ir-measures (pytrec_eval) up to rounding: gain = grade, discount log2(rank + 1).
 
-    Ties are broken as trec_eval does: scores are compared in float32, equal ones by document id, descending. The ideal
-    ranking is that of the pairs' grades, or of ``qrels`` [query][document] where these are given: judged documents that
-    are no candidates then count, as they do when a run is evaluated. A query without a relevant document has 0.
+    Ties are broken as trec_eval does: scores are compared in float32, and equal ones by document id, descending. The ideal
+    ranking is that of the pairs' grades, or of `qrels` [query][document] if given: judged documents that are not candidates
+    then count, as in the evaluation of a run. A query without a relevant document has 0.
     """
 
     def __init__(self, pairs: Sequence[Candidate], qrels: Mapping[str, Mapping[str, int]] | None = None) -> None:
@@ -30,7 +30,7 @@ class NDCG:
         if qrels is not None:
             judged = {q: dict(qrels[q]) for q in self.query_ids}
         width = max(map(len, of_query.values()), default=0)
-        # [queries, candidates], document ids descending, so that a stable sort breaks ties; what is over stands last
+        # [queries, candidates], document ids descending, so that a stable sort breaks ties; padding comes last
         self._positions = np.zeros((len(self.query_ids), width), dtype=np.int64)
         self._filled = np.zeros(self._positions.shape, dtype=bool)
         self._gains = np.zeros(self._positions.shape)
@@ -45,9 +45,9 @@ class NDCG:
         self._ideal = _discounted(ideal)
 
     def per_query(self, scores: np.ndarray) -> np.ndarray:
-        """nDCG@10 [..., queries] of scores [..., pairs]. Raises ``ValueError`` on a score that is not a number.
+        """nDCG@10 [..., queries] of scores [..., pairs].
 
-        A NaN would be ranked last without a word, so it is refused.
+        Raises `ValueError` for NaN, which would otherwise silently be ranked last.
         """
         scores = np.asarray(scores, dtype=np.float64)
         if np.isnan(scores).any():
@@ -60,7 +60,7 @@ class NDCG:
         return values.reshape(*scores.shape[:-1], len(self.query_ids))
 
     def _ranked(self, rows: np.ndarray) -> np.ndarray:
-        """The gains [m, queries, 10 at most] in the order of the scores [m, pairs]."""
+        """The gains [m, queries, up to 10] in the order of the scores [m, pairs]."""
         by_query = np.where(self._filled, -rows[:, self._positions], np.float32(np.inf))
         order = np.argsort(by_query, axis=-1, kind="stable")[..., :_CUTOFF]
         ranked: np.ndarray = np.take_along_axis(np.broadcast_to(self._gains, by_query.shape), order, axis=-1)
@@ -68,7 +68,7 @@ class NDCG:
 
 
 def _discounted(gains: np.ndarray) -> np.ndarray:
-    """Discounted cumulative gain [...] of gains [..., ranks], added up from the first rank on as trec_eval does."""
+    """Discounted cumulative gain [...] of gains [..., ranks], summed from the first rank on, as in trec_eval."""
     total = np.zeros(gains.shape[:-1])
     for rank in range(gains.shape[-1]):
         total += gains[..., rank] / np.log2(rank + 2.0)

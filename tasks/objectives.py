@@ -1,4 +1,4 @@
-"""What a reranker is trained and judged for: the relevance grade, or a signal of the texts as a graded objective."""
+"""Objectives: what a reranker is trained and judged on, either the relevance grade or a signal of the two texts."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Objective = Literal["relevance", "cqtr", "mean-tf-l"]
 def with_objective(
     rows: Sequence[Candidate], objective: Objective, documents: Iterable[str], edges: np.ndarray | None = None
 ) -> tuple[list[Candidate], np.ndarray | None]:
-    """The pairs with their objective as ``value`` and its level 0 to 4 as ``grade``, and the edges of these levels.
+    """Set the objective of each pair as its `value`, and its level 0 to 4 as its `grade`; return pairs and level edges.
 
-    The levels of a scalar objective are its quintiles over these pairs, or those of the ``edges`` given [4] (a task
-    takes those of its discovery pairs everywhere): nDCG wants grades. ``documents`` are counted for the signals'
-    statistics. Objective ``relevance`` leaves the pairs as they are.
+    nDCG needs grades, so a scalar objective is divided into levels: the quintiles of these pairs, or those given by
+    `edges` [4] (a task uses the edges of its discovery pairs for every split). `documents` are the texts over which the
+    signals' statistics are counted. The objective `relevance` leaves the pairs unchanged and has no edges.
     """
     if objective == "relevance":
         return list(rows), None
@@ -33,27 +33,27 @@ def with_objective(
 
 
 def refuse_constant(objective: Objective, pairs: Mapping[str, Sequence[Candidate]]) -> list[tuple[str, float]]:
-    """The splits whose pairs all have one value of the objective, with this value.
+    """Return the splits whose pairs all have the same value of the objective, each with this value.
 
-    Raises ``DataError`` where all splits are such: then there is nothing to rank, to predict or to agree with.
+    Raises `DataError` if that holds for every split: there would be nothing to rank, to predict or to agree with.
     """
     constant = [
         (split, rows[0].objective) for split, rows in pairs.items() if len({row.objective for row in rows}) == 1
     ]
     if len(constant) < len(pairs):
         return constant
-    told = ", ".join(f"{value:g} for all {len(pairs[split])} of {split}" for split, value in constant)
+    got = ", ".join(f"{value:g} for all {len(pairs[split])} of {split}" for split, value in constant)
     raise DataError(
-        f"objective {objective}: expected query-document pairs that differ in it, got {told}; fix: another objective, or "
-        f"candidates of which some have more of it"
+        f"objective {objective}: expected query-document pairs with different values, got {got}; fix: choose another "
+        f"objective, or candidates that differ in it"
     )
 
 
 def agreement(scores: np.ndarray, rows: Sequence[Candidate]) -> tuple[float, float]:
-    """R2 and Spearman correlation of the reranker's scores [pairs] with the objective over all pairs.
+    """R2 and Spearman correlation between the reranker's scores [pairs] and the objective, over all pairs.
 
-    R2 is that of the least-squares line (the squared Pearson correlation): a reranker's scores have units of their own.
-    Both are NaN where either side does not vary.
+    R2 is that of the least-squares line (the squared Pearson correlation), because a reranker's scores have arbitrary
+    units. Both are NaN if the scores or the objective are constant.
     """
     from scipy.stats import spearmanr
 
@@ -64,5 +64,5 @@ def agreement(scores: np.ndarray, rows: Sequence[Candidate]) -> tuple[float, flo
 
 
 def objective_values(rows: Sequence[Candidate], objective: Objective, statistics: CollectionStatistics) -> np.ndarray:
-    """A scalar objective of each pair [pairs]."""
+    """The value of a scalar objective for each pair [pairs]."""
     return signal_values(objective, [(p.query, p.document) for p in rows], statistics)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from coterie.tasks.collections.types import Candidate
+from coterie.tasks.engine.layout import DEFAULT_TOKENS
 from coterie.tasks.engine.replay import ReplayEngine
-from coterie.tasks.game import Capability, Game, Intervention, Meter, Pooling, Readout
-from coterie.tasks.memory import DEFAULT_TOKENS
+from coterie.tasks.engine.site_spec import SiteSpec
+from coterie.tasks.game import Capability, Meter, Pooling
+from coterie.tasks.query_game import QueryGame
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,27 +22,22 @@ if TYPE_CHECKING:
 
 
 @final
-class RerankerGame(Game):
-    """Ablations of one layer of a reranker over fixed query-document pairs.
+class RerankerGame(QueryGame):
+    """Ablations of one layer of a reranker over fixed query-document pairs, which come query by query.
 
-    ``pairs`` come query by query; ``query_of_pair`` [pairs] gives each one's query as 0, 1, ... in that order.
-    Pass the discovery game's ``mean_activations`` on to the games it is compared with (intervention ``mean``).
+    With intervention `mean`, pass the discovery game's `mean_activations` on to the games that it is compared with.
+
+    Raises the errors of `ReplayEngine`.
     """
 
     def __init__(
         self,
         reranker: Reranker,
         pairs: Sequence[Candidate],
-        layer: int,
-        intervention: Intervention = "zero",
-        readout: Readout = "score",
-        mean_activations: Tensor | None = None,
+        site: SiteSpec,
         tokens_at_once: int = DEFAULT_TOKENS,
-        players: str = "neurons",
     ) -> None:
-        self._engine = ReplayEngine(
-            reranker, pairs, layer, intervention, readout, mean_activations, tokens_at_once, players
-        )
+        self._engine = ReplayEngine(reranker, pairs, site, tokens_at_once)
         self._reranker = reranker
         self.pairs = tuple(pairs)
         self.query_ids = list(dict.fromkeys(p.query_id for p in pairs))
@@ -54,34 +51,37 @@ class RerankerGame(Game):
 
     @property
     def scores(self) -> Tensor:
-        """The reranker's own final logits [pairs], nothing ablated, whatever the readout is."""
+        """The reranker's own final logits [pairs] with nothing ablated, whatever the readout."""
         return self._engine.scores
 
     @property
     def mean_activations(self) -> Tensor:
-        """Mean activation of each player over this game's tokens [players]."""
+        """The mean activation of each neuron over this game's tokens, or the means of the specification [neurons]."""
         return self._engine.mean_activations
 
     def activations_by_pair(self) -> Iterator[tuple[int, Tensor]]:
-        """Position of each pair in ``pairs``, in no order, with the activations [tokens, players] of its tokens in order.
+        """The position of each pair in `pairs`, in any order, with the activations [tokens, players] of its tokens in order.
 
-        One evaluation, in the model's dtype, a batch in memory at a time. Where no later layer mixes tokens (the last
-        layer, or the readout ``lens``) that is the pooled token alone. ``token_ids`` and ``token_strings`` are in step with it.
+        One evaluation, in the model's dtype, one batch in memory at a time. If no later layer mixes tokens (the last layer,
+        or the readout `lens`), only the pooled token has activations. `token_ids` returns the ids of the same tokens.
         """
         self.meter.charge(Capability.ACTIVATIONS, 1)
         return self._engine.activations_by_pair()
 
     def token_ids(self) -> list[list[int]]:
-        """The ids of each pair's tokens that :meth:`activations_by_pair` tells of, by position of the pair."""
-        return [self._engine.kept(row) for row in self.all_token_ids()]
+        """The ids of the tokens in `activations_by_pair`, by position of the pair."""
+        return [self._engine.kept_tokens(ids) for ids in self.all_token_ids()]
 
     def all_token_ids(self) -> list[list[int]]:
         """The ids of all tokens of each pair."""
         return self._reranker.encode(self.pairs)
 
     def token_strings(self, ids: Sequence[int]) -> list[str]:
-        """What each token stands for, see :meth:`coterie.tasks.rerankers.reranker.Reranker.token_strings`."""
+        """The text of each token; see `Reranker.token_strings`."""
         return self._reranker.token_strings(ids)
+
+    def _inputs(self) -> list[tuple[int, ...]]:
+        return [tuple(ids) for ids in self.all_token_ids()]
 
     def _ablate(self, masks: Tensor) -> Tensor:
         return self._engine.outputs(masks)

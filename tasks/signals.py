@@ -1,9 +1,9 @@
-"""Classical signals of a query-document pair: what a reranker may be trained to compute, and what it is aligned with.
+"""Classical signals of a query-document pair: objectives to train a reranker on, and features to align neurons with.
 
-Notation: Q the set of the query's terms, d the document's terms in order, tf(t, d) how often t stands in d, |d| their
-number, N documents in the collection, df(t) those that hold t, and avg their mean length. Terms are those of
-:func:`coterie.tasks.collections.terms.terms`. Every signal is a pure function of the two texts and the collection's
-statistics, and 0 for a query or a document without terms.
+Notation: Q is the set of the query's terms, d the sequence of the document's terms, |d| its length, tf(t, d) the number of
+times that t occurs in d, N the number of documents, df(t) the number of documents that contain t, and avg the mean length
+of the documents. Terms are those of `coterie.tasks.collections.bm25.terms`. Every signal is a pure function of the two
+texts and the statistics of the collection. A query or document without terms gets 0.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from itertools import islice
 
 import numpy as np
 
-from coterie.tasks.collections.terms import terms
+from coterie.tasks.collections.bm25 import K1, B, terms
 
-K1, B = 1.5, 0.75  # BM25's constants, as in the candidates' BM25
 LEVELS = 5
 
 
 @dataclass(frozen=True)
 class CollectionStatistics:
-    """What the signals know of a collection: its size N, df(t) of every term, and the mean number of terms."""
+    """The statistics of a collection that the signals need."""
 
     n_documents: int
+    """Number of documents, N."""
     document_frequency: Mapping[str, int]
+    """Number of documents that contain each term, df(t); a missing term has 0."""
     average_length: float
+    """Mean number of terms per document, avg; 0 for an empty collection."""
 
     def idf(self, term: str) -> float:
         """Lucene's inverse document frequency: ln(1 + (N - df + 1/2) / (df + 1/2)), never negative."""
@@ -41,7 +43,7 @@ Signal = Callable[[Terms, Terms, CollectionStatistics], float]
 
 
 def statistics_of(documents: Iterable[str]) -> CollectionStatistics:
-    """Count a collection, a thousand documents at a time."""
+    """Count the statistics of a collection, a thousand documents at a time."""
     n, length, frequency, rest = 0, 0, Counter[str](), iter(documents)
     while chunk := list(islice(rest, 1000)):
         for found in terms(chunk):
@@ -51,9 +53,9 @@ def statistics_of(documents: Iterable[str]) -> CollectionStatistics:
 
 
 def cqtr(query: Terms, document: Terms, statistics: CollectionStatistics) -> float:
-    """Covered query term ratio: |{t in Q: t in d}| / |Q|, 0 to 1 (objective CQTR of arXiv 2509.23684)."""
-    asked = set(query)
-    return len(asked & set(document)) / len(asked) if asked else 0.0
+    """Covered query term ratio: |{t in Q: t in d}| / |Q|, from 0 to 1 (objective CQTR of arXiv 2509.23684)."""
+    wanted = set(query)
+    return len(wanted & set(document)) / len(wanted) if wanted else 0.0
 
 
 def mean_tf_l(query: Terms, document: Terms, statistics: CollectionStatistics) -> float:
@@ -62,13 +64,13 @@ def mean_tf_l(query: Terms, document: Terms, statistics: CollectionStatistics) -
 
 
 def sum_tf(query: Terms, document: Terms, statistics: CollectionStatistics) -> float:
-    """Occurrences of query terms: sum over t in Q of tf(t, d)."""
-    asked = set(query)
-    return float(sum(term in asked for term in document))
+    """Occurrences of query terms in the document: sum over t in Q of tf(t, d)."""
+    wanted = set(query)
+    return float(sum(term in wanted for term in document))
 
 
 def bm25(query: Terms, document: Terms, statistics: CollectionStatistics) -> float:
-    """BM25: sum over t in Q of idf(t) tf / (tf + k1 (1 - b + b |d| / avg)), k1 = 1.5, b = 0.75 (Lucene's, Robertson's)."""
+    """BM25: sum over t in Q of idf(t) tf / (tf + k1 (1 - b + b |d| / avg)), k1 = 1.5, b = 0.75 (Robertson's, as in Lucene)."""
     counts = Counter(document)
     if not document:
         return 0.0
@@ -77,17 +79,17 @@ def bm25(query: Terms, document: Terms, statistics: CollectionStatistics) -> flo
 
 
 def sum_idf(query: Terms, document: Terms, statistics: CollectionStatistics) -> float:
-    """Sum of idf(t) over the query terms that the document holds."""
+    """Sum of idf(t) over the query terms that the document contains."""
     return sum(statistics.idf(t) for t in sorted(set(query) & set(document)))
 
 
 def query_length(query: Terms, document: Terms, statistics: CollectionStatistics) -> float:
-    """Number of terms of the query: the same for all candidates of a query, so nothing to rank by."""
+    """Number of terms in the query. It is the same for all candidates of a query, so it cannot rank them."""
     return float(len(query))
 
 
 def document_length(query: Terms, document: Terms, statistics: CollectionStatistics) -> float:
-    """Number of terms of the document, |d|."""
+    """Number of terms in the document, |d|."""
     return float(len(document))
 
 
@@ -103,23 +105,23 @@ SIGNALS: dict[str, Signal] = {
 
 
 def signal_values(name: str, pairs: Sequence[tuple[str, str]], statistics: CollectionStatistics) -> np.ndarray:
-    """One signal of every (query, document) [pairs], float64."""
-    signal, known = SIGNALS[name], _terms_of({text for pair in pairs for text in pair})
-    return np.array([signal(known[query], known[document], statistics) for query, document in pairs])
+    """Compute one signal for every (query, document) pair: [pairs], float64."""
+    signal, terms_of = SIGNALS[name], _terms_by_text({text for pair in pairs for text in pair})
+    return np.array([signal(terms_of[query], terms_of[document], statistics) for query, document in pairs])
 
 
 def quintile_edges(values: np.ndarray) -> np.ndarray:
-    """The 20, 40, 60 and 80 % quantiles [4] of an objective: the bounds between its graded levels."""
+    """The 20, 40, 60 and 80 % quantiles [4] of an objective, which separate its levels."""
     edges: np.ndarray = np.quantile(values, np.arange(1, LEVELS) / LEVELS)
     return edges
 
 
 def graded(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Levels 0 to 4 of an objective for nDCG: how many of the edges a value is above. Equal values share a level."""
+    """The level 0 to 4 of each value, as a grade for nDCG: the number of edges below it. Equal values share a level."""
     levels: np.ndarray = np.searchsorted(edges, values, side="left")
     return levels
 
 
-def _terms_of(texts: set[str]) -> dict[str, list[str]]:
+def _terms_by_text(texts: set[str]) -> dict[str, list[str]]:
     ordered = sorted(texts)
     return dict(zip(ordered, terms(ordered), strict=True))

@@ -1,4 +1,4 @@
-"""A tiny game that has every capability: what methods are checked on, in tests and by ``coterie check``."""
+"""A tiny game with every capability, on which tests and `coterie check` run methods."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class SyntheticGame(Game):
-    """A random one-hidden-layer network: its hidden units are the players, its readout is not linear in them.
+    """A random network with one hidden layer: its hidden units are the players, its readout is not linear in them.
 
-    ``s(x; A) = w . tanh(sum over i not in A of a_i(x) u_i)``, ``a = relu(x V)``. Rows of the activations are the pairs,
-    whatever the pooling. Give `activations`, `write_vectors` or `capabilities` to make a game that is hard to answer;
-    without `copies` a method gets the game's own tensors.
+    `s(x; A) = w . tanh(sum over i not in A of a_i(x) u_i)` with `a = relu(x V)`. The rows of the activations are the pairs,
+    whatever the pooling. `activations`, `write_vectors` and `capabilities` can be replaced to build difficult games; with
+    `copies=False` a method receives the game's own tensors.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class SyntheticGame(Game):
         return hessian_products_of(self._relaxed, directions)
 
     def _lens(self) -> Lens:
-        # Not through _activations and _write_vectors: a test that watches these must not see this.
+        # not through _activations and _write_vectors, which WatchedGame records
         hidden, out = (part.clone() if self._copies else part for part in (self._hidden, self._out))
         return Lens(hidden @ out, hidden[None], out[None], self._head.clone(), 1e-5)
 
@@ -73,39 +73,39 @@ class SyntheticGame(Game):
 
 
 class WatchedGame(SyntheticGame):
-    """Remembers in ``asked`` which information a method asked for."""
+    """Records in `used` which information a method uses."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: set[Capability] = set()
+        self.used: set[Capability] = set()
 
     def _ablate(self, masks: Bool[Tensor, "m players"]) -> Float[Tensor, "m outputs"]:
-        self.asked.add(Capability.ABLATIONS)
+        self.used.add(Capability.ABLATIONS)
         return super()._ablate(masks)
 
     def _activations(self, pooling: Pooling) -> Float[Tensor, "rows players"]:
-        self.asked.add(Capability.ACTIVATIONS)
+        self.used.add(Capability.ACTIVATIONS)
         return super()._activations(pooling)
 
     def _gradients(self, amounts: Float[Tensor, " players"] | None) -> Float[Tensor, "outputs players"]:
-        self.asked.add(Capability.GRADIENTS)
+        self.used.add(Capability.GRADIENTS)
         return super()._gradients(amounts)
 
     def _hessian_products(self, directions: Float[Tensor, "m players"]) -> Float[Tensor, "m players"]:
-        self.asked.add(Capability.GRADIENTS)
+        self.used.add(Capability.GRADIENTS)
         return super()._hessian_products(directions)
 
     def _lens(self) -> Lens:
-        self.asked.add(Capability.LENS)
+        self.used.add(Capability.LENS)
         return super()._lens()
 
     def _write_vectors(self) -> Float[Tensor, "players d_model"]:
-        self.asked.add(Capability.WEIGHTS)
+        self.used.add(Capability.WEIGHTS)
         return super()._write_vectors()
 
 
 class RenumberedGame(SyntheticGame):
-    """The same game with other numbers: its player p is player ``old[p]`` of the one it was made from."""
+    """A game with renumbered players: player p is player `old[p]` of the given game."""
 
     def __init__(self, game: SyntheticGame, old: Tensor) -> None:
         super().__init__(activations=game._hidden[:, old], write_vectors=game._out[old])

@@ -1,4 +1,4 @@
-"""Records made up for tests: valid, realistic in shape, the same for the same arguments."""
+"""Made-up records for tests: valid, of realistic shape, the same for the same arguments."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from coterie.tracking.record import (
 
 @dataclass(frozen=True)
 class MadeUpMetric:
-    """A metric of the made-up protocol; ``scale`` is the standard deviation of a query's value."""
+    """A metric of the made-up protocol; `scale` is the standard deviation of its values per query."""
 
     name: str
     domain: str
@@ -69,7 +69,7 @@ def seed_of(*parts: object) -> int:
 
 
 def flat(value: Any, path: str = "") -> dict[str, Any]:
-    """Every number and text of nested lists and dictionaries by its path."""
+    """Path -> value, for all numbers and texts in nested lists and dictionaries."""
     if isinstance(value, dict):
         return {name: leaf for key, part in value.items() for name, leaf in flat(part, f"{path}.{key}").items()}
     if isinstance(value, list | tuple):
@@ -78,7 +78,7 @@ def flat(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def alike(one: Record, other: Record) -> bool:
-    """Whether two records have the same coalitions, and the same scores up to rounding."""
+    """Whether two records have the same coalitions and, up to rounding, the same scores."""
     ours, theirs = (flat([measure.model_dump() for measure in record.scores]) for record in (one, other))
     same = ours.keys() == theirs.keys() and all(
         isclose(ours[path], theirs[path], rel_tol=1e-5, abs_tol=1e-6)
@@ -98,7 +98,7 @@ def make_measure(
     task: str = "t",
     reason: str | None = None,
 ) -> Measure:
-    """One measure. Queries differ in difficulty in the same way for every method, as real ones do."""
+    """One measure. As with real queries, difficulty varies between queries and is the same for all methods."""
     names = {"metric": metric.name, "domain": metric.domain, "unit": metric.unit, "primary": metric.primary}
     common = {**names, "higher_is_better": metric.higher_is_better, "meaning": metric.meaning}
     if reason:
@@ -139,7 +139,7 @@ def make_record(
     date: str = "2026-11-22T08:00:00+00:00",
     warnings: Sequence[str] = (),
 ) -> Record:
-    """One cell."""
+    """The record of one cell."""
     if isinstance(method, str):
         method = MadeUpMethod(method)
     identity = Identity(

@@ -1,4 +1,4 @@
-"""The documentation site: it builds without a network, has an entry for everything registered, and its links lead somewhere."""
+"""The documentation site builds offline, has an entry for everything registered, and has no broken links or raw markup."""
 
 from __future__ import annotations
 
@@ -26,26 +26,37 @@ from coterie.tasks.registry import get_task_spec, list_tasks
 
 ROOT = Path(__file__).parent.parent
 MISSING = [name for name in ("mkdocs", "material", "mkdocstrings_handlers") if find_spec(name) is None]
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no {', '.join(MISSING)} here; fix: pip install -e '.[docs]'")
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}; fix: pip install -e '.[docs]'")
 CHROMIUM = shutil.which("chromium")
-PATIENCE = 900_000  # milliseconds: before it finds anything, the search builds its index, for minutes on a busy machine
+PATIENCE = 900_000  # milliseconds: the search first builds its index, which takes minutes on a busy machine
+NOT_PROSE = ("code", "pre", "script", "style")
+RAW_MARKUP = re.compile(r"`|:(?:class|func|meth|mod|attr|data):|^Args:", re.MULTILINE)
 LOADS = {("script", "src"), ("img", "src"), ("iframe", "src"), ("source", "src"), ("video", "src"), ("image", "href")}
 
 
 @dataclass
 class Parsed(HTMLParser):
-    """What a page loads, where it links to, and what can be linked to in it."""
+    """The resources, links, anchors and text of a page."""
 
     loads: list[str] = field(default_factory=list)
+    """URLs that a browser loads with the page."""
     links: list[str] = field(default_factory=list)
+    """Targets of its links."""
     ids: set[str] = field(default_factory=set)
+    """Anchors that links can point to."""
     text: list[str] = field(default_factory=list)
+    """Pieces of text."""
+    prose: list[str] = field(default_factory=list)
+    """Pieces of text outside code and scripts."""
+    skipped: int = 0
+    """Open elements of code or scripts."""
 
     def __post_init__(self) -> None:
         super().__init__()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
+        self.skipped += tag in NOT_PROSE
         self.ids |= {values[name] for name in ("id", "name") if name in values}
         self.loads += [values[name] for of, name in LOADS if of == tag and name in values]
         if tag == "link" and values.get("rel") not in ("prev", "next", "canonical"):
@@ -53,8 +64,13 @@ class Parsed(HTMLParser):
         if tag == "a" and "href" in values:
             self.links.append(values["href"])
 
+    def handle_endtag(self, tag: str) -> None:
+        self.skipped -= tag in NOT_PROSE
+
     def handle_data(self, data: str) -> None:
         self.text.append(data)
+        if not self.skipped:
+            self.prose.append(data)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +94,7 @@ def pages(site: Path) -> dict[Path, Parsed]:
     return found
 
 
-def test_every_method_has_its_page_with_every_parameter(site: Path, pages: dict[Path, Parsed]) -> None:
+def test_every_method_has_a_page_with_every_parameter(site: Path, pages: dict[Path, Parsed]) -> None:
     for name, cls in list_methods().items():
         text = "".join(pages[site / "reference" / "methods" / name / "index.html"].text)
         assert cls.reference.split(",")[0] in text
@@ -88,7 +104,7 @@ def test_every_method_has_its_page_with_every_parameter(site: Path, pages: dict[
             assert schema[parameter]["description"].split("`")[0] in text, (name, parameter)
 
 
-def test_every_task_metric_suite_and_command_has_its_entry(site: Path, pages: dict[Path, Parsed]) -> None:
+def test_every_task_metric_suite_and_command_has_an_entry(site: Path, pages: dict[Path, Parsed]) -> None:
     for name, path in list_tasks().items():
         text = "".join(pages[site / "reference" / "tasks" / name.replace("/", "-") / "index.html"].text)
         assert f"coterie run -t {name}" in text
@@ -102,11 +118,17 @@ def test_every_task_metric_suite_and_command_has_its_entry(site: Path, pages: di
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
         assert f"coterie {name}" in commands
         for option in command.params:
-            assert all(flag in commands for flag in option.opts), (name, option.opts)
+            names = [option.metavar] if option.param_type_name == "argument" else option.opts
+            assert all(part in commands for part in names), (name, names)
 
 
-def test_links_lead_to_pages_and_anchors_that_are_there(site: Path, pages: dict[Path, Parsed]) -> None:
-    inside = 0
+def test_no_raw_markup_reaches_readers(pages: dict[Path, Parsed]) -> None:
+    for path, page in pages.items():
+        assert RAW_MARKUP.findall("".join(page.prose)) == [], path
+
+
+def test_links_lead_to_existing_pages_and_anchors(site: Path, pages: dict[Path, Parsed]) -> None:
+    internal = 0
     for path, page in pages.items():
         for link in page.links:
             url, fragment = urldefrag(link)
@@ -118,11 +140,11 @@ def test_links_lead_to_pages_and_anchors_that_are_there(site: Path, pages: dict[
             assert target.exists(), (path, link)
             if fragment and target in pages:
                 assert unquote(fragment) in pages[target].ids | {"__skip"}, (path, link)
-            inside += 1
-    assert inside > 1000
+            internal += 1
+    assert internal > 1000
 
 
-def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[Path, Parsed]) -> None:
+def test_pages_load_nothing_from_other_hosts(site: Path, pages: dict[Path, Parsed]) -> None:
     for path, page in pages.items():
         assert page.loads
         assert [url for url in page.loads if urlparse(url).netloc or url.startswith("//")] == [], path
@@ -130,16 +152,18 @@ def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[Path, Parsed])
         assert re.findall(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//[^)\"']+", path.read_text()) == [], path
 
 
-def test_pictures_are_what_their_script_draws(tmp_path: Path) -> None:
-    """Up to the last digits, which differ between processors."""
+def test_stored_pictures_match_their_script(tmp_path: Path) -> None:
+    """The last digits may differ, because they depend on the processor."""
     number = re.compile(r"-?\d+(?:\.\d+)?")
     subprocess.run([sys.executable, "docs/pictures.py", str(tmp_path)], cwd=ROOT, check=True)
     drawn = {path.name: path.read_text() for path in tmp_path.glob("*.svg")}
-    kept = {path.name: path.read_text() for path in (ROOT / "docs" / "images" / "concepts").glob("*.svg")}
-    assert drawn.keys() == kept.keys()
+    stored = {path.name: path.read_text() for path in (ROOT / "docs" / "images" / "concepts").glob("*.svg")}
+    assert drawn.keys() == stored.keys()
     for name, text in drawn.items():
-        assert number.sub("", text) == number.sub("", kept[name]), name
-        assert [*map(float, number.findall(text))] == pytest.approx([*map(float, number.findall(kept[name]))], abs=0.11)
+        assert number.sub("", text) == number.sub("", stored[name]), name
+        assert [*map(float, number.findall(text))] == pytest.approx(
+            [*map(float, number.findall(stored[name]))], abs=0.11
+        )
 
 
 def test_pages_of_the_notebooks_show_their_outputs(site: Path, pages: dict[Path, Parsed]) -> None:
@@ -167,30 +191,31 @@ def served(site: Path) -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; fix: apt-get install chromium")
-@pytest.mark.skipif(find_spec("playwright") is None, reason="no playwright here; fix: pip install -e '.[test]'")
-def test_in_a_browser(served: str) -> None:
-    """Search finds a method, dark is dark, a phone needs no sideways scrolling, and nothing else is asked of anybody."""
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium; fix: apt-get install chromium")
+@pytest.mark.skipif(find_spec("playwright") is None, reason="needs playwright; fix: pip install -e '.[test]'")
+def test_the_site_works_in_a_browser(served: str) -> None:
+    """Search finds a method, dark mode works, phones do not scroll sideways, and there are no errors or other requests."""
     from playwright.sync_api import expect, sync_playwright
 
-    said: list[str] = []
+    problems: list[str] = []
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-gpu"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments, timeout=PATIENCE)
         context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda r: None if r.url.startswith((served, "data:", "blob:")) else said.append(r.url))
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda r: None if r.url.startswith((served, "data:", "blob:")) else problems.append(r.url))
         for path in ("", "concepts/", "reference/methods/hedonic-oca/", "reference/python/", "examples/compare/"):
             page.goto(f"{served}/{path}")
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
             assert page.evaluate("document.body.dataset.mdColorScheme") == "slate"
         page.set_viewport_size({"width": 1280, "height": 900})
         page.goto(served)
-        # Typed, not filled in: the page searches when a key goes up, or once when its index is ready, which may be earlier.
+        # Type the keys instead of filling in the text: the page searches on key-up, and once when its index is ready, which
+        # may be before the text is filled in.
         page.get_by_role("textbox", name="Search").press_sequentially("top-covering")
         expect(page.locator(".md-search-result__item").first).to_contain_text("over", timeout=PATIENCE)
         browser.close()
-    assert said == []
+    assert problems == []

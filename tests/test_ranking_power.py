@@ -1,4 +1,4 @@
-"""The ranking under the null: copies of one method, simulated and real."""
+"""How often the ranking separates methods: copies of one method, simulated and real, and different ones."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from coterie.benchmark.protocol.bench import Bench
 from coterie.benchmark.protocol.metrics.base import Answer
 from coterie.benchmark.protocol.metrics.registry import list_metrics
 from coterie.benchmark.protocol.settings import Settings
-from coterie.benchmark.runner.loading import load_task, plan_task
-from coterie.leaderboard.statistics.bootstrap import bootstrap_weights, paired_difference
+from coterie.leaderboard.statistics.bootstrap import bootstrap_weights
 from coterie.methods import get_method
+from coterie.tasks.kinds import plan_task
 from coterie.tasks.registry import get_task_spec
-from docs.tables.ranking_power import any_separated, separated
+from docs.tables.ranking_power import any_separated, paired_difference, separated
 
 BOARDS = 200
 
 
 def test_two_copies_of_one_method_are_separated_on_at_most_5_per_cent_of_simulated_boards() -> None:
-    """With seeds that hardly differ, that differ about as much as queries do, and that make up nearly all variance."""
+    """Whether seeds hardly differ, differ about as much as queries, or account for nearly all variance."""
     shares = [separated(n_seeds, sd, 0.0, BOARDS) for n_seeds, sd in ((2, 0.3), (3, 0.05), (3, 0.3), (3, 2.0))]
     assert np.mean(shares) <= 0.05
-    assert max(shares) <= 0.05 + 2 * (0.05 * 0.95 / BOARDS) ** 0.5  # twice what 200 boards vary by
+    assert max(shares) <= 0.05 + 2 * (0.05 * 0.95 / BOARDS) ** 0.5  # two standard errors of 200 boards
 
 
-def test_a_planted_difference_is_found_the_more_often_the_more_seeds_there_are() -> None:
+def test_more_seeds_find_a_real_difference_more_often() -> None:
     power = [separated(n_seeds, 0.3, 0.6, 60) for n_seeds in (2, 3, 5)]
     assert power == sorted(power)
     assert power[-1] > 0.6
 
 
 @pytest.mark.parametrize("n_queries", [10, 20])
-def test_boards_of_few_queries_separate_equal_methods_as_rarely_as_they_say(n_queries: int) -> None:
+def test_boards_of_few_queries_rarely_separate_equal_methods(n_queries: int) -> None:
     assert any_separated(n_queries, 200) <= 0.1  # 5 %, and three standard errors of 200 boards
 
 
 def test_two_copies_of_random_are_separated_on_at_most_5_per_cent_of_200_boards() -> None:
-    """The method ``random`` itself, judged on a planted game: 60 seeds, of which each board draws two times three."""
-    task = load_task(plan_task(get_task_spec("planted/decoys")), "cpu", lambda _step: None)
+    """The method `random` on a planted game, with 60 seeds. Each board draws two sets of three seeds."""
+    task = plan_task(get_task_spec("planted/decoys")).load()
     settings = Settings(largest_share=1, max_coalitions=4, pairs=2, leave_one_outs=1, control_pairs=20, optimism=False)
     bench, method = Bench(task, settings), get_method("random[min_size=3,max_size=5]")
     names = ("synergy_pair", "synergy_joint")

@@ -1,4 +1,4 @@
-"""Hostile input and secrets: nothing unpickles, nothing leaks, any text passes through unharmed."""
+"""Hostile input and secrets: nothing is unpickled, no secret leaks, and any text passes through unchanged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.records import METRICS, MadeUpMethod, make_record
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("tasks", "tracking", "methods", "leaderboard", "benchmark")
 SOURCES = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
-ALLOWED = {"methods/registry.py": {"exec"}}  # coterie run --include FILE.py runs the user's own file
+ALLOWED = {"methods/registry.py": {"exec"}}  # `coterie run --include FILE.py` runs the user's own file
 UNSAFE_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "shelve", "marshal", "jsonpickle"}
 UNSAFE_CALLS = {
     "yaml.load",
@@ -56,13 +56,13 @@ NASTY = [
     "| a | `b` | **c**",
     "%s %(name)s ${HOME}",
 ]
-NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)  # what is nasty is short as it is
+NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)  # the nasty texts are already short
 texts = st.sampled_from(NASTY) | st.text(max_size=80) | st.lists(st.sampled_from(NASTY), max_size=3).map(" ".join)
 parameters = st.dictionaries(texts, texts | st.integers(-(2**53), 2**53) | st.lists(texts, max_size=2), max_size=4)
 
 
 def names(tree: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    """Every module that is imported and every dotted name that is called."""
+    """The name of every imported module and every called function, with its node."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node) for alias in node.names)
@@ -85,7 +85,7 @@ def test_nothing_is_unpickled_evaluated_or_loaded_unsafely(path: Path) -> None:
             assert name != "torch.load" or given_.get("weights_only") == "True"
 
 
-def test_the_check_above_finds_what_it_is_for() -> None:
+def test_the_check_detects_unsafe_loading() -> None:
     found = {name for name, _ in names(ast.parse("import pickle\nfrom dill import loads\nyaml.load(x)\neval('1')"))}
     assert {"pickle", "dill", "yaml.load", "eval"} <= found
 
@@ -99,7 +99,7 @@ def test_server_examples_bind_to_loopback(path: Path) -> None:
 
 
 def hostile(text: str, values: dict[str, Any]) -> Record:
-    """A record with ``text`` in every free field."""
+    """A record with `text` in every free-text field."""
     record = make_record(MadeUpMethod("evil", parameters=values), metrics=METRICS[:1])
     assert record.coalitions is not None
     scores = [m.model_copy(update={"unit": text, "meaning": text}) for m in record.scores]
@@ -128,7 +128,7 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(text=texts, values=parameters)
-def test_any_text_passes_through_store_and_mlflow_unharmed(
+def test_any_text_passes_through_store_and_mlflow_unchanged(
     tracker: Tracker, tmp_path_factory: pytest.TempPathFactory, text: str, values: dict[str, Any]
 ) -> None:
     record = hostile(text, values)
@@ -136,7 +136,7 @@ def test_any_text_passes_through_store_and_mlflow_unharmed(
     path = store.write(record)
     assert path.resolve().is_relative_to(store.root.resolve())
     assert store.find(record.identity) == record
-    run_id = tracker.log(record, again=True)
+    run_id = tracker.log(record, is_new=True)
     assert run_id is not None
     run = tracker.client.get_run(run_id)
     expected = fields.parameters(record)
@@ -163,14 +163,14 @@ class Tags(HTMLParser):
 
 @settings(max_examples=40, deadline=None, phases=NO_SHRINKING)
 @given(text=texts, values=parameters)
-def test_any_text_passes_through_the_boards_unharmed(text: str, values: dict[str, Any]) -> None:
-    record, plain = hostile(f"x{text}", values), hostile("plain", values)  # an empty text has no element
+def test_any_text_appears_on_the_boards_as_plain_text(text: str, values: dict[str, Any]) -> None:
+    record, plain = hostile(f"x{text}", values), hostile("plain", values)  # an empty text would have no element
     board, usual = compile_board([record]), compile_board([plain])
     assert Tags(render_html(board)).found == Tags(render_html(usual)).found
     assert Tags(scores_svg(record)).found == Tags(scores_svg(plain)).found
     assert Board.model_validate_json(render_json(board)) == board
     assert json.loads(render_json(board))["entries"][0]["parameters"] == json.loads(json.dumps(values))
-    markdown = re.sub(r"`[^`\n]*`", "", render_markdown(board))  # a code span is shown as it is
+    markdown = re.sub(r"`[^`\n]*`", "", render_markdown(board))  # code spans show their text literally
     assert "<script" not in markdown
     assert "<img" not in markdown
     printed = StringIO()
@@ -178,12 +178,12 @@ def test_any_text_passes_through_the_boards_unharmed(text: str, values: dict[str
     assert all(c.isprintable() or c == "\n" for c in printed.getvalue())
 
 
-def test_no_record_keeps_a_secret_that_an_error_quotes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_secrets_in_error_messages_are_masked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijklmn")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://bob:hunter22@host")
-    said = "401 for hf_abcdefghijklmn at postgresql://eve:sesame99@db/x, hunter22"
-    record = make_record("m", status="failed", reason=said)
-    record = Record.model_validate(record.model_dump() | {"trace": said})
+    error = "401 for hf_abcdefghijklmn at postgresql://eve:sesame99@db/x, hunter22"
+    record = make_record("m", status="failed", reason=error)
+    record = Record.model_validate(record.model_dump() | {"trace": error})
     path = RecordStore(tmp_path).write(record)
     for secret in ("hf_abcdefghijklmn", "sesame99", "hunter22"):
         assert secret not in path.read_text()
@@ -192,13 +192,13 @@ def test_no_record_keeps_a_secret_that_an_error_quotes(monkeypatch: pytest.Monke
     assert Record.from_json(record.to_json()) == record
 
 
-def test_short_values_and_ordinary_variables_are_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_values_and_ordinary_variables_are_not_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_TOKEN", "on")
     monkeypatch.setenv("USER_NAME", "somebody")
     assert without_secrets("somebody turned it on") == "somebody turned it on"
 
 
-def test_the_environment_is_not_dumped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     from coterie.benchmark.runner.environment import environment
 
     monkeypatch.setitem(os.environ, "COTERIE_TEST_CANARY", "canary-value-123")

@@ -9,34 +9,34 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from coterie.tracking.errors import MlflowAwayError, MlflowError
+from coterie.tracking.errors import MlflowError, MlflowUnavailableError
 from coterie.tracking.files import remove_leftovers, temporary_beside
 from coterie.tracking.uris import mask_secrets, mask_uri, secrets_in, sqlite_uri
 
-BUSY_SECONDS = 20.0  # what MLflow itself waits for another writer
+BUSY_SECONDS = 20.0  # how long MLflow itself waits for another writer
 
 
 def prepare_sqlite(path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
-    """Have a usable MLflow database at ``path``: an existing one is checked, a missing one is created.
+    """Check the MLflow database at `path`, or create a missing one.
 
-    Two processes may do this at once and each may be killed at any moment. Raises ``MlflowError``.
+    Safe when two processes do so concurrently, and when they are killed at any moment. Raises `MlflowError`.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path.parent, recursive=False)
         if not path.exists():
             _create(path)
-        _check(path, busy_seconds)
+        check_sqlite(path, busy_seconds)
     except (OSError, sqlite3.Error) as error:
         raise MlflowError(
-            f"{path}: expected an MLflow database that can be read and written, got: {error}; fix: wait for another "
-            "program that uses it, check permissions and disk space, or, if it is damaged, move it away "
-            "(coterie's records are kept apart from it and are logged again into a new one)"
+            f"{path}: expected a readable and writable MLflow database, got: {error}; fix: wait until no other program "
+            "uses it, check permissions and disk space, or, if it is damaged, move it away (coterie keeps its records "
+            "elsewhere and logs them again to a new database)"
         ) from error
 
 
-def _check(path: Path, busy_seconds: float) -> None:
-    """MLflow itself retries a damaged file for 100 seconds, so it must not be the first to open one."""
+def check_sqlite(path: Path, busy_seconds: float) -> None:
+    """Open the file before MLflow does, which would retry a damaged one for 100 seconds."""
     with contextlib.closing(sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         connection.execute("BEGIN IMMEDIATE")  # fails for a read-only or locked file, and writes nothing
@@ -47,12 +47,12 @@ def _check(path: Path, busy_seconds: float) -> None:
 
 
 def _create(path: Path) -> None:
-    """Let MLflow create its tables in a temporary file, then give that file its name.
+    """Let MLflow create its tables in a temporary file, then rename that file.
 
-    MLflow brings a new database up to date in some 330 statements, each its own transaction, so a kill in between, or
-    two processes at once, leaves a database that never works again. Here neither can: the file appears complete.
-    Waiting for the disk after each statement is also what makes the first touch slow (measured here: under 1 s of
-    computation; 5 to 10 s in all on a busy disk). The temporary file does not need that, it is synced once at the end.
+    MLflow migrates a new database in some 330 statements, each in its own transaction. A kill in between, or a second
+    process, would leave a database that never works again; a rename makes the complete file appear in one step.
+    Syncing to disk after each statement is also what makes creation slow (5 to 10 s on a busy disk, of which less than
+    1 s is computation). The temporary file is synced once, at the end.
     """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -69,7 +69,7 @@ def _create(path: Path) -> None:
 
 
 def _publish(temporary: Path, path: Path) -> None:
-    """Give the finished file its name, unless another process was faster: its database is as good."""
+    """Give the finished file its name, unless another process was faster: either database will do."""
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -80,7 +80,7 @@ def _publish(temporary: Path, path: Path) -> None:
 
 @contextlib.contextmanager
 def _unsynced(path: Path) -> Iterator[None]:
-    """While active, SQLAlchemy's connections to the sqlite file at ``path`` do not wait for the disk."""
+    """While active, SQLAlchemy's connections to the sqlite file at `path` do not wait for the disk."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
@@ -99,8 +99,9 @@ def _unsynced(path: Path) -> Iterator[None]:
 
 
 def check_database_server(uri: str) -> None:
-    """Connect once to PostgreSQL, MySQL or SQL Server. MLflow would retry for 100 seconds. Raises ``MlflowAwayError``
-    where nobody answers, ``MlflowError`` where the address, the password or the driver is wrong.
+    """Connect once to PostgreSQL, MySQL or SQL Server, where MLflow would retry for 100 seconds.
+
+    Raises `MlflowUnavailableError` if the server does not answer, `MlflowError` if address, password or driver is wrong.
     """
     import sqlalchemy
     from sqlalchemy.pool import NullPool
@@ -108,19 +109,19 @@ def check_database_server(uri: str) -> None:
     try:
         sqlalchemy.create_engine(uri, poolclass=NullPool).connect().close()
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        away = isinstance(error, sqlalchemy.exc.OperationalError) and "authentication" not in str(error)
-        raise (MlflowAwayError if away else MlflowError)(
-            f"{mask_uri(uri)}: expected a database that can be reached, got: {mask_secrets(one_line(error), uri)}; "
+        unavailable = isinstance(error, sqlalchemy.exc.OperationalError) and "authentication" not in str(error)
+        raise (MlflowUnavailableError if unavailable else MlflowError)(
+            f"{mask_uri(uri)}: expected a reachable database, got: {mask_secrets(one_line(error), uri)}; "
             "fix: check address, user and password, and that the database's Python driver is installed "
             "(PostgreSQL: pip install 'coterie[postgres]')"
         ) from cause_without_secrets(error, uri)
 
 
 def one_line(error: Exception) -> str:
-    """An error's text without its line breaks."""
+    """An error's text without line breaks."""
     return " ".join(str(error).split())
 
 
 def cause_without_secrets(error: Exception, uri: str) -> Exception | None:
-    """What to raise a ``MlflowError`` from: a chained traceback would show a password that its message masks."""
+    """The cause to chain an `MlflowError` to: None if its traceback would show a secret that the message masks."""
     return None if secrets_in(uri) else error

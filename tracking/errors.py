@@ -1,4 +1,4 @@
-"""The errors of `tracking/`, all of which the user can repair: one line with what was expected, what was found and the fix."""
+"""The errors of `tracking/`. The user can fix all of them: one line with what was expected, what was found and the fix."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ class MlflowError(TrackingError):
     """The MLflow store cannot be used."""
 
 
-class MlflowAwayError(MlflowError):
-    """The MLflow store cannot be reached or does not answer; what was not logged can be logged later."""
+class MlflowUnavailableError(MlflowError):
+    """The MLflow store cannot be reached or does not answer; what is missing can be logged later."""

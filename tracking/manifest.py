@@ -1,11 +1,11 @@
-"""What a ``coterie run`` was: its settings and cells, on disk beside the records, so that MLflow can be told later.
+"""A run's manifest: its settings and cells, on disk beside the records, so that they can be logged to MLflow later.
 
-One file a run, ``OUTPUT/runs/<run id>.jsonl``: the first line is the run, written whole or not at all; then one line
-for each cell that is finished, for each sample of the machine's load, and for the end. Lines are only ever added, each
-in one write: a kill at any moment leaves at most a torn last line, which is ignored.
+One file per run, `OUTPUT/runs/<run id>.jsonl`. Its first line, the header, is written whole or not at all. One line
+follows for each finished cell, for each sample of the machine's load, and for the end. Lines are only appended, each in
+a single write: a kill at any moment leaves at most an incomplete last line, which is ignored.
 
-Runs are in the order in which they started, and that order has no ties: two runs that start within one tick of the clock
-are told apart by ``number``, which a run takes, one after the other, when its file is written.
+Runs are listed in the order in which they started. Two runs that start within one tick of the clock are ordered by
+`number`, which each run takes under a lock when it writes its header.
 """
 
 from __future__ import annotations
@@ -26,54 +26,74 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from coterie.tracking.errors import StoreError
 from coterie.tracking.files import write_atomic
-from coterie.tracking.mlflow_store import process, process_alive
-from coterie.tracking.record import Record, Status, Strict
+from coterie.tracking.processes import process_alive, this_process
+from coterie.tracking.record import Record, ResultKey, Status, Strict
 from coterie.tracking.store import Unreadable
+from coterie.tracking.text import explain_invalid
 
 logger = logging.getLogger(__name__)
 
 MANIFEST_SCHEMA: Final = 1
-LOCK_SECONDS = 60.0  # for another run to write its first line, which takes milliseconds
+LOCK_SECONDS = 60.0  # the longest wait for another run to write its header, which takes milliseconds
 RunId = Annotated[str, Field(pattern=r"^\d{8}-\d{6}-[0-9a-f]{6}$")]
 EndStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 class Header(Strict):
-    """The run. ``process`` is machine and number of the process that writes the file. ``number``: 1 more than any other
-    run of the folder had when this one started; 0 in files of versions that did not number their runs.
-    """
+    """The first line: the run itself."""
 
     schema_version: Literal[1] = MANIFEST_SCHEMA
+    """Version of this format."""
     run_id: RunId
+    """Start in UTC and six random hexadecimal digits."""
     number: Annotated[int, Field(ge=0)] = 0
+    """One more than that of any earlier run in the folder; 0 in files of versions that did not number their runs."""
     name: str
+    """The suite's name."""
     started: str
+    """When the run started, in ISO 8601."""
     process: str
+    """The process that writes the file, as `host:pid`."""
     tags: dict[str, str]
+    """Tags of the run in MLflow."""
     params: dict[str, JsonValue]
+    """Parameters of the run in MLflow."""
 
 
 class Cell(Strict):
-    """A finished cell; ``reused``: it had been finished before this run."""
+    """A finished cell."""
 
     cell: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Digest of the cell's identity."""
     status: Status
+    """Status of its record."""
     date: str
+    """Date of its record."""
     reused: bool
+    """Whether the cell was finished before this run."""
+
+    @property
+    def result_key(self) -> ResultKey:
+        """The key of the record that the cell has, or had at the time."""
+        return self.cell, self.status, self.date
 
 
 class Sample(Strict):
-    """The machine's load, averaged since the sample before; ``at`` in milliseconds since 1970."""
+    """The machine's load, averaged since the previous sample."""
 
     at: int
+    """When it was taken, in milliseconds since 1970."""
     load: dict[str, float]
+    """Values by MLflow's names."""
 
 
 class End(Strict):
-    """The run's end; a run without one was killed or still works."""
+    """The end of the run. A run without one was killed or is still active."""
 
     ended: str
+    """When the run ended, in ISO 8601."""
     status: EndStatus
+    """How it ended."""
 
 
 _LINE: TypeAdapter[Cell | Sample | End] = TypeAdapter(Cell | Sample | End)
@@ -81,13 +101,18 @@ _LINE: TypeAdapter[Cell | Sample | End] = TypeAdapter(Cell | Sample | End)
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its file tells it."""
+    """A run, read from its file."""
 
     path: Path
+    """The file."""
     header: Header
+    """Its first line."""
     cells: list[Cell] = field(default_factory=list)
+    """The finished cells in the order in which they finished."""
     samples: list[Sample] = field(default_factory=list)
+    """The machine's load over time."""
     end: End | None = None
+    """The last line; None for a run that was killed or is still active."""
 
     @property
     def run_id(self) -> str:
@@ -95,7 +120,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """``FINISHED``, ``FAILED``, ``KILLED``, or ``RUNNING`` as far as this machine can know."""
+        """`FINISHED`, `FAILED`, `KILLED`, or `RUNNING` as far as this machine can tell."""
         if self.end is not None:
             return self.end.status
         return "RUNNING" if process_alive(self.header.process) else "KILLED"
@@ -106,12 +131,12 @@ class Run:
 
     @property
     def order(self) -> tuple[datetime, int, str]:
-        """What runs are sorted by. Only runs of different folders can agree in the first two; the id decides then."""
+        """The sort key of runs. Only runs of different folders can agree in the first two parts; the id then decides."""
         return self.started, self.header.number, self.run_id
 
     @property
     def ended(self) -> datetime | None:
-        """Its end; that of its last cell where it was killed."""
+        """When the run ended; for a killed run, when its last cell finished."""
         if self.end is not None:
             return datetime.fromisoformat(self.end.ended)
         dates = [moment.replace(tzinfo=moment.tzinfo or UTC) for cell in self.cells if (moment := _moment(cell.date))]
@@ -119,13 +144,13 @@ class Run:
 
 
 class ManifestWriter:
-    """Writes one run's file. Raises ``StoreError`` where the folder cannot be written."""
+    """Writes one run's file. Raises `StoreError` if the folder cannot be written."""
 
     def __init__(self, output_folder: Path, name: str, tags: dict[str, str], params: dict[str, Any]) -> None:
         folder = runs_folder(output_folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with _one_at_a_time(folder):
+            with _exclusive(folder):
                 now = datetime.now(UTC)
                 self.path = _unused_path(folder, now)
                 self.header = Header(
@@ -133,7 +158,7 @@ class ManifestWriter:
                     number=1 + max(map(_number_in, folder.glob("*.jsonl")), default=0),
                     name=name,
                     started=now.isoformat(timespec="milliseconds"),
-                    process=process(),
+                    process=this_process(),
                     tags=tags,
                     params=params,
                 )
@@ -142,18 +167,18 @@ class ManifestWriter:
             raise _unwritable(folder, error) from error
 
     def cell(self, record: Record, reused: bool) -> None:
-        """Add a finished cell; its record is on disk before."""
-        self._add(Cell(cell=record.identity_digest, status=record.status, date=record.date, reused=reused))
+        """Add a finished cell, whose record must already be on disk."""
+        self._append(Cell(cell=record.identity_digest, status=record.status, date=record.date, reused=reused))
 
     def sample(self, sample: Sample) -> None:
         """Add a sample of the machine's load."""
-        self._add(sample)
+        self._append(sample)
 
     def end(self, status: EndStatus) -> None:
         """Add the end."""
-        self._add(End(ended=datetime.now(UTC).isoformat(timespec="milliseconds"), status=status))
+        self._append(End(ended=datetime.now(UTC).isoformat(timespec="milliseconds"), status=status))
 
-    def _add(self, line: Cell | Sample | End) -> None:
+    def _append(self, line: Cell | Sample | End) -> None:
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
             try:
@@ -165,31 +190,32 @@ class ManifestWriter:
 
 
 def runs_folder(output_folder: Path) -> Path:
+    """The folder of the manifests."""
     return output_folder / "runs"
 
 
 def read_runs(output_folder: Path) -> tuple[list[Run], list[Unreadable]]:
-    """All runs of an output folder in the order in which they started, and the files there that are none, with reasons."""
+    """The runs of an output folder in the order in which they started, and the files that are not valid manifests."""
     found = [read_run(path) for path in sorted(runs_folder(output_folder).glob("*.jsonl"))]
     runs = sorted((f for f in found if isinstance(f, Run)), key=lambda run: run.order)
     return runs, [f for f in found if isinstance(f, Unreadable)]
 
 
 def read_run(path: Path) -> Run | Unreadable:
-    """One run's file."""
+    """Read one run's file."""
     try:
         first, *lines = path.read_bytes().split(b"\n")
         header = Header.model_validate_json(first)
-        parsed = [_LINE.validate_json(line) for line in lines[:-1]]  # after the last newline: nothing, or a torn line
+        parsed = [_LINE.validate_json(line) for line in lines[:-1]]  # the last one is empty or incomplete
         datetime.fromisoformat(header.started)
     except OSError as error:
         return Unreadable(path, f"cannot be read: {error.strerror}")
     except ValidationError as error:
-        return Unreadable(path, f"not a run's file: {error.errors(include_url=False, include_input=False)[0]['msg']}")
+        return Unreadable(path, explain_invalid(error, "run"))
     except ValueError as error:
-        return Unreadable(path, f"not a run's file: {error}")
+        return Unreadable(path, f"not a valid run: {error}")
     if path.name != f"{header.run_id}.jsonl":
-        return Unreadable(path, f"a copy or a renamed file: this run belongs at {header.run_id}.jsonl")
+        return Unreadable(path, f"copied or renamed: this run belongs at {header.run_id}.jsonl")
     return Run(
         path,
         header,
@@ -200,8 +226,8 @@ def read_run(path: Path) -> Run | Unreadable:
 
 
 @contextlib.contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """While active, no other run takes a number here. A file system that knows no locks costs a warning, not the run."""
+def _exclusive(folder: Path) -> Iterator[None]:
+    """While active, no other run takes a number. If the file system does not support locks, warn and go on."""
     lock = FileLock(folder / ".lock", timeout=LOCK_SECONDS)
     try:
         lock.acquire()
@@ -209,7 +235,7 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
         if isinstance(error, OSError) and not os.access(folder, os.W_OK):
             raise
         logger.warning(
-            "%s: expected a folder where files can be locked, got: %s; runs that start in the same millisecond may be "
+            "%s: expected a folder that supports file locks, got: %s; runs that start in the same millisecond may be "
             "listed in either order",
             folder,
             error,
@@ -221,14 +247,14 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
 
 
 def _unused_path(folder: Path, now: datetime) -> Path:
-    """A run's file, named after the moment; the digits at its end tell runs of the same second apart."""
+    """A new file named after the moment, with random digits to tell runs of the same second apart."""
     while (path := folder / f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}.jsonl").exists():
         pass
     return path
 
 
 def _number_in(path: Path) -> int:
-    """The number of the run in this file; 0 where it has none or cannot be read, which ``read_run`` tells."""
+    """The number of the run in this file; 0 if it has none or is unreadable, which `read_run` reports."""
     try:
         with path.open("rb") as file:
             header = json.loads(file.readline())
@@ -246,6 +272,6 @@ def _moment(date: str) -> datetime | None:
 
 def _unwritable(path: Path, error: OSError) -> StoreError:
     return StoreError(
-        f"{path}: expected to note the run there, got: {error.strerror or error}; fix: make room, change permissions, or "
-        "choose another folder with --output-folder"
+        f"{path}: expected to write the run's manifest, got: {error.strerror or error}; fix: make room, change "
+        "permissions, or choose another folder with --output-folder"
     )

@@ -1,4 +1,4 @@
-"""A record as MLflow's parameters, metrics, tags and dataset: plain values, within MLflow's limits, without MLflow."""
+"""A record as MLflow's parameters, metrics, tags and dataset: plain values within MLflow's limits. Imports no MLflow."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from coterie.tracking.record import Measure, Record, flat_parameters
 
-PARAMETER_CHARACTERS = 6000  # MLflow cuts longer values without a word
+PARAMETER_CHARACTERS = 6000  # MLflow silently truncates longer values
 KEY_CHARACTERS = 250
-TAG_CHARACTERS = 2000  # MLflow takes 8,000; nobody reads them in a list of tags, and the record has the whole text
+TAG_CHARACTERS = 2000  # MLflow accepts 8,000, too long for a list of tags; the record has the whole text
 DATASET_DIGEST_CHARACTERS = 36
 IN_RECORD_ONLY = "see record.json: {} characters are more than MLflow keeps"
+CURVE_POINTS = 1000  # more than a chart can show; longer curves are thinned evenly, keeping the last point
 
 IDENTITY_TAG = "coterie.identity"
 STATUS_TAG = "coterie.status"
@@ -25,7 +27,6 @@ DATE_TAG = "coterie.date"
 RUN_TAG = "coterie.run"
 NUMBER_TAG = "coterie.run_number"
 SAMPLES_TAG = "coterie.system_samples"
-CURVE_POINTS = 1000  # more than a chart shows; a longer curve is thinned evenly, its last point kept
 
 _KEY = re.compile(r"[A-Za-z0-9_]([/\w.\- ]*[\w\-])?", re.ASCII)
 
@@ -34,38 +35,47 @@ RUN_STATUS = {"ok": "FINISHED", "skipped": "FINISHED", "failed": "FAILED", "time
 
 @dataclass(frozen=True)
 class DatasetFields:
-    """One MLflow dataset: the task's data, named by what would change if the data changed."""
+    """An MLflow dataset: the task's data."""
 
     name: str
+    """Name of the task."""
     digest: str
+    """First characters of the task's fingerprint."""
     source: str
+    """Collection revision and task fingerprint, as JSON."""
     profile: str
+    """Number of queries by split or domain, as JSON."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One value of a metric: at a step of a curve, at a moment in milliseconds since 1970."""
+    """One value of a metric."""
 
     name: str
+    """Name of the metric."""
     value: float
+    """Its value."""
     timestamp: int
+    """When it was measured, in milliseconds since 1970."""
     step: int = 0
+    """Step of the curve that it belongs to."""
 
 
 def usable_key(name: str) -> bool:
-    """Whether MLflow takes ``name`` as a parameter or metric name on every system (it becomes a path there)."""
+    """Whether MLflow accepts `name` for a parameter or metric on every system; some stores use it as a path."""
     return len(name) <= KEY_CHARACTERS and bool(_KEY.fullmatch(name)) and not re.search(r"//|(^|/)\.\.?(/|$)", name)
 
 
 def parameters(record: Record) -> dict[str, str]:
-    """Parameters by name. A value too long for MLflow is replaced by a pointer to the artifact; a name that MLflow
-    refuses is left out (``left_out`` names it); the record, which travels along as an artifact, has them all.
+    """Parameters by name. A value too long for MLflow becomes a pointer to the record, which is logged as an artifact.
+
+    A name that MLflow refuses is omitted; `left_out` lists it.
     """
     return plain_parameters(flat_parameters(record))
 
 
 def plain_parameters(values: dict[str, Any]) -> dict[str, str]:
-    """The same for any values: text as it is, everything else as JSON."""
+    """The same for any values: text unchanged, everything else as JSON."""
     texts = {name: _text(value) for name, value in values.items() if usable_key(name)}
     return {
         name: text if len(text) <= PARAMETER_CHARACTERS else IN_RECORD_ONLY.format(f"{len(text):,}")
@@ -74,19 +84,19 @@ def plain_parameters(values: dict[str, Any]) -> dict[str, str]:
 
 
 def left_out(record: Record) -> list[str]:
-    """The names in the record that MLflow refuses."""
+    """The names of parameters, metrics and curves that MLflow refuses."""
     _, unusable = _curves(record)
     names = [*flat_parameters(record), *_all_metrics(record)]
     return [*(name for name in names if not usable_key(name)), *unusable]
 
 
 def metrics(record: Record) -> dict[str, float]:
-    """Every measured number: ``<metric>/<domain>`` with ``_low`` and ``_high`` (95 %), and what the cell cost."""
+    """Every measured number: `<metric>/<domain>` with `_low` and `_high` (95 %), and the cost of the cell."""
     return {name: value for name, value in _all_metrics(record).items() if usable_key(name)}
 
 
 def points(record: Record) -> list[Point]:
-    """Every number as MLflow charts it: the metrics at step 0, and the curves of the notes at their steps."""
+    """Every number as MLflow charts it: metrics at step 0, and curves from the notes at their steps."""
     _, end = times(record)
     curves, _ = _curves(record)
     steps = [Point(name, value, end, step) for name, curve in curves.items() for step, value in curve]
@@ -94,9 +104,9 @@ def points(record: Record) -> list[Point]:
 
 
 def _curves(record: Record) -> tuple[dict[str, list[tuple[int, float]]], list[str]]:
-    """``notes["curves"] = {name: [[step, value], ...]}`` as metrics ``curve/<name>``, and the names that are none.
+    """The curves `notes["curves"] = {name: [[step, value], ...]}` as metrics `curve/<name>`, and the unusable names.
 
-    A method reports there how it converges: steps are whole numbers (evaluations, rounds), values are finite.
+    A method can report there how it converges. Steps are whole numbers (evaluations, rounds), values are finite.
     """
     notes = record.coalitions.notes.get("curves") if record.coalitions else None
     if notes is None:
@@ -115,7 +125,7 @@ def _curves(record: Record) -> tuple[dict[str, list[tuple[int, float]]], list[st
 
 
 def _curve(raw: Any) -> list[tuple[int, float]] | None:
-    """The curve, thinned, or None where it is not one."""
+    """The thinned curve; None if the value is not a curve."""
     if not isinstance(raw, list) or not all(isinstance(p, list) and len(p) == 2 and _is_point(*p) for p in raw):
         return None
     stride = max(1, math.ceil(len(raw) / CURVE_POINTS))
@@ -142,7 +152,7 @@ def _all_metrics(record: Record) -> dict[str, float]:
 
 
 def _measure_key(measure: Measure) -> str:
-    """``metric/domain``, the domain as MLflow takes it: with a hash behind it where other characters became dashes."""
+    """`metric/domain`; characters of the domain that MLflow refuses become dashes, followed by a hash of the domain."""
     if usable_key(measure.key) and usable_key(f"{measure.key}_high"):
         return measure.key
     plain = re.sub(r"[^\w.-]+", "-", measure.domain, flags=re.ASCII).strip("-.")
@@ -150,7 +160,7 @@ def _measure_key(measure: Measure) -> str:
 
 
 def tags(record: Record) -> dict[str, str]:
-    """What runs are found by. The first three are what MLflow's own pages show as source and version."""
+    """The tags that identify a run. MLflow's pages show the first three as source and version."""
     identity, environment = record.identity, record.environment
     found = {
         "mlflow.source.name": "coterie",
@@ -173,11 +183,11 @@ def tags(record: Record) -> dict[str, str]:
         DATE_TAG: record.date,
         "coterie.left_out": ", ".join(left_out(record)),
     }
-    return {name: _cut(value, TAG_CHARACTERS) for name, value in found.items() if value}
+    return {name: _truncate(value, TAG_CHARACTERS) for name, value in found.items() if value}
 
 
 def dataset(record: Record) -> DatasetFields:
-    """The task's data: collection revision and task fingerprint."""
+    """The task's data, identified by collection revision and task fingerprint."""
     source = {"dataset_revision": record.task.dataset_revision, "task_fingerprint": record.identity.task_fingerprint}
     return DatasetFields(
         name=record.task_name,
@@ -188,22 +198,27 @@ def dataset(record: Record) -> DatasetFields:
 
 
 def run_name(record: Record) -> str:
-    """``<method> on <task>, seed <n>``."""
-    return _cut(f"{record.method.selector} on {record.task_name}, seed {record.seed}", KEY_CHARACTERS)
+    """`<method> on <task>, seed <n>`."""
+    return _truncate(f"{record.method.selector} on {record.task_name}, seed {record.seed}", KEY_CHARACTERS)
 
 
 def times(record: Record) -> tuple[int, int]:
-    """Start and end in milliseconds since 1970: the record was made at the end, its cost says how long it took."""
-    end = round(record.when.timestamp() * 1000)
+    """Start and end of the cell in milliseconds since 1970: the record's date, and the time before that it took."""
+    end = milliseconds(record.when)
     seconds = record.failure.seconds if record.failure else 0.0
     if record.cost is not None:
         seconds = record.cost.discovery_seconds + record.cost.scoring_seconds
     return end - round(seconds * 1000), end
 
 
+def milliseconds(moment: datetime) -> int:
+    """The moment in milliseconds since 1970, as MLflow stores it."""
+    return round(moment.timestamp() * 1000)
+
+
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-def _cut(text: str, characters: int) -> str:
+def _truncate(text: str, characters: int) -> str:
     return text if len(text) <= characters else text[: characters - 1] + "…"

@@ -1,4 +1,4 @@
-"""Out of MLflow: which runs there are, and the records that their cells carry."""
+"""Read from MLflow: its runs, and the records of their cells."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from pydantic import ValidationError
 
 from coterie.tracking import mlflow_fields as fields
 from coterie.tracking.errors import MlflowError
-from coterie.tracking.mlflow_log import Key, result_in
+from coterie.tracking.mlflow_log import result_in
 from coterie.tracking.mlflow_store import MlflowStore
-from coterie.tracking.record import Record, is_name
+from coterie.tracking.record import Record, ResultKey, is_name
+from coterie.tracking.text import first_problem
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -26,28 +27,35 @@ _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """A parent run in MLflow. ``run_id`` is MLflow's, ``coterie_run`` the id that the run has on disk, ``number`` its
-    number in the folder there.
-    """
+    """A parent run in MLflow."""
 
     run_id: str
+    """MLflow's id of the run."""
     coterie_run: str
+    """Its id on disk."""
     number: int
+    """Its number on disk, which orders the runs of a folder."""
     name: str
+    """The suite's name."""
     started: datetime
+    """When it started, in UTC."""
     ended: datetime | None
+    """When it ended, in UTC; None if it has not."""
     status: str
+    """MLflow's status: `RUNNING`, `FINISHED`, `FAILED` or `KILLED`."""
 
 
 def is_mlflow_run_id(text: str) -> bool:
+    """Whether the text is 32 hexadecimal digits."""
     return bool(_RUN_ID.fullmatch(text))
 
 
 def tracked_runs(store: MlflowStore) -> list[TrackedRun]:
-    """The parent runs of the experiment in the order in which they started. MLflow keeps that to the millisecond; runs of
-    one folder that agree in it are sorted by their numbers.
+    """The parent runs of the experiment in the order in which they started.
+
+    MLflow stores the start to the millisecond; runs of one folder that agree in it are ordered by their numbers.
     """
-    with store.speaking():
+    with store.guarded():
         runs = list(store.search(f"tags.`{fields.KIND_TAG}` = 'run'"))
     found = [
         TrackedRun(
@@ -65,36 +73,36 @@ def tracked_runs(store: MlflowStore) -> list[TrackedRun]:
 
 
 def records_of_run(store: MlflowStore, run_id: str) -> list[Record]:
-    """The records of a parent run's finished cells, or of one cell. Raises ``MlflowError``."""
+    """The records of a parent run's finished cells, or of a single cell's run. Raises `MlflowError`."""
     if not is_mlflow_run_id(run_id):
         raise MlflowError(f"expected an MLflow run id (32 hexadecimal digits), got {run_id!r}; fix: coterie runs")
-    with store.speaking():
+    with store.guarded():
         found = list(store.search(f"tags.`mlflow.parentRunId` = '{run_id}'")) or [store.client.get_run(run_id)]
         return list(_records(store, found))
 
 
-def records_of_cell(store: MlflowStore, task: str, method: str, known: Collection[Key] = ()) -> list[Record]:
-    """The records of every run of this task and method (by name), over all times; not those in ``known``."""
+def records_of_cell(store: MlflowStore, task: str, method: str, known: Collection[ResultKey] = ()) -> list[Record]:
+    """All records of this task and method, by name, that were ever logged, except those in `known`."""
     if not (is_name(task) and is_name(method)):
         return []
     condition = f"params.task_name = '{task}' and params.method_name = '{method}'"
-    with store.speaking():
+    with store.guarded():
         return list(_records(store, store.search(condition), frozenset(known)))
 
 
-def records_of_results(store: MlflowStore, keys: Collection[Key]) -> list[Record]:
-    """The records of these results, as far as the store has them, each once. Results of one cell differ in their dates."""
-    found: dict[Key, Record] = {}
-    with store.speaking():
+def records_of_results(store: MlflowStore, keys: Collection[ResultKey]) -> list[Record]:
+    """The records of these results that the store has, without duplicates."""
+    found: dict[ResultKey, Record] = {}
+    with store.guarded():
         for digest in sorted({identity for identity, _, _ in keys}):
             runs = store.search(f"tags.`{fields.IDENTITY_TAG}` = '{digest}'")
             wanted = [run for run in runs if result_in(run) in keys]
-            found |= {(r.identity_digest, r.status, r.date): r for r in _records(store, wanted)}
+            found |= {record.result_key: record for record in _records(store, wanted)}
     return list(found.values())
 
 
 def _records(
-    store: MlflowStore, runs: Collection[Run] | Iterator[Run], known: frozenset[Key] = frozenset()
+    store: MlflowStore, runs: Collection[Run] | Iterator[Run], known: frozenset[ResultKey] = frozenset()
 ) -> Iterator[Record]:
     from mlflow.artifacts import download_artifacts
 
@@ -109,10 +117,9 @@ def _records(
             try:
                 yield Record.from_json(Path(path).read_bytes())
             except ValidationError as error:
-                first = error.errors(include_url=False, include_input=False)[0]["msg"]
                 raise MlflowError(
-                    f"{store.display_uri}: run {run.info.run_id}: expected a record in record.json, got: {first}; "
-                    "fix: delete that run, then log the cell again with coterie sync"
+                    f"{store.display_uri}: run {run.info.run_id}: expected a record in record.json, got: "
+                    f"{first_problem(error)}; fix: delete that run, then log the cell again with coterie sync"
                 ) from error
 
 

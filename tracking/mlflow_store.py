@@ -1,11 +1,9 @@
-"""An MLflow store that is open: its experiment, searches, batches, and failures without MLflow's patience and secrets."""
+"""An open MLflow store: its experiment, searches and batches, with short timeouts and errors without secrets."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
-import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +11,10 @@ from typing import TYPE_CHECKING, Self
 
 from coterie.tracking import mlflow_fields as fields
 from coterie.tracking.database import cause_without_secrets, check_database_server, one_line, prepare_sqlite
-from coterie.tracking.errors import MlflowAwayError, MlflowError
+from coterie.tracking.errors import MlflowError, MlflowUnavailableError
 from coterie.tracking.mlflow_fields import Point
-from coterie.tracking.quiet import environment, quiet_mlflow
+from coterie.tracking.processes import host, process_alive, this_process
+from coterie.tracking.quiet import default_environment, quiet_mlflow
 from coterie.tracking.uris import (
     is_database_server,
     is_server,
@@ -31,14 +30,14 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 DEFAULT_EXPERIMENT = "coterie"
-PAGE = 1000  # runs a search fetches at once
-BATCH = 1000  # metrics that MLflow takes at once
+PAGE = 1000  # runs per search request
+BATCH = 1000  # metrics per request, MLflow's limit
 SERVER_ERROR = 500
-# MLflow's own patience with a server that does not answer is many minutes; the records are kept on disk meanwhile.
-_IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
-_REFUSED = {
+# MLflow itself waits many minutes for a server that does not answer. coterie need not wait: records are kept on disk.
+_SHORT_TIMEOUT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
+_FIXES = {
     401: "give user and password in the URI or as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
-    403: "ask for the right to write to this experiment, or set MLFLOW_EXPERIMENT_NAME to another one",
+    403: "ask for permission to write to this experiment, or set MLFLOW_EXPERIMENT_NAME to another one",
 }
 
 
@@ -49,11 +48,11 @@ class _Session:
 
 
 class MlflowStore:
-    """One experiment of one store. Nothing is imported or touched before ``open``.
+    """One experiment of one store. Nothing is imported or touched before `open`.
 
-    ``tracking_uri`` wins over ``MLFLOW_TRACKING_URI``, which wins over ``<output_folder>/mlflow.db``; ``experiment``
-    wins over ``MLFLOW_EXPERIMENT_NAME``, which wins over ``coterie``. Methods raise ``MlflowError`` if the store
-    fails, ``MlflowAwayError`` if it may work later; their text holds no password.
+    `tracking_uri` defaults to `MLFLOW_TRACKING_URI`, and that to `<output_folder>/mlflow.db`; `experiment` defaults to
+    `MLFLOW_EXPERIMENT_NAME`, and that to `coterie`. Methods raise `MlflowUnavailableError` if the store may work later,
+    else `MlflowError`; error texts contain no password.
     """
 
     def __init__(self, tracking_uri: str | None, output_folder: Path, experiment: str | None = None) -> None:
@@ -68,17 +67,17 @@ class MlflowStore:
         return mask_uri(self.uri)
 
     @property
-    def may_come_back(self) -> bool:
-        """Whether a store that cannot be reached is one that may be reached later: a server, not a file of this machine."""
+    def is_remote(self) -> bool:
+        """Whether the store is a server, which may be reachable later, rather than a file of this machine."""
         return is_server(self.uri) or is_database_server(self.uri)
 
     def ui_command(self) -> str:
-        """What to type, or which address to open, to look at the runs."""
+        """The command to type, or the server's address to open, to look at the runs."""
         return ui_command(self.uri)
 
     def open(self) -> Self:
-        """Create database and experiment if need be, and close the runs of killed processes. Call before any work."""
-        with self.speaking():
+        """Create missing database and experiment, and close the runs of killed processes. Call before any work."""
+        with self.guarded():
             if path := sqlite_path(self.uri):
                 prepare_sqlite(path)
             elif is_database_server(self.uri):
@@ -99,7 +98,7 @@ class MlflowStore:
         return self._opened().experiment_id
 
     def search(self, condition: str) -> Iterator[Run]:
-        """Every run of the experiment that meets the condition, page by page."""
+        """Every run of the experiment that meets the condition, fetched page by page."""
         token = None
         while True:
             page = self.client.search_runs([self.experiment_id], condition, max_results=PAGE, page_token=token)
@@ -108,11 +107,12 @@ class MlflowStore:
                 return
 
     def close_abandoned(self, *, own: bool = False) -> None:
-        """Mark as killed what processes of this machine left running that are gone; ``own``: this one's cells as well,
-        which is right after a failure, when nothing of it is under way.
+        """Mark the unfinished runs of ended processes of this machine as killed.
+
+        With `own`, also the unfinished cells of this process: correct after a failure, when it is logging none.
         """
         for run in self.search(f"tags.`{fields.PROCESS_TAG}` LIKE '{host()}:%' and attributes.status = 'RUNNING'"):
-            mine = run.data.tags.get(fields.PROCESS_TAG) == process()
+            mine = run.data.tags.get(fields.PROCESS_TAG) == this_process()
             if not owner_alive(run) or (own and mine and run.data.tags.get(fields.KIND_TAG) == "cell"):
                 self.client.set_terminated(run.info.run_id, "KILLED")
 
@@ -123,7 +123,7 @@ class MlflowStore:
         points: list[Point] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Log parameters, metrics and tags in as few requests as MLflow takes."""
+        """Log parameters, metrics and tags in as few requests as MLflow allows."""
         from mlflow.entities import Metric, Param, RunTag
 
         metrics = [Metric(p.name, p.value, p.timestamp, p.step) for p in points or []]
@@ -138,9 +138,9 @@ class MlflowStore:
             )
 
     @contextlib.contextmanager
-    def speaking(self) -> Iterator[None]:
-        """MLflow, quietly; its failures become a ``MlflowError`` without secrets."""
-        with quiet_mlflow(), environment(_IMPATIENT if is_server(self.uri) else {}):
+    def guarded(self) -> Iterator[None]:
+        """While active, MLflow is quiet and its failures become an `MlflowError` without secrets."""
+        with quiet_mlflow(), default_environment(_SHORT_TIMEOUT if is_server(self.uri) else {}):
             from mlflow.exceptions import MlflowException
             from requests.exceptions import RequestException
             from sqlalchemy.exc import SQLAlchemyError
@@ -149,11 +149,11 @@ class MlflowStore:
                 yield
             except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
                 status = error.get_http_status_code() if isinstance(error, MlflowException) else SERVER_ERROR
-                kind = MlflowAwayError if status >= SERVER_ERROR else MlflowError
-                advice = _REFUSED.get(status, "check the address and that the server runs")
+                kind = MlflowUnavailableError if status >= SERVER_ERROR else MlflowError
+                fix = _FIXES.get(status, "check the address and that the server is running")
                 raise kind(
                     f"{self.display_uri}: expected an MLflow store that answers, got: "
-                    f"{mask_secrets(one_line(error), self.uri)}; fix: {advice}, or name another store with --tracking-uri"
+                    f"{mask_secrets(one_line(error), self.uri)}; fix: {fix}, or name another store with --tracking-uri"
                 ) from cause_without_secrets(error, self.uri)
 
     def _opened(self) -> _Session:
@@ -166,10 +166,10 @@ class MlflowStore:
 
         found = client.get_experiment_by_name(self.experiment)
         if found is None:
-            # A server knows where its artifacts belong; for a database it is we who say.
-            here = None if is_server(self.uri) else (self.output_folder.resolve() / "mlartifacts").as_uri()
+            # A server decides where artifacts belong; for a database, coterie does.
+            location = None if is_server(self.uri) else (self.output_folder.resolve() / "mlartifacts").as_uri()
             try:
-                return str(client.create_experiment(self.experiment, artifact_location=here))
+                return str(client.create_experiment(self.experiment, artifact_location=location))
             except MlflowException:
                 found = client.get_experiment_by_name(self.experiment)  # another process may have been faster
                 if found is None:
@@ -183,32 +183,6 @@ class MlflowStore:
         return str(found.experiment_id)
 
 
-def host() -> str:
-    """This machine's name, as it may stand in a search condition."""
-    return re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())
-
-
-def process() -> str:
-    """This process, by machine and number."""
-    return f"{host()}:{os.getpid()}"
-
-
 def owner_alive(run: Run) -> bool:
-    """Whether the process that writes this run still exists, as far as this machine can know."""
+    """Whether the process that writes this run still exists, as far as this machine can tell."""
     return process_alive(run.data.tags.get(fields.PROCESS_TAG, ""))
-
-
-def process_alive(name: str) -> bool:
-    """Whether a process of this machine, as ``process`` names it, exists. Other machines' processes do not, here."""
-    machine, _, pid = name.rpartition(":")
-    if machine != host() or not pid.isdigit():
-        return False
-    if os.name == "nt":
-        return True  # os.kill would end the process there
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True

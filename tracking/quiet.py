@@ -1,4 +1,4 @@
-"""MLflow without its chatter: what coterie has to say about the store, it says itself."""
+"""MLflow without its own output: coterie reports on the store itself."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 
-# MLflow reports its use to its makers and prints addresses, passwords included, unless it is told not to. coterie sends
-# nothing anywhere that the user did not name. A value that the user has set stays in force.
+# By default MLflow sends usage data to its makers and prints addresses with their passwords. coterie sends nothing to a
+# place that the user did not name. Values set by the user win.
 _SILENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -19,14 +19,14 @@ _SILENT = {
 
 @contextlib.contextmanager
 def quiet_mlflow() -> Iterator[None]:
-    """While active, MLflow may be imported and used without a word on stdout, stderr or the network.
+    """While active, importing and using MLflow prints nothing and sends no telemetry.
 
-    Its log lines below CRITICAL are dropped (a failure raises as well), and so are the deprecation warnings that it
-    causes in the libraries it uses, which nobody but MLflow can act on.
+    Log lines below CRITICAL are dropped, since failures also raise. So are deprecation warnings that MLflow causes in
+    its own dependencies, on which only MLflow can act.
     """
-    with environment(_SILENT), warnings.catch_warnings():
+    with default_environment(_SILENT), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        import mlflow  # noqa: F401  (the first import sets the levels of its loggers)
+        import mlflow  # noqa: F401  (its first import sets the levels of its loggers)
 
         loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
         levels = [logger.level for logger in loggers]
@@ -40,8 +40,8 @@ def quiet_mlflow() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set the environment variables that the user has not set; afterwards they are gone again."""
+def default_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """While active, set those environment variables that the user has not set."""
     added = [name for name in variables if name not in os.environ]
     os.environ.update({name: variables[name] for name in added})
     try:

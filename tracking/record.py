@@ -1,7 +1,7 @@
-"""The record: one cell of the grid (task x method x seed) with everything that was measured. The last of the four types.
+"""The record: everything measured for one cell of the grid (task x method x seed). The last of the four types.
 
-A record stands alone: it names what it is (identity), carries the coalitions themselves, so that anybody can re-score
-them without running the method, and says of each number its unit, its direction and how it varies over queries.
+A record stands on its own: it says what it is (its identity), carries the coalitions, so that anyone can score them
+again without running the method, and gives the unit, direction and variation over queries of every number.
 """
 
 from __future__ import annotations
@@ -20,38 +20,50 @@ SCHEMA_VERSION: Final = 1
 
 _NAME = r"^[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})?$"
 Name = Annotated[str, Field(pattern=_NAME)]
-# A task's name may be a reranker's on the hub, and say what was changed: Qwen/Qwen3-Reranker-0.6B[layer=1]
+# A task may be named after a reranker on the hub, with what was changed in brackets: Qwen/Qwen3-Reranker-0.6B[layer=1]
 _TASK_NAME = _NAME[:-1].replace("[a-z0-9", "[A-Za-z0-9") + r"(\[[a-z0-9=:,._-]{1,120}\])?$"
 TaskName = Annotated[str, Field(pattern=_TASK_NAME)]
-# A domain is named as its folder is: any printable characters but the slash, which parts it from the metric
-_DOMAIN = r"^[^\p{C}\p{Z}/]([^\p{C}\p{Zl}\p{Zp}/]{0,98}[^\p{C}\p{Z}/])?$"
-Domain = Annotated[str, Field(pattern=_DOMAIN)]
+# A domain has the name of its folder: any printable characters except the slash, which separates it from the metric
+_DOMAIN_NAME = r"^[^\p{C}\p{Z}/]([^\p{C}\p{Zl}\p{Zp}/]{0,98}[^\p{C}\p{Z}/])?$"
+DomainName = Annotated[str, Field(pattern=_DOMAIN_NAME)]
 Status = Literal["ok", "skipped", "failed", "timeout"]
+ResultKey = tuple[str, str, str]  # identity digest, status, date: one result of one cell
+
+BROKEN: Final = ("failed", "timeout")  # the statuses of a cell that went wrong
 
 
 def is_name(text: str) -> bool:
-    """Whether the text can name a task, a method or a metric, and so be part of a path."""
+    """Whether the text is a valid name of a task, method or metric, and thus safe as part of a path."""
     return bool(re.fullmatch(_TASK_NAME[1:-1], text))
 
 
 class Strict(BaseModel):
-    """Frozen; unknown fields and non-finite numbers are errors."""
+    """A frozen model that rejects unknown fields and non-finite numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Identity(Strict):
-    """Everything that determines a cell's result. Equal digests mean: no need to run it again."""
+    """Everything that determines a cell's result. A cell with the digest of a stored record need not run again."""
 
     protocol: str
+    """Name and version of the scoring protocol."""
     settings: dict[str, JsonValue]
+    """Settings of the protocol by name."""
     task_name: TaskName
+    """Name of the task, with the changed fields in brackets."""
     task_fingerprint: str
+    """SHA-256 of everything that determines the task: data, weights and specification."""
     method_name: Name
+    """Registered name of the method, without parameters."""
     parameters: dict[str, JsonValue]
+    """All parameters of the method by name, defaults included."""
     code_hash: str
+    """Hash of the source code that the method runs."""
     budget: int
+    """Evaluations that the method may spend."""
     seed: int
+    """Seed of the method's random numbers and of the random controls."""
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON (sorted keys, no spaces)."""
@@ -62,32 +74,46 @@ class Identity(Strict):
 class Measure(Strict):
     """One metric on one set of queries.
 
-    ``value = sum(numerator) / sum(denominator)`` over queries is what is ranked: the method's own value minus that of
-    size-matched random controls where the metric has them. With a denominator of ones this is a plain mean over
-    queries; R2 needs the ratio. The arrays are kept for paired tests between methods on the same queries.
-    Where nothing could be computed the numbers are null and ``reason`` says why. ``meaning`` is one line for legends.
-    ``noise_floor``: what the computation gives where the truth is zero. ``discovery_value``: ``method_value`` on the
-    queries that the method has seen. ``curve``: rows (x, method, control). ``note``: how the number came about.
+    The ranked number is `value = sum(numerator) / sum(denominator)` over queries. With a denominator of ones this is a
+    plain mean over queries; R2 needs the ratio. If nothing could be computed, the numbers are null and `reason` says why.
     """
 
     metric: Name
-    domain: Domain
+    """Name of the metric."""
+    domain: DomainName
+    """Name of the query set."""
     unit: str
+    """Unit of the value and its bounds."""
     higher_is_better: bool
+    """Whether a larger value is the better one."""
     primary: bool
+    """Whether the value counts towards the ranking."""
     value: float | None
+    """The method's own value minus that of size-matched random controls, if the metric has controls."""
     low: float | None
+    """Lower bound of the 95 % interval over queries."""
     high: float | None
+    """Upper bound of the 95 % interval over queries."""
     method_value: float | None
+    """The method's own value."""
     control_value: float | None
+    """Value of the random controls; null if the metric has none."""
     numerator: list[float] = []
+    """Numerator per query, kept for paired tests between methods on the same queries."""
     denominator: list[float] = []
+    """Denominator per query, in the order of the numerator."""
     reason: str | None = None
+    """Why there is no value; null if there is one."""
     meaning: str = ""
+    """One line for legends."""
     noise_floor: float | None = None
+    """What the computation returns where the true value is zero."""
     discovery_value: float | None = None
+    """`method_value` on the queries that the method has seen."""
     curve: list[tuple[float, float, float]] = []
+    """Rows of (x, method, control)."""
     note: str = ""
+    """How the number was obtained."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Measure:
@@ -99,115 +125,167 @@ class Measure(Strict):
 
     @property
     def key(self) -> str:
-        """``metric/domain``, as in tables and in MLflow."""
+        """`metric/domain`, as in tables and in MLflow."""
         return f"{self.metric}/{self.domain}"
 
 
 class Cost(Strict):
-    """What a cell cost: evaluations by kind (one = one pass over all pairs of the discovery game), seconds, bytes."""
+    """What a cell cost."""
 
     evaluations: dict[str, int]
+    """Evaluations by kind. One evaluation is one pass over all pairs of the discovery game."""
     discovery_seconds: float
+    """Seconds in which the method proposed its coalitions."""
     scoring_seconds: float
+    """Seconds in which they were scored."""
     peak_memory_bytes: int
+    """Largest resident memory of the process."""
 
 
 class Failure(Strict):
-    """What is known of a cell that failed or ran out of time: where it was, and what it had cost by then.
-
-    ``exit_code`` is there where its process ended: negative for the number of the signal that ended it.
-    """
+    """What is known about a cell that failed or ran out of time."""
 
     phase: str
+    """The step it was in."""
     seconds: float
+    """Seconds until it failed."""
     peak_memory_bytes: int | None = None
+    """Largest resident memory of the process; null if unknown."""
     evaluations: dict[str, int] = {}
+    """Evaluations spent by then, by kind."""
     exit_code: int | None = None
+    """Exit code of a process that ended, negative for the number of the signal that ended it; null if it did not end."""
 
 
 class CoalitionSet(Strict):
-    """The coalitions of the method, strongest first, as plain numbers."""
+    """The method's coalitions as plain numbers."""
 
     n_players: int
+    """Number of players of the task."""
     groups: list[list[int]]
+    """Player numbers of each coalition, strongest coalition first."""
     notes: dict[str, JsonValue] = {}
+    """What the method reports beyond its coalitions; `curves` are drawn in MLflow."""
 
 
 class MethodInfo(Strict):
-    """What a reader must know of the method: what it saw, where it comes from."""
+    """What a reader needs to know about the method."""
 
     selector: str
+    """Name with the parameters that differ from the defaults: `name[parameter=value]`."""
     sees: list[str]
+    """Capabilities of the game that the method uses, sorted."""
     reference: str
+    """The paper or other source of the method."""
     summary: str
+    """What the method does, in one line."""
 
 
 class TaskInfo(Strict):
-    """What a reader must know of the task: its reranker, layer, data and anything that makes it not comparable."""
+    """What a reader needs to know about the task: its reranker, layer and data, and anything that limits comparison."""
 
     dataset_revision: str
+    """Revision of the collections."""
     model_hash: str
+    """Hash of the reranker's weights."""
     architecture: str
+    """Class of the reranker's model."""
     objective: str
-    layer: int
+    """What the reranker was trained for."""
+    layer: int | None
+    """Layer whose units are ablated, from 0; null for a planted game without layers."""
     intervention: str
+    """What replaces the activation of an ablated unit."""
     readout: str
+    """Where outputs are read: the final score, or the logit lens after the layer."""
     n_players: int
+    """Number of units in the layer that can be ablated."""
     queries: dict[str, int]
+    """Number of queries by split or domain."""
     ndcg_at_10: dict[str, float]
+    """nDCG@10 of the intact reranker, by split or domain."""
     r2: dict[str, float] = {}
+    """R2 of the intact reranker's scores against the objective, by split; only for objectives that predict a number."""
     spearman: dict[str, float] = {}
+    """Spearman correlation of the same, by split."""
     players: str = "neurons"
+    """Which units are the players: neurons, experts, or the neurons of one expert."""
     dtype: str = "float32"
+    """Floating-point type of the weights."""
     attention: str | None = None
+    """The attention implementation of the library; null if unknown."""
     revision: str | None = None
+    """Revision of the reranker on the hub; null if it has none."""
     reranker: str | None = None
+    """Hub ids of base and adapter, or the last two parts of their folders; null if there is no reranker."""
     warnings: list[str] = []
+    """What makes this task's numbers less comparable, a sentence each."""
 
 
 class Environment(Strict):
     """Where and with what the cell ran."""
 
     coterie_version: str
+    """Version of coterie."""
     git_hash: str | None
+    """Commit of coterie's checkout, with `+changes` if files differ from it; null for an installed wheel."""
     python: str
+    """Version of Python."""
     packages: dict[str, str]
+    """Versions of the packages that matter for the numbers."""
     platform: str
+    """Operating system and processor."""
     device: str
+    """Device of the reranker: cpu, cuda or mps."""
     threads: int
+    """Threads of torch."""
 
 
 class Record(Strict):
-    """One cell. ``scores`` and ``coalitions`` are there when ``status`` is ``ok``, ``reason`` when it is not."""
+    """One finished cell. An `ok` record has scores, coalitions and a cost; every other one has a reason."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
+    """Version of this format."""
     identity: Identity
+    """Everything that determines the result."""
     identity_digest: str
+    """SHA-256 of the identity, in hexadecimal."""
     date: str
+    """When the record was made, in ISO 8601."""
     status: Status
+    """Whether the cell finished (`ok`), did not apply (`skipped`), raised or crashed (`failed`), or took too long."""
     reason: str | None = None
+    """Why the status is not `ok`, in one line."""
     trace: str | None = None
+    """Traceback, or the last output of the process."""
     failure: Failure | None = None
+    """Details of a failure or timeout."""
     task: TaskInfo
+    """What a reader needs to know about the task."""
     method: MethodInfo
+    """What a reader needs to know about the method."""
     environment: Environment
+    """Where and with what the cell ran."""
     cost: Cost | None = None
+    """What the cell cost; null unless `status` is `ok`."""
     coalitions: CoalitionSet | None = None
+    """What the method proposed; null unless `status` is `ok`."""
     scores: list[Measure] = []
+    """One measure per metric and domain; empty unless `status` is `ok`."""
 
     @field_validator("reason", "trace")
     @classmethod
     def _without_secrets(cls, text: str | None) -> str | None:
-        """An error's text may quote a URI with its password or a token from the environment: no record keeps one."""
+        """Remove secrets: an error's text may quote a URI with its password or a token from the environment."""
         return text and without_secrets(text)
 
     @field_validator("schema_version", mode="before")
     @classmethod
     def _current(cls, found: object) -> object:
-        """The one place where old records would be migrated. Version 1 is the first: there is nothing to migrate yet."""
+        """The one place to migrate old records. Version 1 is the first, so nothing needs to be migrated yet."""
         if found != SCHEMA_VERSION:
             raise ValueError(
-                f"expected schema version {SCHEMA_VERSION}, got {found!r}; no migration leads from it; fix: run the cell "
+                f"expected schema version {SCHEMA_VERSION}, got {found!r}, which cannot be migrated; fix: run the cell "
                 "again, or read it with the version of coterie that wrote it"
             )
         return found
@@ -228,7 +306,7 @@ class Record(Strict):
 
     @property
     def when(self) -> datetime:
-        """The moment the record was made (``date``), in UTC; a date without a zone is read as UTC."""
+        """The date as a moment in UTC; a date without a zone is read as UTC."""
         moment = datetime.fromisoformat(self.date)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -244,8 +322,13 @@ class Record(Strict):
     def seed(self) -> int:
         return self.identity.seed
 
+    @property
+    def result_key(self) -> ResultKey:
+        """What tells this result from all others, including other results of the same cell."""
+        return self.identity_digest, self.status, self.date
+
     def score(self, key: str) -> Measure | None:
-        """The measure with this ``metric/domain`` key, if there is one."""
+        """The measure with this `metric/domain` key; None if the record lacks it."""
         return next((m for m in self.scores if m.key == key), None)
 
     def to_json(self) -> str:
@@ -253,6 +336,7 @@ class Record(Strict):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Record:
+        """Raises `ValidationError`."""
         return cls.model_validate_json(text)
 
 

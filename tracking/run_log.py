@@ -1,8 +1,8 @@
-"""A run's way to MLflow: never in the way of the run, whatever the store does.
+"""Log a run to MLflow without ever holding up the run, whatever the store does.
 
-What is finished is on disk first. Then it is logged, by a thread of its own for which the run waits a bounded time. A
-store that fails or does not answer is left alone for a while, longer each time, and gets what it missed when it
-answers again, at the latest at the end of the run; what is missing then, ``coterie sync`` logs.
+Finished cells are on disk first. A background thread then logs them, and the run waits for it only for a bounded time.
+After a failure or timeout the store is not contacted for a while, longer each time. It receives what it missed once it
+answers again, at the latest at the end of the run; `coterie sync` logs anything still missing then.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from coterie.tracking import mlflow_fields as fields
-from coterie.tracking.errors import MlflowAwayError, MlflowError, StoreError
+from coterie.tracking.errors import MlflowError, MlflowUnavailableError, StoreError
 from coterie.tracking.manifest import EndStatus, Header, ManifestWriter, Sample
-from coterie.tracking.mlflow_fields import Point
+from coterie.tracking.mlflow_fields import Point, milliseconds
 from coterie.tracking.mlflow_log import Tracker
 from coterie.tracking.record import Identity, Record
-from coterie.tracking.samples import Sampler, wanted
+from coterie.tracking.samples import Sampler, sampling_enabled
 from coterie.tracking.store import RecordStore
 
 logger = logging.getLogger(__name__)
@@ -35,22 +35,25 @@ logger = logging.getLogger(__name__)
 class Patience:
     """How long a run waits for its store, in seconds."""
 
-    call: float = 20.0  # with each finished cell, at most
-    first_pause: float = 30.0  # before a store that failed is asked again; doubles with each failure
+    call: float = 20.0
+    """The longest wait after each finished cell."""
+    first_pause: float = 30.0
+    """The pause before a store that failed is contacted again. It doubles with each failure."""
     longest_pause: float = 600.0
-    end: float = 60.0  # once, when the run is over
+    """The limit of that doubling."""
+    end: float = 60.0
+    """The longest wait at the end of the run."""
 
 
 class RunLog:
-    """One run, noted on disk and logged to MLflow.
+    """One run, written to its manifest on disk and logged to MLflow.
 
         with RunLog(tracker, store, "quick", tags={...}, params={...}) as log:
             for record, reused in cells:
                 log.cell(record, reused)
 
-    Entering raises ``MlflowError`` where the store will not work later either (a wrong address, a damaged file);
-    afterwards nothing that concerns MLflow raises. ``problems`` says what went wrong, ``missing`` how many cells are
-    not in MLflow.
+    Entering raises `MlflowError` if the store will not work later either (a wrong address, a damaged file). After that,
+    MLflow's failures no longer raise: `problems` lists them, and `missing` counts the cells that are not in MLflow.
     """
 
     def __init__(
@@ -69,15 +72,15 @@ class RunLog:
         self._newest: Record | None = None
         self._samples: list[list[Point]] = []
         self._n_logged_samples = 0
-        self._lane = _Lane()
+        self._background = _BackgroundCalls()
         self._open = False
-        self._pause, self._away_until = self._patience.first_pause, 0.0
+        self._pause, self._retry_at = self._patience.first_pause, 0.0
         self._sampler = Sampler(self._sample)
         self._failed = False
 
     @property
     def missing(self) -> int:
-        """How many finished cells are not in MLflow."""
+        """Number of finished cells that are not in MLflow."""
         return len(self._waiting)
 
     @property
@@ -87,24 +90,24 @@ class RunLog:
 
     @property
     def header(self) -> Header:
-        """The run as it is noted on disk."""
+        """The run as its manifest describes it."""
         return self._manifest.header
 
     @property
     def run_id(self) -> str:
-        """The run's id, as in ``coterie runs``."""
+        """The run's id, as in `coterie runs`."""
         return self.header.run_id
 
     def __enter__(self) -> Self:
         self._manifest = ManifestWriter(self._store.root, self._name, self._tags, self._params)
         header = self.header
-        self.tracker.start_parent(header.name, parent_tags(header), header.params, milliseconds(header.started))
+        start_parent(self.tracker, header)
         try:
-            self._ask(self._opened, self._patience.call, entering=True)
+            self._call_store(self._ensure_open, self._patience.call, entering=True)
         except BaseException:
             self._manifest.path.unlink(missing_ok=True)
             raise
-        if wanted():
+        if sampling_enabled():
             self._sampler.start()
         return self
 
@@ -112,70 +115,70 @@ class RunLog:
         self._sampler.stop()
         status: EndStatus = "FINISHED" if kind is None else "FAILED" if issubclass(kind, Exception) else "KILLED"
         self._manifest.end(status)
-        seconds = self._patience.end if kind is None else self._patience.call / 4  # Ctrl-C: people wait
-        self._lane.settle(seconds)
-        self._away_until = 0.0
+        seconds = self._patience.end if kind is None else self._patience.call / 4  # after Ctrl-C somebody is waiting
+        self._background.settle(seconds)
+        self._retry_at = 0.0
         deadline = time.monotonic() + seconds / 2
-        self._ask(lambda: self._finish(status, deadline), seconds)
+        self._call_store(lambda: self._finish(status, deadline), seconds)
 
     def cell(self, record: Record, reused: bool) -> None:
-        """A cell is finished, or was before; its record is on disk."""
+        """Log a cell that has finished, in this run or before (`reused`). Its record must be on disk."""
         self._manifest.cell(record, reused)
         self._waiting.append((record.identity, reused))
         self._newest = record
         deadline = time.monotonic() + self._patience.call / 2
-        self._ask(lambda: self._catch_up(deadline), self._patience.call)
+        self._call_store(lambda: self._catch_up(deadline), self._patience.call)
 
-    def _ask(self, what: Callable[[], None], seconds: float, entering: bool = False) -> None:
-        """Do it in the lane, if the store is to be asked now, and wait so long for it to be done."""
-        if time.monotonic() < self._away_until or self._lane.busy:
+    def _call_store(self, action: Callable[[], None], seconds: float, entering: bool = False) -> None:
+        """Start the action in the background unless the store is paused or busy, and wait at most `seconds` for it."""
+        if time.monotonic() < self._retry_at or self._background.busy:
             return
         try:
-            self._lane.call(what, seconds)
+            self._background.call(action, seconds)
         except TimeoutError:
-            self._leave_alone(f"{self.tracker.display_uri}: no answer within {seconds:.3g} s")
+            self._back_off(f"{self.tracker.display_uri}: no answer within {seconds:.3g} s")
         except MlflowError as error:
-            if entering and not (isinstance(error, MlflowAwayError) and self.tracker.may_come_back):
+            if entering and not (isinstance(error, MlflowUnavailableError) and self.tracker.is_remote):
                 raise
-            self._leave_alone(str(error))
+            self._back_off(str(error))
         else:
             self._pause, self._failed = self._patience.first_pause, False
 
-    def _leave_alone(self, problem: str) -> None:
+    def _back_off(self, problem: str) -> None:
         if not self._failed:
             self.problems.append(problem)
-            logger.warning("the run goes on, records are kept; MLflow: %s", problem)
+            logger.warning("the run goes on and its records are kept; MLflow: %s", problem)
         self._failed = True
-        self._away_until = time.monotonic() + self._pause
+        self._retry_at = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, self._patience.longest_pause)
 
-    # What follows runs in the lane.
+    # The next four methods run in the background thread.
 
-    def _opened(self) -> None:
+    def _ensure_open(self) -> None:
         if not self._open:
             self.tracker.open()
             self._open = True
         elif self._failed:
-            with self.tracker.speaking():
+            with self.tracker.guarded():
                 self.tracker.close_abandoned(own=True)
 
     def _catch_up(self, deadline: float) -> None:
-        self._opened()
+        self._ensure_open()
         while self._waiting and time.monotonic() < deadline:
             identity, reused = self._waiting[0]
             newest = self._newest
             record = newest if newest is not None and newest.identity == identity else self._store.find(identity)
-            if record is not None:  # else somebody removed it: there is nothing to log
-                self._log(record, again=not reused and newest is record)
+            if record is not None:  # else somebody removed it
+                self._log(record, is_new=not reused and newest is record)
             self._waiting.popleft()
         self._n_logged_samples = self.tracker.log_samples(list(self._samples), self._n_logged_samples)
 
-    def _log(self, record: Record, again: bool) -> None:
+    def _log(self, record: Record, is_new: bool) -> None:
         try:
-            self.tracker.log(record, again=again)
-        except MlflowAwayError:
+            self.tracker.log(record, is_new=is_new)
+        except MlflowUnavailableError:
             raise
-        except MlflowError as error:  # this record is refused, the next may be taken
+        except MlflowError as error:  # MLflow refuses this record, but may accept the next one
             self.problems.append(f"{self._store.path_for(record)}: {error}")
 
     def _finish(self, status: EndStatus, deadline: float) -> None:
@@ -183,11 +186,11 @@ class RunLog:
         self.tracker.end(status)
 
     def _sample(self, sample: Sample) -> None:
-        """From the sampler's thread."""
+        """Keep a sample. Called from the sampler's thread."""
         try:
             self._manifest.sample(sample)
         except StoreError as error:
-            logger.warning("a sample of the machine's load is lost: %s", error)
+            logger.warning("lost a sample of the machine's load: %s", error)
             return
         step = len(self._samples)
         self._samples.append(sample_points(sample, step))
@@ -198,18 +201,18 @@ def sample_points(sample: Sample, step: int) -> list[Point]:
     return [Point(name, value, sample.at, step) for name, value in sample.load.items() if fields.usable_key(name)]
 
 
-def parent_tags(header: Header) -> dict[str, str]:
-    """The tags of a run in MLflow: its own, its id, by which it is found again, and its number, by which it is sorted."""
-    return {**header.tags, fields.RUN_TAG: header.run_id, fields.NUMBER_TAG: str(header.number)}
+def start_parent(tracker: Tracker, header: Header) -> None:
+    """Nest the following cells in the run that this header describes.
+
+    Two tags are added: the run's id, to find it again, and its number, to sort by.
+    """
+    tags = {**header.tags, fields.RUN_TAG: header.run_id, fields.NUMBER_TAG: str(header.number)}
+    start = milliseconds(datetime.fromisoformat(header.started))
+    tracker.start_parent(header.name, tags, header.params, start)
 
 
-def milliseconds(date: str) -> int:
-    """An ISO 8601 moment in milliseconds since 1970."""
-    return round(datetime.fromisoformat(date).timestamp() * 1000)
-
-
-class _Lane:
-    """Calls one after the other in a daemon thread: a call that hangs holds up neither the run nor the program's end."""
+class _BackgroundCalls:
+    """Runs calls one by one in a daemon thread, so that one that hangs delays neither the run nor the program's exit."""
 
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[tuple[Future[None], Callable[[], None]]] = queue.SimpleQueue()
@@ -218,28 +221,28 @@ class _Lane:
 
     @property
     def busy(self) -> bool:
-        """Whether a call that was not waited for is still under way."""
+        """Whether a call that timed out is still running."""
         return self._current is not None and not self._current.done()
 
     def settle(self, seconds: float) -> None:
-        """Wait so long for a call that is still under way."""
+        """Wait at most `seconds` for a call that timed out."""
         if self._current is not None:
             wait([self._current], timeout=seconds)
 
-    def call(self, what: Callable[[], None], seconds: float) -> None:
-        """Raises what ``what`` raises, or ``TimeoutError`` if it takes longer; it then goes on by itself."""
+    def call(self, action: Callable[[], None], seconds: float) -> None:
+        """Run the action. Raises what it raises, or `TimeoutError` after `seconds`, while the action continues."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="coterie-mlflow", daemon=True)
             self._thread.start()
         self._current = Future()
-        self._calls.put((self._current, what))
+        self._calls.put((self._current, action))
         self._current.result(timeout=seconds)
 
     def _work(self) -> None:
         while True:
-            future, what = self._calls.get()
+            future, action = self._calls.get()
             try:
-                what()
+                action()
             except BaseException as error:
                 future.set_exception(error)
             else:

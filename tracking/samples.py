@@ -1,4 +1,4 @@
-"""The machine's load while a run works, sampled in a thread as MLflow's own monitors do, under MLflow's names."""
+"""The machine's load during a run, sampled in a thread with MLflow's own monitors and under MLflow's names."""
 
 from __future__ import annotations
 
@@ -8,53 +8,54 @@ import time
 from collections.abc import Callable
 
 from coterie.tracking.manifest import Sample
+from coterie.tracking.processes import tree_memory_bytes
 from coterie.tracking.quiet import quiet_mlflow
 
-INTERVAL = 10.0  # seconds, MLflow's default
-PREFIX = "system/"  # MLflow's pages show metrics of this name on a tab of their own
+DEFAULT_INTERVAL = 10.0  # seconds, as in MLflow
+PREFIX = "system/"  # MLflow's pages show these metrics on a separate tab
 OWN_MEMORY = f"{PREFIX}coterie_memory_megabytes"
 
 
-def wanted() -> bool:
-    """Whether to sample: yes, unless ``MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING`` is false."""
+def sampling_enabled() -> bool:
+    """True unless `MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING` is false."""
     return os.environ.get("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true").lower() not in ("false", "0")
 
 
-def interval() -> float:
-    """Seconds between two samples: ``MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL``, else 10."""
+def sampling_interval() -> float:
+    """Seconds between two samples: `MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`, else 10."""
     try:
-        return max(0.1, float(os.environ.get("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", INTERVAL)))
+        return max(0.1, float(os.environ.get("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", DEFAULT_INTERVAL)))
     except ValueError:
-        return INTERVAL
+        return DEFAULT_INTERVAL
 
 
 class Sampler:
-    """Calls ``listener`` with a sample every so often, from a thread, and once more when it is stopped."""
+    """Calls `listener` with a sample at regular intervals, from a thread, and once more when stopped."""
 
     def __init__(self, listener: Callable[[Sample], None]) -> None:
         self._listener, self._stopped = listener, threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        load = Load()
+        load = SystemLoad()
         self._thread = threading.Thread(target=self._work, args=(load,), name="coterie-load", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """No call of the listener comes after this one has returned."""
+        """Stop sampling. The listener is not called after this returns."""
         self._stopped.set()
         if self._thread is not None:
             self._thread.join()
 
-    def _work(self, load: Load) -> None:
+    def _work(self, load: SystemLoad) -> None:
         stopped = False
         while not stopped:
-            stopped = self._stopped.wait(interval())
+            stopped = self._stopped.wait(sampling_interval())
             self._listener(Sample(at=round(time.time() * 1000), load=load.since_last()))
 
 
-class Load:
-    """CPU, memory, disk and network of the machine, GPUs where MLflow can ask them, memory of this run's processes."""
+class SystemLoad:
+    """CPU, disk, network and GPU load of the machine, and the memory of this run's processes."""
 
     def __init__(self) -> None:
         with quiet_mlflow():
@@ -66,27 +67,16 @@ class Load:
             self._monitors = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
             try:
                 self._monitors.append(GPUMonitor())
-            except (ImportError, RuntimeError):  # no driver, or no package that asks it
+            except (ImportError, RuntimeError):  # no driver, or no package to query it
                 return
 
     def since_last(self) -> dict[str, float]:
-        """The present values by name."""
-        found = {OWN_MEMORY: memory_of_tree() / 1e6}
+        """Current values by name."""
+        import psutil
+
+        found = {OWN_MEMORY: tree_memory_bytes(psutil.Process()) / 1e6}
         for monitor in self._monitors:
             monitor.collect_metrics()
             found |= {f"{PREFIX}{name}": float(value) for name, value in monitor.aggregate_metrics().items()}
             monitor.clear_metrics()
         return found
-
-
-def memory_of_tree() -> int:
-    """Resident bytes of this process and all that it started; one that ends meanwhile counts nothing."""
-    import psutil
-
-    me, total = psutil.Process(), 0
-    for each in [me, *me.children(recursive=True)]:
-        try:
-            total += each.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
-    return total

@@ -1,4 +1,4 @@
-"""A cell's scores as a picture that MLflow's pages show: one row a measure, its value and interval beside zero."""
+"""A plot of a cell's scores for MLflow's pages: one row per measure, with its value and interval relative to zero."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from coterie.tracking.text import printable
 
 _ROW, _TOP, _NAMES, _PLOT, _NUMBERS = 22, 44, 260, 300, 260  # pixels
 
-_CAPTION = "value (less that of random coalitions, where a metric has them), 95 % interval; every row has its own scale"
+_CAPTION = "value (minus that of random coalitions, if the metric has them), 95 % interval; each row has its own scale"
 
 
 def scores_svg(record: Record) -> str:
-    """Each row has its own scale, from minus to plus the largest of value and bounds, as units differ between measures.
+    """The plot as SVG. Units differ between measures, so each row is scaled to the largest of its value and bounds.
 
-    Drawn as text: matplotlib would take longer for it than MLflow for the whole cell. Every name is escaped.
+    Written as text because matplotlib would take longer than MLflow takes to log the whole cell. Names are escaped.
     """
     measures = [measure for measure in record.scores if measure.value is not None]
     width, height = _NAMES + _PLOT + _NUMBERS, _TOP + _ROW * len(measures) + 12
@@ -54,5 +54,5 @@ def _row(measure: Measure, y: float) -> str:
 
 
 def _text(text: str, characters: int) -> str:
-    """Cut, and harmless in XML, which knows no control characters, not even escaped."""
+    """Truncated and escaped for XML, without control characters, which XML forbids even when escaped."""
     return escape(printable(text, characters))

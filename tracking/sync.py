@@ -1,6 +1,6 @@
-"""Records and runs of an output folder into MLflow, afterwards: what is missing there and nothing else.
+"""Log to MLflow, after the fact, whatever it lacks of an output folder's records and runs.
 
-Safe to repeat and to interrupt: every cell is looked for before it is logged, every run by its id.
+Safe to repeat and to interrupt: each cell is searched for before it is logged, each run by its id.
 """
 
 from __future__ import annotations
@@ -9,43 +9,50 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from coterie.tracking import mlflow_fields as fields
-from coterie.tracking.errors import MlflowAwayError, MlflowError
+from coterie.tracking.errors import MlflowError, MlflowUnavailableError
 from coterie.tracking.manifest import Run, read_runs
-from coterie.tracking.mlflow_log import Key, Tracker
+from coterie.tracking.mlflow_fields import milliseconds
+from coterie.tracking.mlflow_log import Tracker
 from coterie.tracking.record import Record
-from coterie.tracking.run_log import milliseconds, parent_tags, sample_points
+from coterie.tracking.run_log import sample_points, start_parent
 from coterie.tracking.store import RecordStore, Unreadable
 
 
 @dataclass
-class Synced:
-    """What was done: cells logged now, cells that were there, runs that are still being written, and what went wrong."""
+class SyncResult:
+    """What a sync did."""
 
     logged: int = 0
+    """Number of cells that it logged."""
     known: int = 0
+    """Number of cells that were logged before."""
     in_progress: list[str] = field(default_factory=list)
+    """Ids of the runs that are still active and log their own cells."""
     refused: list[str] = field(default_factory=list)
+    """Records that MLflow refused, each with the reason."""
     unreadable: list[Unreadable] = field(default_factory=list)
+    """Files that are not valid records or runs."""
 
 
-def sync(tracker: Tracker, store: RecordStore, progress: Callable[[int, int], None] = lambda *_: None) -> Synced:
-    """Log every record of the folder that the store lacks, each under the run that made it, with the times it had.
+def sync(tracker: Tracker, store: RecordStore, progress: Callable[[int, int], None] = lambda *_: None) -> SyncResult:
+    """Log every record of the folder that MLflow lacks, under the run that made it and with its original times.
 
-    Cells of a run that still works are left to it. Records of no known run (of an older version, or copied) are
-    logged without a parent. ``tracker`` is open. Raises ``MlflowAwayError`` if the store goes away meanwhile.
+    Active runs log their own cells, which are skipped. Records of no known run (of an older version, or copied) are
+    logged without a parent. `progress` receives the numbers of cells done and in total. `tracker` must be open. Raises
+    `MlflowUnavailableError` if the store becomes unavailable.
     """
-    result = Synced()
+    result = SyncResult()
     scan = store.scan()
     runs, unreadable = read_runs(store.root)
     result.unreadable = [*scan.unreadable, *unreadable]
-    records: dict[Key, Record] = {(r.identity_digest, r.status, r.date): r for r in scan.records}
+    records = {record.result_key: record for record in scan.records}
     total, done = len(records), 0
 
     def log(record: Record) -> None:
         nonlocal done
         try:
             new = tracker.log(record)
-        except MlflowAwayError:
+        except MlflowUnavailableError:
             raise
         except MlflowError as error:
             result.refused.append(f"{store.path_for(record)}: {error}")
@@ -56,43 +63,42 @@ def sync(tracker: Tracker, store: RecordStore, progress: Callable[[int, int], No
         progress(done, total)
 
     for run in runs:
-        keys: list[Key] = [(cell.cell, cell.status, cell.date) for cell in run.cells if not cell.reused]
+        keys = [cell.result_key for cell in run.cells if not cell.reused]
         own = [record for key in keys if (record := records.pop(key, None)) is not None]
         if run.status == "RUNNING":
             result.in_progress.append(run.run_id)
             done += len(own)
             continue
-        _under(tracker, run)
+        _enter(tracker, run)
         for record in own:
             log(record)
-        _finish(tracker, run)
+        _leave(tracker, run)
     tracker.leave_parent()
     for record in list(records.values()):
         log(record)
     return result
 
 
-def _under(tracker: Tracker, run: Run) -> None:
-    """Let cells be nested in this run: as it is in the store, or as it will appear there with the first of them."""
-    header = run.header
-    tracker.start_parent(header.name, parent_tags(header), header.params, milliseconds(header.started))
-    with tracker.speaking():
+def _enter(tracker: Tracker, run: Run) -> None:
+    """Nest the following cells in this run: in MLflow's existing one, else in one created with the first cell."""
+    start_parent(tracker, run.header)
+    with tracker.guarded():
         found = next(tracker.search(f"tags.`{fields.RUN_TAG}` = '{run.run_id}'"), None)
     if found is not None:
         tracker.resume_parent(found)
 
 
-def _finish(tracker: Tracker, run: Run) -> None:
-    """Give the run's load, end and status, if it is there and lacks them."""
+def _leave(tracker: Tracker, run: Run) -> None:
+    """Complete MLflow's run, if it exists: log what it lacks of the machine's load, its end and its status."""
     if tracker.parent_run_id is None or run.ended is None:
         tracker.leave_parent()
         return
     status = run.end.status if run.end else "KILLED"
-    with tracker.speaking():
-        there = tracker.client.get_run(tracker.parent_run_id)
-    before = there.data.tags.get(fields.SAMPLES_TAG, "0")
+    with tracker.guarded():
+        logged = tracker.client.get_run(tracker.parent_run_id)
+    before = logged.data.tags.get(fields.SAMPLES_TAG, "0")
     samples = [sample_points(sample, step) for step, sample in enumerate(run.samples)]
     tracker.log_samples(samples, int(before) if before.isdigit() else 0)
-    if there.info.status != status:
-        tracker.end(status, round(run.ended.timestamp() * 1000))
+    if logged.info.status != status:
+        tracker.end(status, milliseconds(run.ended))
     tracker.leave_parent()

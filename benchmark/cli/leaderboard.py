@@ -1,4 +1,4 @@
-"""The commands of the board; as in :mod:`coterie.benchmark.cli.main`, names and options only."""
+"""The commands of the leaderboard: options and help only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from coterie.benchmark.cli.app import App
-from coterie.benchmark.cli.tracking import OUTPUT
+from coterie.benchmark.cli.options import OUTPUT, OutputFolder
 
 leaderboard_app = App(invoke_without_command=True)
 
@@ -16,23 +16,29 @@ leaderboard_app = App(invoke_without_command=True)
 @leaderboard_app.callback()
 def leaderboard(
     context: typer.Context,
-    output_folder: Annotated[
-        Path, typer.Option("--output-folder", help="Where the records lie and the board is written.")
-    ] = OUTPUT,
+    output_folder: OutputFolder = OUTPUT,
     sources: Annotated[
         list[Path] | None,
         typer.Option(
-            "--from", help="Print the board of these instead, write nothing: output folders, submissions; repeatable."
+            "--from",
+            metavar="FOLDER",
+            help="Output folders or submissions to print instead; writes nothing; repeatable.",
         ),
     ] = None,
     update: Annotated[
         Path | None,
-        typer.Option("--update", help="Markdown file whose section between coterie:leaderboard markers is replaced."),
+        typer.Option(
+            "--update",
+            metavar="FILE",
+            help="Markdown file in which to replace the section between the coterie:leaderboard markers.",
+        ),
     ] = None,
 ) -> None:
-    """Compile and print the board of an output folder again, from its records; nothing is run. `build` makes a site.
+    """Compile and print the leaderboard from records.
 
-    The published board: coterie leaderboard --from leaderboard/submissions
+    Runs nothing. The command build makes a web site of it.
+
+    Example, the published leaderboard: coterie leaderboard --from leaderboard/submissions
     """
     if context.invoked_subcommand is None:
         from coterie.benchmark.commands.leaderboard import leaderboard_command
@@ -45,17 +51,22 @@ def leaderboard_build(
     sources: Annotated[
         list[Path] | None,
         typer.Option(
-            "--from", help="Output folder, submissions or MLflow artifacts; repeatable. Default: coterie-out."
+            "--from",
+            metavar="FOLDER",
+            help="Output folder, submissions or MLflow artifacts; repeatable. Default: coterie-out.",
         ),
     ] = None,
-    site: Annotated[Path, typer.Option("--site", help="Folder of the site; what was built before is replaced.")] = Path(
-        "coterie-site"
-    ),
+    site: Annotated[
+        Path, typer.Option("--site", metavar="FOLDER", help="Folder of the site; an earlier site is replaced.")
+    ] = Path("coterie-site"),
 ) -> None:
-    """Build the board as a static site: overview, all results, a page each task, method and set of coalitions.
+    """Build the leaderboard as a static web site.
 
-    What `coterie transitions`, `coterie inspect` and `coterie fidelity` wrote beside the records is shown where it belongs.
-    It works from file:// and asks nothing of the network: open index.html, or copy the folder to any web server.
+    It has an overview, all results, and one page per task, method and set of coalitions, with the reports that
+    `coterie transitions`, `coterie inspect` and `coterie fidelity` wrote beside the records. The site works from file://
+    and without a network: open index.html, or copy the folder to any web server.
+
+    Example: coterie leaderboard build --from coterie-out --site coterie-site
     """
     from coterie.benchmark.commands.leaderboard import build_command
 

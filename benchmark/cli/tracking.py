@@ -1,53 +1,66 @@
-"""The commands that ask about runs; as in :mod:`coterie.benchmark.cli.main`, names and options only."""
+"""The commands about past runs: options and help only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-OutputFolder = Annotated[Path, typer.Option("--output-folder", help="Where records, board and MLflow store lie.")]
-OUTPUT = Path("coterie-out")
-TrackingUri = Annotated[
-    str | None,
-    typer.Option("--tracking-uri", help="MLflow store; default: MLFLOW_TRACKING_URI, or sqlite in the output folder."),
-]
-Csv = Annotated[Path | None, typer.Option("--csv", help="Also write the table's exact numbers to this file.")]
+from coterie.benchmark.cli.options import OUTPUT, Csv, OutputFolder, TrackingUri
 
 
 def runs(
     output_folder: OutputFolder = OUTPUT,
     tracking_uri: Annotated[
-        str | None, typer.Option("--tracking-uri", help="List the runs of this MLflow store instead.")
+        str | None, typer.Option("--tracking-uri", metavar="URI", help="List the runs of this MLflow store instead.")
     ] = None,
 ) -> None:
-    """List the runs of an output folder: when, how long, how many cells, how it ended."""
+    """List the runs of an output folder.
+
+    One line per run: when it started, how long it took, how many cells it had and how it ended.
+
+    Example: coterie runs --output-folder coterie-out
+    """
     from coterie.benchmark.commands.history import runs_command
 
     raise typer.Exit(runs_command(output_folder, tracking_uri))
 
 
 def history(
-    task: Annotated[str, typer.Argument(help="Task name.")],
-    method: Annotated[str, typer.Argument(help="Method, or name[param=value,...]; a name takes all parameters.")],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="Task name.")],
+    method: Annotated[
+        str,
+        typer.Argument(
+            metavar="METHOD", help="Method, or name[param=value,...]; a name alone includes all parameters."
+        ),
+    ],
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", help="metric or metric/domain; repeatable. Default: the ranked ones."),
+        typer.Option(
+            "--metric",
+            metavar="METRIC",
+            help="Metric, or metric/domain; repeatable. Default: the ranked ones.",
+        ),
     ] = None,
     output_folder: Annotated[
-        list[Path] | None, typer.Option("--output-folder", help="Where the records lie; repeatable.")
+        list[Path] | None,
+        typer.Option("--output-folder", metavar="FOLDER", help="Output folder of the records; repeatable."),
     ] = None,
     tracking_uri: TrackingUri = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="PNG to draw; default: history/TASK-METHOD.png in the output folder.")
+        Path | None,
+        typer.Option(
+            "--plot", metavar="FILE", help="PNG to draw. Default: history/TASK-METHOD.png in the output folder."
+        ),
     ] = None,
     csv: Csv = None,
 ) -> None:
-    """Show one cell over code versions, dates and environments, and mark what changed significantly.
+    """Show one cell over versions, dates and environments.
 
-    From the records and from MLflow, which also has those that were replaced since.
+    Marks significant changes. Reads the records and MLflow, which also keeps results that were replaced since.
+
+    Example: coterie history pydoc-llama/relevance hedonic-oca
     """
     from coterie.benchmark.commands.history import history_command
 
@@ -56,31 +69,38 @@ def history(
 
 
 def compare(
-    run_a: Annotated[str, typer.Argument(help="An output folder, a run of it (coterie runs), or an MLflow run id.")],
-    run_b: Annotated[str, typer.Argument(help="The same; differences are B minus A.")],
+    run_a: Annotated[
+        str,
+        typer.Argument(metavar="RUN_A", help="An output folder, a run of it (see coterie runs), or an MLflow run id."),
+    ],
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="The other one; differences are B minus A.")],
     output_folder: OutputFolder = OUTPUT,
     tracking_uri: TrackingUri = None,
     csv: Csv = None,
 ) -> None:
-    """Compare two runs: the paired difference per task, metric and method, with intervals."""
+    """Compare two runs.
+
+    Prints the paired difference per task, metric and method, with intervals.
+
+    Example: coterie compare before-out after-out
+    """
     from coterie.benchmark.commands.history import compare_command
 
     raise typer.Exit(compare_command(run_a, run_b, output_folder, tracking_uri, csv))
 
 
 def sync(
-    output_folder: Annotated[Path, typer.Argument(help="The folder that coterie run wrote to.")] = OUTPUT,
+    output_folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The output folder of coterie run.")] = OUTPUT,
     tracking_uri: TrackingUri = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Log to MLflow what it lacks of an output folder: after a server was away, or into another store.
+    """Log to MLflow what it lacks of an output folder.
 
-    Repeat it as you like: what is there is not logged again. Exit codes: 0 fine, 1 something could not be logged, 2
-    wrong input or a store that does not answer.
+    Use it after a server was unavailable, or to fill another store. Nothing is logged twice, so it can be repeated. Exit
+    codes: 0 success, 1 something could not be logged, 2 wrong input or a store that does not answer.
+
+    Example: coterie sync coterie-out --tracking-uri http://localhost:5000
     """
     from coterie.benchmark.commands.history import sync_command
 
     raise typer.Exit(sync_command(output_folder, tracking_uri, quiet))
-
-
-COMMANDS: dict[str, Callable[..., None]] = {"runs": runs, "history": history, "compare": compare, "sync": sync}

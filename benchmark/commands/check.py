@@ -1,6 +1,6 @@
-"""``coterie check``: what every method must do (:mod:`coterie.benchmark.submissions.contract`), asked of the methods of a file.
+"""`coterie check`: the contract of `benchmark/submissions/contract.py`, checked on the methods of a file.
 
-The file runs in a worker process: one that hangs, crashes or prints does not take the command with it.
+The file runs in a worker process, so that a method that hangs, crashes or prints does not affect the command.
 """
 
 from __future__ import annotations
@@ -12,27 +12,32 @@ from pathlib import Path
 
 from rich.console import Console
 
-from coterie.benchmark.errors import UsageError, exit_on_user_error
+from coterie.benchmark.errors import ExitCode, UsageError, exit_on_user_error
 from coterie.benchmark.runner.executors.process import WorkerProcess
+from coterie.benchmark.submissions import check_worker
 from coterie.benchmark.submissions.check_worker import CheckAnswer, CheckOrder
 from coterie.benchmark.submissions.contract import CHECKS
 
-_START_SECONDS = 60.0  # for importing torch, whatever the time limit of a check
-_WORDS_LINES = 3  # of what a worker said at its end
+_START_SECONDS = 60.0  # to import torch, on top of the time limit of the first check
+_MOST_OUTPUT_LINES = 3  # of a worker that ended early
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One check of one method: ``problem`` is None where it passed."""
+    """The outcome of one check of one method."""
 
     method: str
+    """Name of the method."""
     check: str
+    """Name of the check."""
     problem: str | None
+    """What was observed; None if the method passes."""
     seconds: float
+    """Duration."""
 
 
 class Checker:
-    """Runs checks of one file in a worker, which is killed and replaced where it hangs or crashes."""
+    """Runs the checks of one file in a worker process, and replaces the process if it hangs or crashes."""
 
     def __init__(self, path: Path, timeout: float) -> None:
         self._path, self._timeout = path, timeout
@@ -45,32 +50,35 @@ class Checker:
         self._end()
 
     def methods(self) -> list[str]:
-        """The methods of the file. Raises ``UsageError`` where it does not load."""
+        """Names of the file's methods. Raises `UsageError` if the file does not load."""
         answer = self._ask(CheckOrder(path=str(self._path)))
         if answer.problem is not None:
             raise UsageError(answer.problem)
         return answer.methods
 
     def run(self, method: str, check: str) -> Finding:
+        """Run one check on one method."""
         started = time.perf_counter()
         answer = self._ask(CheckOrder(path=str(self._path), method=method, check=check))
         return Finding(method, check, answer.problem, time.perf_counter() - started)
 
     def _ask(self, order: CheckOrder) -> CheckAnswer:
         fresh = self._worker is None
-        worker = self._worker = self._worker or WorkerProcess({}, "coterie.benchmark.submissions.check_worker")
+        worker = self._worker = self._worker or WorkerProcess(check_worker)
         worker.send(order.model_dump_json())
         limit = self._timeout + (_START_SECONDS if fresh else 0)
         try:
-            line = worker.answer(limit)
+            line = worker.receive(limit)
         except queue.Empty:
-            where = _innermost(worker.where(), self._path)
+            where = _innermost(worker.dump_threads(), self._path)
             self._end()
-            return CheckAnswer(problem=f"did not end within {self._timeout:g} s{where}; fix: --timeout for more")
+            return CheckAnswer(
+                problem=f"still running after {self._timeout:g} s{where}; fix: a faster method, or a longer --timeout"
+            )
         if line is None:
-            words = " / ".join(worker.words().strip().splitlines()[:_WORDS_LINES])
+            output = " / ".join(worker.output().strip().splitlines()[:_MOST_OUTPUT_LINES])
             code = self._end()
-            return CheckAnswer(problem=f"its process ended with exit code {code}: {words or 'it said nothing'}")
+            return CheckAnswer(problem=f"its process ended with exit code {code}: {output or 'no output'}")
         return CheckAnswer.model_validate_json(line)
 
     def _end(self) -> int:
@@ -78,8 +86,8 @@ class Checker:
         return 0 if worker is None else worker.kill()
 
 
-def check_command(path: Path, timeout: float) -> int:
-    """Print every check with its outcome; 1 where one fails, 2 where the file does not load."""
+def check_command(path: Path, timeout: float) -> ExitCode:
+    """Print every check with its outcome, and return the exit code."""
     console = Console(soft_wrap=True, highlight=False, markup=False)
     failed = 0
     with exit_on_user_error(), Checker(path, timeout) as checker:
@@ -90,15 +98,15 @@ def check_command(path: Path, timeout: float) -> int:
                 console.print(f"  {'ok    ' if finding.problem is None else 'FAILED'} {name} ({finding.seconds:.1f} s)")
                 if finding.problem is not None:
                     failed += 1
-                    console.print(f"         asked: {check.asks}\n         seen:  {finding.problem}")
-                    console.print(f"         fix:   {check.fix}")
-    console.print(f"{failed} checks failed." if failed else "All checks passed.")
-    return 1 if failed else 0
+                    console.print(f"         expected: {check.expects}\n         got:      {finding.problem}")
+                    console.print(f"         fix:      {check.fix}")
+    console.print(f"{failed} check{'s' if failed > 1 else ''} failed." if failed else "All checks passed.")
+    return ExitCode.FAILED if failed else ExitCode.OK
 
 
 def _innermost(dump: str, path: Path) -> str:
-    """The line of the user's file in faulthandler's dump of all threads, innermost first."""
+    """The innermost line of the user's file in a traceback by faulthandler, which prints the innermost call first."""
     for line in dump.splitlines():
         if f'{path.name}"' in line and "line " in line:
-            return f" (it was at {path.name}:{line.partition('line ')[2].split()[0]})"
+            return f" (at {path.name}:{line.partition('line ')[2].split()[0]})"
     return ""

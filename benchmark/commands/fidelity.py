@@ -1,4 +1,4 @@
-"""``coterie fidelity``: how well each affinity ranks pairs of neurons, as a table and as JSON."""
+"""`coterie fidelity`: how well each affinity ranks pairs of neurons, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from coterie.benchmark.errors import UsageError, exit_on_user_error
+from coterie.benchmark.commands.tables import plain_table
+from coterie.benchmark.errors import ExitCode, exit_on_user_error, writing
 from coterie.tracking.text import slug
 
 if TYPE_CHECKING:
@@ -24,20 +24,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FidelityOptions:
-    """The options of ``coterie fidelity``."""
+    """The options of `coterie fidelity`."""
 
     task: str
+    """Task name, with changes in brackets, or path of a task file."""
     budget: int
+    """Evaluations that each affinity may spend."""
     pairs: int
+    """Number of random pairs with exact synergy."""
     device: str = "auto"
+    """auto, cpu, cuda or mps."""
     output_folder: Path = Path("coterie-out")
+    """Folder that the report is written to."""
 
 
-def fidelity_command(options: FidelityOptions) -> int:
-    """Print Spearman's correlation of every affinity with exact synergies on held-out queries, write it, return 0."""
-    from coterie.benchmark.commands.preflight import check_available
-    from coterie.benchmark.commands.run import resolve_device
-    from coterie.benchmark.runner.loading import load_task, plan_task
+def fidelity_command(options: FidelityOptions) -> ExitCode:
+    """Print and write how well every affinity correlates (Spearman) with exact synergies on held-out queries."""
+    from coterie.benchmark.commands.preflight import checked_plan
+    from coterie.benchmark.runner.environment import resolve_device
     from coterie.leaderboard.reports.fidelity import FidelityReport
     from coterie.methods.fidelity import fidelity
     from coterie.tasks.registry import get_task_spec
@@ -45,10 +49,9 @@ def fidelity_command(options: FidelityOptions) -> int:
     console = Console()
     with exit_on_user_error():
         spec, device = get_task_spec(options.task), resolve_device(options.device)
-        check_available(spec, device, None)
+        plan = checked_plan(spec, device, None)
     with exit_on_user_error(), console.status(escape(f"{spec.name}: loading")) as status:
-        plan = plan_task(spec)
-        loaded = load_task(plan, device, lambda step: status.update(escape(f"{spec.name}: {step}")))
+        loaded = plan.load(device, lambda step: status.update(escape(f"{spec.name}: {step}")))
         status.update(
             escape(f"{spec.name}: exact synergy of {options.pairs} pairs on held-out queries, then every affinity")
         )
@@ -66,25 +69,23 @@ def fidelity_command(options: FidelityOptions) -> int:
     with exit_on_user_error():
         path = write_report(report, options.output_folder)
     console.print(f"Written: {path}", highlight=False, soft_wrap=True, markup=False)
-    return 0
+    return ExitCode.OK
 
 
 def write_report(report: FidelityReport, output_folder: Path) -> Path:
-    """Write fidelity.json to a folder of its own, named after what determines it."""
+    """Write `fidelity.json` to its own folder, whose name contains a hash of task, budget and number of pairs."""
     from coterie.tracking.files import write_atomic
 
     determined = f"{report.task_fingerprint} {report.budget} {report.pairs}"
     name = f"{slug(report.task_name)}-{hashlib.sha256(determined.encode()).hexdigest()[:8]}"
     path = output_folder / "fidelity" / name / "fidelity.json"
-    try:
+    with writing(path, "another --output-folder"):
         write_atomic(path, report.model_dump_json(indent=1) + "\n")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}; fix: another --output-folder") from None
     return path
 
 
 def _rows(found: Sequence[Fidelity]) -> list[FidelityRow]:
-    """Best first, those without a number last. An interval whose ends are no numbers is none."""
+    """The rows, best first and those without a correlation last. Infinite ends of an interval become None."""
     from coterie.leaderboard.reports.fidelity import FidelityRow
 
     ordered = sorted(found, key=lambda r: 2.0 if r.spearman is None else -r.spearman)
@@ -98,17 +99,15 @@ def _end(value: float | None) -> float | None:
 
 
 def _print(report: FidelityReport, console: Console) -> None:
-    table = Table("affinity", box=None, header_style="bold", pad_edge=False)
-    for heading in ("Spearman", "95 %", "evaluations", "seconds"):
-        table.add_column(heading, justify="right")
-    table.add_column("note")
+    headings = ("affinity", "Spearman", "95 % interval", "evaluations", "seconds", "note")
+    table = plain_table(headings, left=("affinity", "note"))
     for row in report.rows:
         table.add_row(*_cells(row))
     console.print(table, markup=False)
     console.print(
-        f"Rank correlation over {report.pairs} random pairs between the affinity, from discovery queries, and the exact "
-        "synergy psi by joint ablation on held-out queries. Interval: bootstrap over pairs and queries. Row pas: exact "
-        "synergies on discovery queries, the best that any affinity from them can do; its evaluations are those of all pairs.",
+        f"Spearman: rank correlation, over {report.pairs} random pairs of neurons, of the affinity on discovery queries with "
+        "the exact synergy psi, by joint ablation, on held-out queries. Interval: bootstrap over pairs and queries. Row pas: "
+        "exact synergies on discovery queries, an upper bound for every affinity; its evaluations cover all pairs of the task.",
         soft_wrap=False,
         highlight=False,
     )

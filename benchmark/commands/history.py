@@ -1,4 +1,4 @@
-"""``coterie history``, ``compare``, ``runs`` and ``sync``: tables for the terminal of what ``over_time.py`` finds."""
+"""`coterie history`, `compare`, `runs` and `sync`: the frames of `benchmark/results.py` as tables for the terminal."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from coterie.benchmark import results as data
-from coterie.benchmark.errors import UsageError, exit_on_user_error
+from coterie.benchmark import results
+from coterie.benchmark.errors import ExitCode, UsageError, exit_on_user_error, writing
 from coterie.leaderboard.display import format as fmt
 from coterie.leaderboard.display import legend
-from coterie.tracking.text import printable
+from coterie.tracking.text import printable, slug
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FAILED = 1
 _STYLES = {"better": "green", "worse": "red"}
 
 
@@ -34,93 +33,99 @@ def history_command(
     tracking_uri: str | None,
     plot: Path | None,
     csv: Path | None,
-) -> int:
-    """Print the table, draw the plot."""
+) -> ExitCode:
+    """Print a table per metric, draw the plot, and write the CSV file if it is requested."""
     from coterie.leaderboard.display.history_plot import write_history_plot
 
     console = Console()
     with exit_on_user_error():
-        frame = data.history(task, method, metrics, folders, tracking_uri, lambda text: print(text, file=sys.stderr))
-        path = plot or folders[0] / "history" / f"{_file_name(task)}-{_file_name(method)}.png"
-        shown = _written(path, lambda: write_history_plot(frame, path))
-        if csv is not None:
-            _written(csv, lambda: frame.to_csv(csv, index=False))
+        frame = results.history(task, method, metrics, folders, tracking_uri, _warn)
+        path = plot or folders[0] / "history" / f"{slug(task)}-{slug(method)}.png"
+        with writing(path, "another --plot"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            drawn = write_history_plot(frame, path)
+        _write_csv(frame, csv)
+    _print_history(frame, console)
+    if drawn:
+        console.print(f"Plot: {path}", highlight=False, soft_wrap=True)
+    return ExitCode.OK
+
+
+def _print_history(frame: pd.DataFrame, console: Console) -> None:
     columns = ["task", "method", "budget", "metric", "unit"]
-    names = ("Date", "Code", f"Value [{legend.PERCENT}]", f"Change [{legend.PERCENT}]", "p", "")
-    for (of, selector, budget, metric, unit), part in frame.groupby(columns, sort=False):
-        console.print(
-            Text(printable(f"\n{metric} ({unit})   {selector} on {of}, budget {budget:,}", keep="\n"), "bold")
-        )
+    headings = ("Date", "Code", f"Value [{legend.PERCENT}]", f"Change [{legend.PERCENT}]", "p", "")
+    for (task, method, budget, metric, unit), part in frame.groupby(columns, sort=False):
+        console.print(_text(f"\n{metric} ({unit})   {method} on {task}, budget {budget:,}", "bold"))
         rows = _rows(part)
         places = _places((row["low"], row["high"]) for row in rows)
-        console.print(_table(names, "llrrrl", (_history_cells(row, places) for row in rows)))
+        console.print(_table(headings, "llrrrl", (_history_cells(row, places) for row in rows)))
         for row in rows:
             if remark := _remark(row):
-                console.print(
-                    Text(printable(f"  {row['date']:%Y-%m-%d} {row['code_hash'][:7]}: {remark}", keep="\n"), "dim")
-                )
+                console.print(_text(f"  {row['date']:%Y-%m-%d} {row['code_hash'][:7]}: {remark}", "dim"))
     console.print(_legend("change", "the version before"))
-    if shown:
-        console.print(f"Plot: {path}", highlight=False, soft_wrap=True)
-    return 0
 
 
-def compare_command(run_a: str, run_b: str, output_folder: Path, tracking_uri: str | None, csv: Path | None) -> int:
-    """Print the table."""
+def compare_command(
+    run_a: str, run_b: str, output_folder: Path, tracking_uri: str | None, csv: Path | None
+) -> ExitCode:
+    """Print a table per metric and task, and write the CSV file if it is requested."""
     console = Console()
     with exit_on_user_error():
-        frame = data.compare(run_a, run_b, output_folder, tracking_uri, lambda text: print(text, file=sys.stderr))
+        frame = results.compare(run_a, run_b, output_folder, tracking_uri, _warn)
         if frame.empty:
             raise UsageError(
                 "expected ranked metrics in both runs, got none; fix: compare runs that have finished cells"
             )
-        if csv is not None:
-            _written(csv, lambda: frame.to_csv(csv, index=False))
-    console.print(Text(printable(f"A: {run_a}\nB: {run_b}", keep="\n")))
-    names = ("Method", "A", "B", f"B - A [{legend.PERCENT}]", "p", "")
+        _write_csv(frame, csv)
+    console.print(_text(f"A: {run_a}\nB: {run_b}"))
+    headings = ("Method", "A", "B", f"B - A [{legend.PERCENT}]", "p", "")
     for (task, metric, unit), part in frame.groupby(["task", "metric", "unit"], sort=False):
-        console.print(Text(printable(f"\n{metric} ({unit})   {task}", keep="\n"), "bold"))
+        console.print(_text(f"\n{metric} ({unit})   {task}", "bold"))
         rows = _rows(part)
         places = _places((row["low"], row["high"]) for row in rows)
-        console.print(_table(names, "lrrrrl", (_compare_cells(row, places) for row in rows)))
+        console.print(_table(headings, "lrrrrl", (_compare_cells(row, places) for row in rows)))
     console.print(_legend("B - A", "A"))
-    return 0
+    return ExitCode.OK
 
 
-def runs_command(output_folder: Path, tracking_uri: str | None) -> int:
-    """Print the runs."""
+def runs_command(output_folder: Path, tracking_uri: str | None) -> ExitCode:
+    """Print a table with a row per run."""
     with exit_on_user_error():
-        frame = data.runs(output_folder, tracking_uri)
+        frame = results.runs(output_folder, tracking_uri)
         if frame.empty:
-            where = (tracking_uri and "that MLflow store") or str(output_folder)
-            raise UsageError(f"{where}: no runs there; fix: coterie run, or name another place")
+            where, fix = (
+                (output_folder, "another --output-folder")
+                if tracking_uri is None
+                else ("the MLflow store", "another --tracking-uri")
+            )
+            raise UsageError(f"{where}: expected runs, got none; fix: coterie run, or {fix}")
     rows = _rows(frame)
-    if tracking_uri is not None:  # MLflow's own ids say nothing of the time, and its list nothing of the cells
+    if tracking_uri is not None:  # its run ids do not contain the date, and its list does not count cells
         table = _table(("Run", "Suite", "Started (UTC)", "Minutes", "Status"), "lllrl", map(_tracked_cells, rows))
     else:
-        names = ("Run", "Suite", "Minutes", "Status", "Cells", "Reused", "Failed", "Skipped")
-        table = _table(names, "llrlrrrr", map(_run_cells, rows))
+        headings = ("Run", "Suite", "Minutes", "Status", "Cells", "Reused", "Failed", "Skipped")
+        table = _table(headings, "llrlrrrr", map(_run_cells, rows))
     Console().print(table)
-    return 0
+    return ExitCode.OK
 
 
-def sync_command(output_folder: Path, tracking_uri: str | None, quiet: bool) -> int:
-    """Log what is missing; exit code 1 where something was refused."""
+def sync_command(output_folder: Path, tracking_uri: str | None, quiet: bool) -> ExitCode:
+    """Log what MLflow lacks, and print what was logged and what was not."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console()
     columns = (TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with exit_on_user_error(), Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
         row = bar.add_task("cells", total=None)
-        result = data.sync(
+        result = results.sync(
             output_folder, tracking_uri, lambda done, total: bar.update(row, completed=done, total=total)
         )
-    console.print(f"{result.logged} cells logged, {result.known} were there before.", highlight=False)
+    console.print(f"{result.logged} cells logged, {result.known} already in MLflow.", highlight=False)
     for run in result.in_progress:
-        console.print(f"left alone: run {run} still works and logs its own cells", highlight=False)
+        console.print(f"skipped: run {run} is in progress and logs its own cells", highlight=False)
     for problem in [*result.refused, *map(str, result.unreadable)]:
-        print(f"not logged: {problem}", file=sys.stderr)
-    return FAILED if result.refused or result.unreadable else 0
+        _warn(f"not logged: {problem}")
+    return ExitCode.FAILED if result.refused or result.unreadable else ExitCode.OK
 
 
 def _history_cells(row: dict[str, Any], places: int) -> tuple[str, ...]:
@@ -135,9 +140,9 @@ def _history_cells(row: dict[str, Any], places: int) -> tuple[str, ...]:
 
 
 def _remark(row: dict[str, Any]) -> str:
-    """What the columns do not show: why there is no number, and what changed beside the code."""
+    """What the columns do not show: why a number is missing, and what changed besides the code."""
     changed = f"{row['changed']} changed" if row["changed"] not in ("", "code") else ""
-    return _words(row["note"], changed)
+    return _joined(row["note"], changed)
 
 
 def _compare_cells(row: dict[str, Any], places: int) -> tuple[str, ...]:
@@ -148,7 +153,7 @@ def _compare_cells(row: dict[str, Any], places: int) -> tuple[str, ...]:
         fmt.signed(row["b"], places),
         _value(row["difference"], row["low"], row["high"], places),
         _p(row["p_holm"]),
-        _words(row["verdict"] if row["verdict"] in _STYLES else "", row["note"]),
+        _joined(row["verdict"] if row["verdict"] in _STYLES else "", row["note"]),
     )
 
 
@@ -166,13 +171,13 @@ def _minutes(row: dict[str, Any]) -> str:
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Plain rows: what is missing is None, not NaN."""
+    """The rows as dicts, with None for missing values."""
     plain = frame.astype(object).where(frame.notna(), None)
     return [dict(zip(frame.columns, row, strict=True)) for row in plain.itertuples(index=False)]
 
 
 def _places(intervals: Iterable[tuple[float | None, float | None]]) -> int:
-    """Decimals that show the first significant digit of the typical half-width of an interval, so that a row fits a terminal."""
+    """Decimals for a column: enough for one significant digit of the median half-width of its intervals, 2 to 6."""
     halves = [(high - low) / 2 for low, high in intervals if low is not None and high is not None and high > low]
     return min(6, max(2, -floor(log10(median(halves))))) if halves else 3
 
@@ -185,47 +190,45 @@ def _p(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}" if value >= 0.001 else "<.001"
 
 
-def _words(*texts: str | None) -> str:
+def _joined(*texts: str | None) -> str:
     return "; ".join(text for text in texts if text)
 
 
-def _legend(what: str, against: str) -> Text:
+def _legend(what: str, reference: str) -> Text:
     return Text(
-        f"\n{what}: paired over the same queries, mean over seeds; better or worse than {against} where the bootstrap's "
-        "p-value, corrected by Holm's method over all rows (column p), is below 0.05. Exact numbers: --csv FILE.",
+        f"\n{what}: paired over the same queries, mean over seeds. better, worse: than {reference}, if p is below 0.05. p: from "
+        "the bootstrap, corrected over all rows by Holm's method. Exact numbers: --csv FILE.",
         "dim",
     )
 
 
-def _table(names: tuple[str, ...], sides: str, rows: Iterable[tuple[str, ...]]) -> Table:
+def _table(headings: tuple[str, ...], sides: str, rows: Iterable[tuple[str, ...]]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    for name, side in zip(names, sides, strict=True):
+    for heading, side in zip(headings, sides, strict=True):
         table.add_column(
-            Text(name),
+            Text(heading),
             justify="right" if side == "r" else "left",
-            no_wrap=bool(name),
+            no_wrap=bool(heading),
             overflow="fold",
-            min_width=0 if name else max(map(len, _STYLES)),
+            min_width=0 if heading else max(map(len, _STYLES)),
         )
     for cells in rows:
         style = _STYLES.get(cells[-1].partition(";")[0], "")
-        table.add_row(
-            *(
-                Text(printable(str(cell), keep="\n"), style if i == len(cells) - 1 else "")
-                for i, cell in enumerate(cells)
-            )
-        )
+        table.add_row(*map(_text, cells[:-1]), _text(cells[-1], style))
     return table
 
 
-def _file_name(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "._-" else "-" for c in text)[:80].lstrip(".") or "cell"
+def _text(text: str, style: str = "") -> Text:
+    """Text for the terminal, without control characters: names come from records and MLflow stores."""
+    return Text(printable(text, keep="\n"), style)
 
 
-def _written(path: Path, write: Any) -> Any:
-    """Write a file that the user named, told in one line where that fails."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return write()
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror or error}; fix: name another file") from error
+def _warn(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _write_csv(frame: pd.DataFrame, path: Path | None) -> None:
+    if path is not None:
+        with writing(path, "another --csv"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            frame.to_csv(path, index=False)

@@ -1,4 +1,4 @@
-"""Log lines of coterie on stderr, from a level on."""
+"""Log lines of coterie on stderr."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import sys
 
 
 class _Stderr(logging.Handler):
-    """Whatever ``sys.stderr`` is when a line comes: a live view puts its own there while it is on."""
+    """Writes to the current `sys.stderr`, which a live view replaces while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
         sys.stderr.write(self.format(record) + "\n")
 
 
 def log_from(level: str) -> None:
-    """Show coterie's log lines from this level on; a second call changes the level."""
+    """Show coterie's log lines of at least this level; a second call changes the level."""
     logger = logging.getLogger("coterie")
     if not any(isinstance(handler, _Stderr) for handler in logger.handlers):
         handler = _Stderr()

@@ -1,4 +1,4 @@
-"""``coterie new-method``: a commented method that runs as it is, and its tests."""
+"""`coterie new-method`: a commented method that runs before any change, and its tests."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from coterie.benchmark.errors import UsageError, exit_on_user_error
+from coterie.benchmark.errors import ExitCode, UsageError, exit_on_user_error, writing
 from coterie.methods.registry import list_methods
+from coterie.tracking.text import slug
 
 _NAME = re.compile(r"[a-z][a-z0-9]*([._-][a-z0-9]+)*")
 _LONGEST = 64
 
 
-def new_method_command(name: str, folder: Path) -> int:
-    """Write both files and print what to do next. Exit code 2 for a name or a file that cannot be taken."""
+def new_method_command(name: str, folder: Path) -> ExitCode:
+    """Write both files and print what to do next. Overwrites nothing."""
     with exit_on_user_error():
         module = re.sub(r"[.-]", "_", name)
         _check_name(name, module, folder)
@@ -34,24 +35,24 @@ def new_method_command(name: str, folder: Path) -> int:
         for path in (file, test):
             if path.exists():
                 raise UsageError(f"{path}: exists already; fix: another name, or --folder for another folder")
-        try:
+        with writing(folder, "--folder for another"):
             folder.mkdir(parents=True, exist_ok=True)
             for path, template in ((file, "method.py.txt"), (test, "test_method.py.txt")):
                 text = Template((templates / template).read_text("utf8")).substitute(words)
-                with open(path, "x", encoding="utf8", newline="\n") as opened:  # never over a file that came meanwhile
+                with open(
+                    path, "x", encoding="utf8", newline="\n"
+                ) as opened:  # fails if the file was created meanwhile
                     opened.write(text)
-        except OSError as error:
-            raise UsageError(f"{folder}: cannot be written: {error.strerror}; fix: --folder for another") from None
     print(f"Written: {file}, {test}\nNext:\n  coterie check {file}\n  coterie run --include {file}\n  pytest {test}")
-    return 0
+    return ExitCode.OK
 
 
 def _check_name(name: str, module: str, folder: Path) -> None:
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
-        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-0123456789")[:_LONGEST].strip("-")
+        suggestion = slug(name.lower().replace("_", "-"), _LONGEST).lstrip("-0123456789")
         raise UsageError(
-            f"method name {name!r}: expected a lower-case letter, then letters, digits and single '-', '_', '.', "
-            f"at most {_LONGEST}; fix: coterie new-method {slug or 'my-method'}"
+            f"method name {name!r}: expected a lower-case letter, followed by letters, digits and single '-', '_' or '.', "
+            f"at most {_LONGEST} characters; fix: coterie new-method {suggestion or 'my-method'}"
         )
     known = list_methods()
     if name in known:
@@ -63,12 +64,12 @@ def _check_name(name: str, module: str, folder: Path) -> None:
 
 
 def _shadowed(module: str, folder: Path) -> str | None:
-    """What a file of this name would stand in the way of, or why it could not be imported."""
+    """Why a file of this name could not be imported, or which module it would hide; None if neither."""
     if keyword.iskeyword(module):
         return f"expected a name that Python can import, got its keyword {module!r}"
-    taken = f"expected a name of its own, and {module}.py would stand in the way of"
+    hides = f"expected an unused name, but {module}.py would hide"
     if module in sys.stdlib_module_names:
-        return f"{taken} Python's module {module!r}"
+        return f"{hides} Python's module {module!r}"
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):  # a module without a spec, such as __main__
@@ -76,5 +77,5 @@ def _shadowed(module: str, folder: Path) -> str | None:
     places = [] if spec is None else [spec.origin, *(spec.submodule_search_locations or [])]
     own = folder.resolve()
     if module == "coterie" or any(place and Path(place).resolve().parent != own for place in places):
-        return f"{taken} the installed package {module!r}"
+        return f"{hides} the installed package {module!r}"
     return None

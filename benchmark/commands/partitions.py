@@ -1,4 +1,4 @@
-"""``coterie partitions``: the sizes of published partitions' coalitions, as a table, JSON and Markdown."""
+"""`coterie partitions`: the sizes of the coalitions in published partitions, as tables, JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -11,49 +11,44 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from coterie.benchmark.errors import UsageError, exit_on_user_error
+from coterie.benchmark.commands.published_partitions import read_partitions, summaries
+from coterie.benchmark.commands.tables import plain_table, wide_console
+from coterie.benchmark.errors import ExitCode, UsageError, exit_on_user_error, writing
+from coterie.leaderboard.statistics.sizes import LARGEST_SHARE, SMALLEST
+from coterie.leaderboard.statistics.sizes import QUANTILES as LEVELS
 
-FAILED = 1
 COLUMNS = ("model", "affinity", "layer", "neurons", "coalitions", "largest", "singletons", "eligible", "covered")
 QUANTILES = ("median", "90 %", "99 %")
+SUMMARY = ("affinity", "model", "layers", "coalitions", "largest", "singletons", "eligible", "covered")
+_LEFT = ("model", "affinity")
 NOTE = (
-    "Shares of the layer's neurons. largest: in the largest coalition; singletons: in a coalition of one; eligible: "
-    "coalitions of 2 to n/8 neurons, which the protocol evaluates; covered: in an eligible one. median, 90 %, 99 %: "
-    "quantiles of the coalitions' sizes. The table by affinity and model: mean (smallest to largest) over the layers."
+    "Percentages are shares of the layer's neurons. largest: in the largest coalition. singletons: in coalitions of one. "
+    f"eligible: number of coalitions of {SMALLEST} to n/{1 / LARGEST_SHARE:.0f} neurons, which the protocol evaluates. "
+    "covered: in eligible coalitions. median, 90 %, 99 %: quantiles of the coalitions' sizes. Per affinity and model: mean "
+    "(smallest to largest) over the layers."
 )
 
 
-def partitions_command(folder: Path, json_file: Path | None, markdown_file: Path | None) -> int:
-    """Print the table, write what is asked for. Returns 1 where a file was refused."""
-    from coterie.benchmark.partitions import PartitionError, read_partitions, summaries
-
+def partitions_command(folder: Path, json_file: Path | None, markdown_file: Path | None) -> ExitCode:
+    """Print the tables, and write them to the files that are requested."""
     with exit_on_user_error():
-        try:
-            found, refused = read_partitions(folder)
-        except PartitionError as error:
-            raise UsageError(str(error)) from None
+        found, refused = read_partitions(folder)
         for reason in refused:
             print(f"left out: {reason}", file=sys.stderr)
         if not found:
-            raise UsageError(f"{folder}: no partition that could be read; fix: see the lines above")
+            raise UsageError(f"{folder}: expected a readable partition, got none; fix: the problems above")
         rows, summary = [p.to_dict() for p in found], summaries(found)
-        console = Console()
-        wide = console if console.is_terminal else Console(width=160)
+        wide = wide_console()
         wide.print(_table((*COLUMNS, *QUANTILES), _cells(rows)))
         wide.print(_table(SUMMARY, _summary_cells(summary)))
-        console.print(NOTE, markup=False, highlight=False)
+        Console().print(NOTE, markup=False, highlight=False)
         _write(json_file, json.dumps({"partitions": rows, "summary": summary, "refused": refused}, indent=1) + "\n")
         _write(markdown_file, _markdown(rows, summary))
-    return FAILED if refused else 0
-
-
-SUMMARY = ("affinity", "model", "layers", "coalitions", "largest", "singletons", "eligible", "covered")
+    return ExitCode.FAILED if refused else ExitCode.OK
 
 
 def _cells(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
-    from coterie.leaderboard.statistics.sizes import QUANTILES as POINTS
-
-    shown = [POINTS.index(q) for q in (0.5, 0.9, 0.99)]
+    printed = [LEVELS.index(q) for q in (0.5, 0.9, 0.99)]
     return [
         [
             row["model"],
@@ -65,7 +60,7 @@ def _cells(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
             _percent(row["singleton_share"]),
             f"{row['eligible']:,}",
             _percent(row["covered_share"]),
-            *(f"{row['quantiles'][i]:,}" for i in shown),
+            *(f"{row['quantiles'][i]:,}" for i in printed),
         ]
         for row in rows
     ]
@@ -88,9 +83,9 @@ def _summary_cells(summary: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 
 def _layers(layers: Sequence[int]) -> str:
-    """``7 to 14``, or each of them where one is left out."""
-    whole = list(layers) == list(range(layers[0], layers[-1] + 1)) and len(layers) > 2
-    return f"{layers[0]} to {layers[-1]}" if whole else ", ".join(map(str, layers))
+    """`7 to 14`, or the whole list if it has gaps."""
+    consecutive = list(layers) == list(range(layers[0], layers[-1] + 1)) and len(layers) > 2
+    return f"{layers[0]} to {layers[-1]}" if consecutive else ", ".join(map(str, layers))
 
 
 def _percent(share: float) -> str:
@@ -98,14 +93,13 @@ def _percent(share: float) -> str:
 
 
 def _spread(values: Sequence[float], form: str) -> str:
+    """`mean (smallest to largest)`, or one number if all are equal."""
     mean, low, high = (form.format(value) for value in values)
     return mean if low == high else f"{mean} ({low} to {high})"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column, justify="left" if column in ("model", "affinity") else "right")
+    table = plain_table(columns, _LEFT)
     for row in rows:
         table.add_row(*row)
     return table
@@ -113,7 +107,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 def _markdown(rows: Sequence[dict[str, Any]], summary: Sequence[dict[str, Any]]) -> str:
     def block(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-        rule = ["---" if column in ("model", "affinity") else "---:" for column in columns]
+        rule = ["---" if column in _LEFT else "---:" for column in columns]
         return "".join(f"| {' | '.join(line)} |\n" for line in (columns, rule, *cells))
 
     by_layer = block((*COLUMNS, *QUANTILES), _cells(rows))
@@ -123,8 +117,6 @@ def _markdown(rows: Sequence[dict[str, Any]], summary: Sequence[dict[str, Any]])
 def _write(path: Path | None, text: str) -> None:
     if path is None:
         return
-    try:
+    with writing(path, "another file"):
         path.write_text(text, "utf8")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}; fix: another path") from None
     print(f"Written: {path}")

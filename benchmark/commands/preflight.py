@@ -1,67 +1,62 @@
-"""What is checked of a run before any work: amounts, names, what the tasks need, and whether there will be a ranking."""
+"""Checks before any work: amounts, task names, what the tasks need, and whether results can be ranked."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from coterie.benchmark.errors import UsageError
 
 if TYPE_CHECKING:
-    from coterie.benchmark.commands.run import RunOptions
-    from coterie.benchmark.runner.loading import AnySpec
-    from coterie.tasks.task import TaskSpec
+    from coterie.benchmark.commands.run_options import RunOptions
+    from coterie.tasks.task import TaskPlan, TaskSpec
 
 MOST_SEEDS = 1000
 MOST_BUDGETS = 100
-MOST_BUDGET = 10**9  # evaluations: at a thousand a second they take eleven days
+MOST_BUDGET = 10**9  # evaluations: eleven days at a thousand per second
 MOST_CELLS = 100_000
-_JOBS_A_CORE = 16
+_JOBS_PER_CORE = 16
+_JOBS_PER_CLUSTER = 10_000
 
 
 def check_amounts(options: RunOptions) -> None:
-    """Refuse numbers that can only be mistakes. Raises ``UsageError``."""
-    jobs, why = 10_000, "no cluster holds more at once"
+    """Refuse numbers that can only be mistakes. Raises `UsageError`."""
     if options.executor == "local":
-        jobs, why = (
-            _JOBS_A_CORE * (os.cpu_count() or 1),
-            f"{_JOBS_A_CORE} a core; each is a process with a model of its own",
-        )
+        most_jobs = _JOBS_PER_CORE * (os.cpu_count() or 1)
+        why = f"{_JOBS_PER_CORE} per core; each is a process with its own copy of the model"
+    else:
+        most_jobs, why = _JOBS_PER_CLUSTER, "no cluster runs more concurrently"
     limits = [
-        (
-            "--seeds",
-            options.seeds,
-            MOST_SEEDS,
-            "each is a cell of its own, and intervals hardly change beyond a few dozen",
-        ),
-        ("-j", options.n_jobs, jobs, why),
-        ("--budgets", len(options.budgets) or None, MOST_BUDGETS, "numbers in the list, each a run of its own"),
+        ("--seeds", options.seeds, MOST_SEEDS, "each is a cell, and intervals hardly change beyond a few dozen"),
+        ("-j", options.n_jobs, most_jobs, why),
+        ("--budgets", len(options.budgets) or None, MOST_BUDGETS, "numbers in the list, each with its own cells"),
         *(("--budget", budget, MOST_BUDGET, "evaluations, more than run in a week") for budget in options.budgets),
     ]
     for name, value, most, reason in limits:
         if value is not None and not 1 <= value <= most:
-            raise UsageError(f"{name}: expected 1 to {most:,} ({reason}), got {value:,}; fix: a smaller number")
+            fix = "a smaller number" if value > most else f"{name} 1"
+            raise UsageError(f"{name}: expected 1 to {most:,} ({reason}), got {value:,}; fix: {fix}")
 
 
 def check_cells(cells: int) -> None:
-    """Refuse a grid that nobody will see the end of. Raises ``UsageError``."""
+    """Refuse a grid too large to finish. Raises `UsageError`."""
     if cells > MOST_CELLS:
         raise UsageError(
-            f"expected at most {MOST_CELLS:,} cells (tasks x methods x budgets x seeds; one takes seconds at least), got "
+            f"expected at most {MOST_CELLS:,} cells (tasks x methods x budgets x seeds; each takes seconds at least), got "
             f"{cells:,}; fix: several runs into one output folder, or fewer seeds or budgets"
         )
 
 
-def tasks_of(selectors: Sequence[str]) -> list[AnySpec]:
-    """The specifications that the selectors mean, one that is named twice once.
+def read_tasks(selectors: Sequence[str]) -> list[TaskSpec]:
+    """The specifications of the selected tasks; a task that is selected twice appears once.
 
-    Raises ``UsageError`` for different tasks of one name: their results would be taken for each other's.
+    Raises `UsageError` for different tasks of one name, whose results would be mistaken for each other's.
     """
     from coterie.tasks.registry import get_task_spec
 
-    found: dict[str, tuple[str, AnySpec]] = {}
+    found: dict[str, tuple[str, TaskSpec]] = {}
     for selector in dict.fromkeys(selectors):
         spec = get_task_spec(selector)
         first, other = found.setdefault(spec.name.casefold(), (selector, spec))
@@ -73,35 +68,31 @@ def tasks_of(selectors: Sequence[str]) -> list[AnySpec]:
     return [spec for _, spec in found.values()]
 
 
-def check_available(spec: AnySpec, device: str, limit: int | None) -> None:
-    """A reranker must be there or in reach, fit its task and into memory, and the texts must be there and be enough.
+def checked_plan(
+    spec: TaskSpec, device: str, limit: int | None, on_task: Callable[[str], None] = lambda _name: None
+) -> TaskPlan:
+    """The task's plan, once it is known to run: its reranker is within reach, its texts suffice and it fits into memory.
 
-    Raises an error of one line that names the task's file. The texts are read and tokenized here, once for all: what was
-    read is in the cache.
+    `limit` is the value of `--memory-limit` in bytes. `on_task` receives the task's name before its texts are read and
+    tokenized; what was read stays in the cache. Raises a `TaskError` that names the task's file.
     """
-    from coterie.benchmark.runner.environment import memory_of
-    from coterie.tasks.memory import check_fits
-    from coterie.tasks.planted.task import PlantedSpec
-    from coterie.tasks.rerankers.checkpoint import describe
-    from coterie.tasks.task import plan_task
-    from coterie.tasks.task_check import check_task, with_one_count
+    from coterie.benchmark.runner.environment import available_memory
+    from coterie.tasks.kinds import check_task, plan_task
 
-    if isinstance(spec, PlantedSpec):
-        return
-    there = memory_of(device)
-    memory, where = (there, device) if limit is None or limit > there else (limit, "--memory-limit")
-    with _of_its_file(spec):
-        size = describe(spec.reranker)
-        check_task(spec, size)
-        check_fits(with_one_count(spec, spec.data.most_queries()), size, memory, where)
-        plan_task(spec)
-        if None in spec.data.most_queries().values():
-            check_fits(with_one_count(spec, dict(queries_of(spec))), size, memory, where)
+    available = available_memory(device)
+    memory, where = (available, device) if limit is None or limit > available else (limit, "--memory-limit")
+    with _naming_the_file_of(spec):
+        check_task(spec, memory, where)
+        if spec.group != "planted":  # which has no texts
+            on_task(spec.name)
+        plan = plan_task(spec)
+        check_task(spec, memory, where, plan.query_counts)
+    return plan
 
 
 @contextmanager
-def _of_its_file(spec: TaskSpec) -> Iterator[None]:
-    """Begin the errors of a task with the file that it was read from."""
+def _naming_the_file_of(spec: TaskSpec) -> Iterator[None]:
+    """Put the file of a task in front of its errors."""
     from coterie.tasks.errors import DataError, RerankerError
     from coterie.tasks.registry import list_tasks
 
@@ -114,23 +105,11 @@ def _of_its_file(spec: TaskSpec) -> Iterator[None]:
         raise type(error)(f"{source}: {error}") from None
 
 
-def queries_of(spec: TaskSpec) -> dict[str, int]:
-    """How many queries each split has; where the specification does not say, the texts are read."""
-    from coterie.tasks.task import plan_task
-
-    data = spec.data
-    known = {split: count for split, count in data.most_queries().items() if count is not None}
-    if all(isinstance(data.transfer_count(domain.name), int) for domain in data.transfer):
-        return known
-    return {split: len({pair.query_id for pair in pairs}) for split, pairs in plan_task(spec).pairs.items()}
-
-
-def unranked(spec: AnySpec) -> str | None:
-    """One line on what cannot be ranked of a task, for lack of queries; None where all can."""
+def unranked(plan: TaskPlan) -> str | None:
+    """One line on what cannot be ranked on a task for lack of queries; None if everything can."""
     from coterie.leaderboard.statistics.bootstrap import MINIMUM_QUERIES
-    from coterie.tasks.planted.task import PlantedSpec
 
-    counts = {"heldout": spec.queries} if isinstance(spec, PlantedSpec) else queries_of(spec)
+    counts = plan.query_counts
     transfer = [count for split, count in counts.items() if split not in ("discovery", "heldout")]
     few = [f"heldout has {counts['heldout']}"] if counts["heldout"] < MINIMUM_QUERIES else []
     if transfer and sum(transfer) < MINIMUM_QUERIES:
@@ -138,6 +117,6 @@ def unranked(spec: AnySpec) -> str | None:
     if not few:
         return None
     return (
-        f"{spec.name}: expected at least {MINIMUM_QUERIES} queries for a ranking, {' and '.join(few)}: what is measured there "
-        f"gets no interval and no rank; fix: more queries"
+        f"{plan.name}: expected at least {MINIMUM_QUERIES} queries for a ranking, {' and '.join(few)}: results on these "
+        f"queries get no interval and no rank; fix: more queries"
     )

@@ -1,4 +1,4 @@
-"""What a run shows while it works: a live view in a terminal, plain lines elsewhere, nothing with ``--quiet``."""
+"""The progress of a run: a live view in a terminal, plain lines elsewhere, nothing with `--quiet`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from rich.progress import (
 )
 
 from coterie.benchmark.quantities import format_seconds
-from coterie.benchmark.runner.messages import Listener, NotRun, Order
-from coterie.tracking.record import Record
+from coterie.benchmark.runner.messages import CellRequest, Listener, NotRun
+from coterie.tracking.record import BROKEN, Record
 
 _MARKS = {
     "ok": "[green]ok[/]",
@@ -35,7 +35,7 @@ _MARKS = {
 
 
 class RunProgress(Listener):
-    """A listener for people. ``reused`` counts the cells that were finished before, ``seconds`` sums up by phase."""
+    """Shows a run to people. `reused` counts the cells that were finished before; `seconds` has the total of each phase."""
 
     def __init__(self, console: Console, quiet: bool = False) -> None:
         self.reused = 0
@@ -44,7 +44,7 @@ class RunProgress(Listener):
         self._lock = threading.RLock()
         self._done, self._failed, self._n_cells, self._n_missing, self._n_run = 0, 0, 0, 0, 0
         self._since = time.monotonic()
-        self._running: dict[str, tuple[TaskID, float]] = {}  # by cell, with when it began
+        self._running: dict[str, tuple[TaskID, float]] = {}  # by cell: its row and its start
         self._total = Progress(
             SpinnerColumn(),
             BarColumn(bar_width=24),
@@ -74,68 +74,72 @@ class RunProgress(Listener):
             self._live.stop()
 
     def step(self, text: str) -> None:
-        """The run as a whole begins a new step."""
+        """The run as a whole starts a new step."""
         self._total.update(self._row, description=text)
 
+    def reading(self, task: str) -> None:
+        """The texts of a task are about to be read: instant from the cache, minutes without."""
+        self.step(f"reading texts: {task}")
+        if self._live is None and not self._quiet:
+            self._console.print(f"reading texts: {escape(task)}", highlight=False, soft_wrap=True)
+
     def planned(self, cells: Mapping[str, int]) -> None:
-        """How many cells there are."""
+        """The numbers of finished and missing cells are known."""
         self._n_missing, self._n_cells = cells["missing"], sum(cells.values())
         self._total.update(self._row, total=self._n_cells)
 
-    def began(self, order: Order) -> None:
-        """A cell is with a worker."""
+    def started(self, request: CellRequest) -> None:
+        """A worker has received a cell."""
         with self._lock:
-            row = self._each.add_task(f"{order.cell}: starting", total=None)
-            self._running[order.identity.digest()] = row, time.monotonic()
+            row = self._each.add_task(f"{request.label}: starting", total=None)
+            self._running[request.identity.digest()] = row, time.monotonic()
             if self._n_run == 0 and len(self._running) == 1:
                 self._since = time.monotonic()
             self._sum_up()
 
-    def at(self, order: Order, step: str, count: int) -> None:
-        """A running cell has come so far."""
+    def progress(self, request: CellRequest, step: str, count: int) -> None:
+        """A running cell has made `count` evaluations in its current step."""
         with self._lock:
-            running = self._running.get(order.identity.digest())
+            running = self._running.get(request.identity.digest())
         if running is not None:
             counted = f" ({count} evaluations)" if count else ""
-            self._each.update(running[0], description=f"{order.cell}: {step}{counted}")
+            self._each.update(running[0], description=f"{request.label}: {step}{counted}")
 
     def spent(self, phase: str, seconds: float) -> None:
-        """A phase took so many seconds more."""
+        """A phase took this many more seconds."""
         with self._lock:
             self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
-        """Count what is done in this context."""
+        """Add the time that the context takes to a phase."""
         started = time.perf_counter()
         try:
             yield
         finally:
             self.spent(phase, time.perf_counter() - started)
 
-    def cell(self, record: Record, reused: bool) -> None:
-        """A cell is finished, or was before."""
+    def finished(self, record: Record, reused: bool) -> None:
+        """A cell has finished, in this run or before."""
         with self._lock:
             self.reused += reused
-            self._failed += record.status in ("failed", "timeout")
+            self._failed += record.status in BROKEN
             took = self._over(record.identity_digest, reused)
             when = "reused" if reused else f"{took:.1f} s"
             what = f"{escape(record.task_name)}  {escape(record.method.selector)}"
             reason = f": {record.reason}" if record.reason else ""
-            self._say(f"{what}  {self._which(record)}  {_MARKS[record.status]}  {when}{escape(reason)}")
+            which = f"budget {record.identity.budget}  seed {record.seed}"
+            self._say(f"{what}  {which}  {_MARKS[record.status]}  {when}{escape(reason)}")
 
     def not_run(self, cell: NotRun) -> None:
         """A cell could not be run."""
         with self._lock:
             self._failed += 1
             self._over(cell.identity.digest(), reused=False)
-            self._say(f"{escape(cell.cell)}  [red]not run[/]: {escape(cell.reason)}")
-
-    def _which(self, record: Record) -> str:
-        return f"budget {record.identity.budget}  seed {record.seed}"
+            self._say(f"{escape(cell.label)}  [red]not run[/]: {escape(cell.reason)}")
 
     def _over(self, digest: str, reused: bool) -> float:
-        """A cell less; the seconds since it began."""
+        """Count a cell as done; returns the seconds since its start."""
         row, began = self._running.pop(digest, (None, time.monotonic()))
         if row is not None:
             self._each.remove_task(row)
@@ -146,7 +150,7 @@ class RunProgress(Listener):
         return time.monotonic() - began
 
     def _sum_up(self) -> None:
-        """Running, failed and the time left, at the pace of the cells that this run has run."""
+        """Show how many cells run and failed, and the time left at the pace of this run."""
         parts = [f"{len(self._running)} running"]
         if self._failed:
             parts.append(f"{self._failed} failed")

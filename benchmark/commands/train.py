@@ -1,4 +1,4 @@
-"""``coterie train``: from a task file to a reranker, with progress, a log beside the adapter, and resume."""
+"""`coterie train`: from a task file to a reranker, with progress, a log beside the adapter, and resumption."""
 
 from __future__ import annotations
 
@@ -12,67 +12,64 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from coterie.benchmark.commands.run import resolve_device
-from coterie.benchmark.errors import UsageError, exit_on_user_error
+from coterie.benchmark.errors import ExitCode, UsageError, exit_on_user_error
 from coterie.benchmark.quantities import format_seconds
+from coterie.benchmark.runner.environment import resolve_device
 
 if TYPE_CHECKING:
-    from coterie.tasks.task import TaskSpec
+    from coterie.tasks.task_spec import RerankerTaskSpec
     from coterie.tasks.training.train import Stage
 
-LINE_EVERY = 10.0  # seconds between progress lines where there is no terminal
-INTERRUPTED = 130
+LINE_EVERY = 10.0  # seconds between progress lines if the output is not a terminal
 
 
-def train_command(name: str, folder: Path, stages: tuple[str, ...], device: str) -> int:
-    """Train the reranker of a task file in place, or of a registered task in a copy of its file under ``folder``."""
-    from coterie.tasks.planted.task import PlantedSpec
-    from coterie.tasks.registry import get_task_spec, list_tasks, read_task_file
+def train_command(name: str, folder: Path, stages: tuple[str, ...], device: str) -> ExitCode:
+    """Train the reranker of a task file in place, or that of a registered task from a copy of its file under `folder`."""
+    from coterie.tasks.registry import get_reranker_spec, list_tasks
     from coterie.tasks.training.train import STAGES, train_task
 
     console = Console()
     with exit_on_user_error():
         unknown = set(stages) - set(STAGES)
         if unknown:
-            raise UsageError(f"--stage: expected {', '.join(STAGES)}, got {', '.join(sorted(unknown))}")
-        get_task_spec(name)  # an unknown name is told before anything is written
-        path = _own_copy(list_tasks()[name], folder / name) if name in list_tasks() else Path(name)
-        spec = read_task_file(path)
-        if isinstance(spec, PlantedSpec):
-            raise UsageError(f"{name}: expected the task of a reranker, got a planted one; nothing is trained there")
+            raise UsageError(f"--stage: expected {', '.join(STAGES)}, got {', '.join(sorted(unknown))}; fix: use these")
+        get_reranker_spec(name)  # refuses an unknown name before anything is written
+        path = _copy_task(list_tasks()[name], folder / name) if name in list_tasks() else Path(name)
+        spec = get_reranker_spec(str(path))
         base, adapter = _places(spec, path)
         spec, on_device = _local_warm_start(spec, path), resolve_device(device)
+        source = name if name in list_tasks() else path.name  # for the model card
         try:
-            with _located(path), _open_log(adapter, console) as log, _shown(console) as progress:
-                train_task(spec, base, adapter, _wanted(spec, base, adapter, stages), on_device, log, progress)
+            with _located(path), _open_log(adapter, console) as log, _show_progress(console) as progress:
+                train_task(
+                    spec, base, adapter, _stages_to_run(spec, base, adapter, stages), on_device, log, progress, source
+                )
         except KeyboardInterrupt:
             console.print(
-                "interrupted; the same command goes on with the adapter where it was (a base is begun again)",
+                "interrupted; the same command resumes an adapter from its last evaluation, and starts a base again",
                 highlight=False,
                 soft_wrap=True,
             )
-            return INTERRUPTED
-    console.print(
-        f"written: {adapter}\n  run it with: coterie run -t {path}", highlight=False, markup=False, soft_wrap=True
-    )
-    return 0
+            return ExitCode.INTERRUPTED
+    console.print(f"Written: {adapter}\nNext:\n  coterie run -t {path}", highlight=False, markup=False, soft_wrap=True)
+    return ExitCode.OK
 
 
 @contextmanager
 def _located(path: Path) -> Iterator[None]:
-    """Name the file and line of a field that the training cannot do."""
-    from coterie.tasks.config.yaml_file import read_yaml, told_by_line
+    """Add the file and line to an error about a field of the recipe."""
+    from coterie.tasks.config.yaml_file import read_yaml
     from coterie.tasks.errors import RecipeError
 
     try:
         yield
     except RecipeError as error:
-        raise told_by_line(path, error.validation(), read_yaml(path)[1]) from None
+        raise read_yaml(path)[1].locate(error.validation()) from None
 
 
 @contextmanager
 def _open_log(adapter: Path, console: Console) -> Iterator[Callable[[str], None]]:
-    """What prints a line and keeps it in ``train.log`` beside the adapter."""
+    """A function that prints a line and appends it to `train.log` beside the adapter."""
     from coterie.tasks.training.preflight import check_writable
 
     check_writable(adapter, "reranker.adapter")
@@ -86,8 +83,8 @@ def _open_log(adapter: Path, console: Console) -> Iterator[Callable[[str], None]
 
 
 @contextmanager
-def _shown(console: Console) -> Iterator[Callable[[int, int, str], None]]:
-    """A listener for the steps: a bar in a terminal, elsewhere a line every ten seconds."""
+def _show_progress(console: Console) -> Iterator[Callable[[int, int, str], None]]:
+    """A listener for training steps: a bar on a terminal, a line every ten seconds otherwise."""
     if not console.is_terminal:
         yield Lines(lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))
         return
@@ -105,15 +102,15 @@ def _shown(console: Console) -> Iterator[Callable[[int, int, str], None]]:
 
 
 class Lines:
-    """Progress as lines, at most one in :data:`LINE_EVERY` seconds: where the training is, its pace and the time left."""
+    """Prints progress as lines, at most one per `LINE_EVERY` seconds: the step, the pace and the time left."""
 
     def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._write, self._clock = write, clock
         self._last = clock()
-        self._first: tuple[int, int, float] | None = None  # steps, step and time from which the pace is counted
+        self._first: tuple[int, int, float] | None = None  # steps, step and time since which the pace is measured
 
     def __call__(self, step: int, steps: int, text: str) -> None:
-        """``step`` of ``steps`` is done; a line, where one is due."""
+        """Note that `step` of `steps` is done, and write a line if it is due."""
         now = self._clock()
         if self._first is None or self._first[0] != steps or step <= self._first[1]:  # another stage
             self._first = steps, step, now
@@ -130,13 +127,14 @@ class Lines:
         self._write(f"step {step}/{steps}: {text}{left}")
 
 
-def _own_copy(task_file: Path, folder: Path) -> Path:
+def _copy_task(task_file: Path, folder: Path) -> Path:
+    """Copy the file of a registered task, so that training writes beside the copy."""
     folder.mkdir(parents=True, exist_ok=True)
     return Path(shutil.copy(task_file, folder / "task.yaml"))
 
 
-def _places(spec: TaskSpec, path: Path) -> tuple[str, Path]:
-    """Where the base is (a folder that may still be made, or a hub id), and where the adapter goes."""
+def _places(spec: RerankerTaskSpec, path: Path) -> tuple[str, Path]:
+    """The base, a folder that training may create or a hub id, and the folder of the adapter."""
     if spec.reranker.adapter is None:
         raise UsageError(f"{path}: expected reranker.adapter, the folder to write to, got none; fix: adapter: adapter")
     makes_base = spec.training is not None and spec.training.base is not None
@@ -145,8 +143,8 @@ def _places(spec: TaskSpec, path: Path) -> tuple[str, Path]:
     return base, folder / spec.reranker.adapter
 
 
-def _local_warm_start(spec: TaskSpec, path: Path) -> TaskSpec:
-    """The task with the adapter that training starts from relative to the task file, where it is a folder there."""
+def _local_warm_start(spec: RerankerTaskSpec, path: Path) -> RerankerTaskSpec:
+    """The task with `training.init_adapter` made absolute, if it is a folder beside the task file."""
     training = spec.training
     if training is None or training.init_adapter is None:
         return spec
@@ -156,8 +154,11 @@ def _local_warm_start(spec: TaskSpec, path: Path) -> TaskSpec:
     return spec.model_copy(update={"training": training.model_copy(update={"init_adapter": str(local)})})
 
 
-def _wanted(spec: TaskSpec, base: str, adapter: Path, stages: tuple[str, ...]) -> list[Stage]:
-    """The stages named, in their order; where none is, a base that is made here and is not there yet, adapter and card."""
+def _stages_to_run(spec: RerankerTaskSpec, base: str, adapter: Path, stages: tuple[str, ...]) -> list[Stage]:
+    """The requested stages in order or, if none is requested, those whose results are missing.
+
+    Raises `UsageError` if no result is missing.
+    """
     from coterie.tasks.training.base import has_base
     from coterie.tasks.training.train import STAGES
 
@@ -172,6 +173,6 @@ def _wanted(spec: TaskSpec, base: str, adapter: Path, stages: tuple[str, ...]) -
     if not (adapter / "card.json").is_file():
         return ["card"]
     raise UsageError(
-        f"{adapter}: expected an adapter to train, got one that is finished, with its card; fix: --stage adapter --stage card to "
-        f"train it again in its place, or another folder as reranker.adapter"
+        f"{adapter}: expected an adapter to train, got a finished one with its card; fix: --stage adapter --stage card to train "
+        f"it again and replace it, or another folder as reranker.adapter"
     )

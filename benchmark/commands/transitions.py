@@ -1,4 +1,4 @@
-"""``coterie transitions``: what becomes of a method's coalitions from layer to layer, as a table and a diagram."""
+"""`coterie transitions`: what becomes of a method's coalitions from layer to layer, as a table and a diagram."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from coterie.benchmark.errors import UsageError, exit_on_user_error
+from coterie.benchmark.commands.tables import plain_table
+from coterie.benchmark.errors import ExitCode, UsageError, exit_on_user_error
 from coterie.tracking.text import slug
 
 if TYPE_CHECKING:
@@ -26,10 +26,8 @@ if TYPE_CHECKING:
     from coterie.methods.base import Method
     from coterie.methods.coalitions import Coalitions
     from coterie.tasks.reranker_game import RerankerGame
-    from coterie.tasks.task import TaskPlan
+    from coterie.tasks.reranker_task import RerankerTaskPlan
     from coterie.tracking.record import Record
-
-FAILED = 1
 
 
 class MethodFailedError(RuntimeError):
@@ -38,31 +36,40 @@ class MethodFailedError(RuntimeError):
 
 @dataclass(frozen=True)
 class TransitionsOptions:
-    """The options of ``coterie transitions``; ``layers`` as in ``1-3``."""
+    """The options of `coterie transitions`."""
 
     task: str
+    """Task name, with changes in brackets, or path of a task file."""
     method: str
+    """Selector of the method."""
     layers: str
+    """First and last layer, such as `1-3`."""
     compare: Options
+    """How coalitions are compared."""
     budget: int
+    """Evaluations that the method may spend per layer."""
     show: int = 16
+    """Coalitions per layer in the diagram; the others are drawn as one."""
     device: str = "auto"
+    """auto, cpu, cuda or mps."""
     output_folder: Path = Path("coterie-out")
+    """Folder of the records, and of the report."""
     include: tuple[Path, ...] = ()
+    """Python files with methods."""
 
 
 def parse_layers(text: str) -> tuple[int, int]:
-    """``1-3`` -> (1, 3). Raises ``UsageError``."""
+    """Parse `1-3` into (1, 3). Raises `UsageError`."""
     found = re.fullmatch(r"(\d{1,4})-(\d{1,4})", text)
     first, last = (int(found[1]), int(found[2])) if found else (0, 0)
     if first >= last:
-        raise UsageError(f"--layers: expected first-last, the first below the last, got {text!r}; fix: --layers 1-3")
+        raise UsageError(f"--layers: expected the first and a later layer, got {text!r}; fix: --layers 1-3")
     return first, last
 
 
-def transitions_command(options: TransitionsOptions) -> int:
-    """Print the events by pair of layers, write report and diagram, return the exit code."""
-    from coterie.benchmark.commands.run import resolve_device
+def transitions_command(options: TransitionsOptions) -> ExitCode:
+    """Print the events per pair of layers, and write the report and the diagram."""
+    from coterie.benchmark.runner.environment import resolve_device
     from coterie.methods.registry import get_method, include
     from coterie.tracking.store import RecordStore
 
@@ -84,38 +91,35 @@ def transitions_command(options: TransitionsOptions) -> int:
                 report = _report(options, method, plans, stored, device, step)
             except MethodFailedError as error:
                 print(f"failed: {error}", file=sys.stderr)
-                return FAILED
+                return ExitCode.FAILED
             step("drawing")
             written = write_report(report, options.output_folder, options.show)
     _print(report, console)
     console.print("Written: " + ", ".join(str(path) for path in written), highlight=False, soft_wrap=True, markup=False)
-    return 0
+    return ExitCode.OK
 
 
-def _plans(options: TransitionsOptions, console: Console) -> list[TaskPlan]:
-    """The task at each layer; no model is loaded."""
-    from coterie.tasks.planted.task import PlantedSpec
-    from coterie.tasks.registry import at_layer, get_task_spec
-    from coterie.tasks.rerankers.checkpoint import describe
-    from coterie.tasks.task import plan_task
-    from coterie.tasks.task_check import check_task
+def _plans(options: TransitionsOptions, console: Console) -> list[RerankerTaskPlan]:
+    """The plans of the task at each layer. No model is loaded."""
+    from coterie.tasks.registry import at_layer
+    from coterie.tasks.reranker_task import plan_reranker_task
+    from coterie.tasks.rerankers.size import describe
+    from coterie.tasks.task_check import check_site
 
-    if isinstance(get_task_spec(options.task), PlantedSpec):
-        raise UsageError(f"{options.task}: expected the task of a reranker, got a planted one, which has no layers")
     first, last = parse_layers(options.layers)
     specs = [at_layer(options.task, layer) for layer in range(first, last + 1)]
     size = describe(specs[0].reranker)
     if last >= size.layers:
         raise UsageError(f"--layers: expected 0 to {size.layers - 1}, got {last}; fix: layers of the task's reranker")
-    check_task(specs[0], size)
+    check_site(specs[0], size)
     with console.status(escape(f"{options.task}: reading texts")):
-        return [plan_task(spec) for spec in specs]
+        return [plan_reranker_task(spec) for spec in specs]
 
 
 def stored_coalitions(
-    records: Sequence[Record], plans: Sequence[TaskPlan], method: Method, budget: int, seed: int
+    records: Sequence[Record], plans: Sequence[RerankerTaskPlan], method: Method, budget: int, seed: int
 ) -> dict[int, Record]:
-    """By layer, a finished cell of this task, method, budget and seed; how its coalitions were scored does not matter."""
+    """Layer -> a finished cell of this task, method, budget and seed, however its coalitions were scored."""
     from coterie.benchmark.protocol.settings import PROTOCOL
     from coterie.methods.identity import code_hash
 
@@ -134,7 +138,7 @@ def stored_coalitions(
 def _report(
     options: TransitionsOptions,
     method: Method,
-    plans: Sequence[TaskPlan],
+    plans: Sequence[RerankerTaskPlan],
     stored: dict[int, Record],
     device: str,
     step: Callable[[str], None],
@@ -172,8 +176,8 @@ def _report(
     )
 
 
-def _discovered(method: Method, game: RerankerGame, plan: TaskPlan, options: TransitionsOptions) -> Coalitions:
-    """The method's coalitions, found as the runner does it."""
+def _discovered(method: Method, game: RerankerGame, plan: RerankerTaskPlan, options: TransitionsOptions) -> Coalitions:
+    """Let the method propose coalitions exactly as in a cell of `coterie run`. Raises `MethodFailedError`."""
     from coterie.benchmark.protocol.seeding import generator
 
     reason = method.skip_reason(game)
@@ -187,7 +191,7 @@ def _discovered(method: Method, game: RerankerGame, plan: TaskPlan, options: Tra
 
 
 def _of_record(record: Record, game: RerankerGame) -> Coalitions:
-    """A record's coalitions, checked: it may come from somebody else."""
+    """The coalitions of a record, validated because the record may come from another person."""
     from coterie.methods.coalitions import Coalitions
 
     groups = [] if record.coalitions is None else record.coalitions.groups
@@ -200,7 +204,7 @@ def _of_record(record: Record, game: RerankerGame) -> Coalitions:
 
 
 def write_report(report: TransitionsReport, output_folder: Path, show: int) -> list[Path]:
-    """Write transitions.json, .html, .png and .svg to a folder of their own, named after what determines them."""
+    """Write transitions.json, .html, .png and .svg to their own folder, whose name contains a hash of the options."""
     from coterie.benchmark.transitions.page import page
     from coterie.benchmark.transitions.picture import draw
     from coterie.leaderboard.reports.flow import diagram
@@ -227,28 +231,28 @@ def write_report(report: TransitionsReport, output_folder: Path, show: int) -> l
 def _print(report: TransitionsReport, console: Console) -> None:
     console.print(f"{report.task_name}, {report.method}, seed {report.seed}", markup=False, highlight=False)
     for layer in report.layers:
-        left = f", {layer.left_out} smaller ones left out" if layer.left_out else ""
+        left_out = f", {layer.left_out} smaller ones left out" if layer.left_out else ""
         origin = " (from a finished cell)" if layer.from_record else ""
         console.print(
             f"  layer {layer.layer}: {len(layer.coalitions)} coalitions of at least {report.smallest} of "
-            f"{layer.n_players} neurons{left}{origin}",
+            f"{layer.n_players} neurons{left_out}{origin}",
             highlight=False,
         )
-    table = Table("layers", "event", box=None, header_style="bold", pad_edge=False)
-    for heading in ("count", "share", "by chance", "95 % of draws"):
-        table.add_column(heading, justify="right")
+    headings = ("layers", "event", "count", "share", "by chance", "95 % of draws")
+    table = plain_table(headings, left=("layers", "event"))
     for pair in report.pairs:
         for row in pair.counts:
             table.add_row(f"{pair.source_layer} to {pair.target_layer}", row.event, *_cells(row))
         table.add_section()
     console.print(table)
+    thresholds = "; ".join(
+        f"alpha {pair.alpha:.3f}, beta {pair.beta:.3f} ({pair.source_layer} to {pair.target_layer})"
+        for pair in report.pairs
+    )
     console.print(
-        f"Shares are of the earlier layer's coalitions, for emerge of the later one's. Chance: random coalitions of the "
-        f"same sizes, {report.draws} draws. High from: "
-        + "; ".join(
-            f"alpha {p.alpha:.3f}, beta {p.beta:.3f} ({p.source_layer} to {p.target_layer})" for p in report.pairs
-        )
-        + (". Pairs beyond the matching count too." if report.all_pairs else "."),
+        f"share: of the earlier layer's coalitions; for emerge, of the later layer's. by chance: {report.draws} draws of random "
+        f"coalitions of the same sizes. Thresholds: {thresholds}."
+        + (" Pairs beyond the matching count too." if report.all_pairs else ""),
         highlight=False,
     )
     for warning in report.warnings:

@@ -1,1 +1,1 @@
-"""What a coalition means: the pairs and tokens on which it fires, the signal it follows, what its ablation costs."""
+"""What a coalition means: the pairs and tokens on which it fires, the signal it follows, the effect of ablating it."""

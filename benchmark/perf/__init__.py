@@ -1,0 +1,1 @@
+"""How fast coterie is on this machine: the parts of `coterie perf`, and scripts that measure loading and tracking."""

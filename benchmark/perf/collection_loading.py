@@ -1,36 +1,38 @@
-"""Time and memory of loading each kind of collection: ``python -m coterie.benchmark.perf.collection_loading FOLDER``.
+"""Time and memory of loading each kind of collection: `python -m coterie.benchmark.perf.collection_loading FOLDER`.
 
-FOLDER holds BEIR folders (``trec-dl-2019``, ``noveleval``, ``cranfield``). Beside them, the collection pydoc, and a corpus
-of a million passages that is made here and streamed with a run. Each is loaded in a process of its own.
+FOLDER holds the BEIR folders `trec-dl-2019`, `noveleval` and `cranfield`. The collection pydoc is loaded as well, and a
+generated corpus of a million passages that is streamed with a run. Each is loaded in a separate process.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import tempfile
-import time
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+from coterie.benchmark.perf.measuring import timed
+from coterie.benchmark.runner.environment import peak_memory_bytes
 
 PASSAGES, QUERIES = 1_000_000, 50
 
 
 def main(folder: Path) -> None:
+    """Print a line per collection."""
     sources: list[dict[str, Any]] = [
         {"collection": "beir", "path": str(folder / "trec-dl-2019"), "run": "bm25.run.trec"},
         {"collection": "beir", "path": str(folder / "noveleval"), "pool": "judged"},
         {"collection": "beir", "path": str(folder / "cranfield"), "binary": True},
         {"collection": "pydoc", "domain": "deep-learning"},
     ]
-    with tempfile.TemporaryDirectory() as made:
-        size = write_large(Path(made))
-        print(f"made a corpus of {PASSAGES:,} passages, {size / 1e6:.0f} MB")
-        sources.append({"collection": "beir", "path": made, "run": "run.trec", "name": "a million passages"})
+    with tempfile.TemporaryDirectory() as large:
+        size = write_large(Path(large))
+        print(f"wrote a corpus of {PASSAGES:,} passages, {size / 1e6:.0f} MB")
+        sources.append({"collection": "beir", "path": large, "run": "run.trec", "name": "a million passages"})
         for source in sources:
-            with get_context("spawn").Pool(1) as pool:  # a process each, so that its peak is its own
+            with get_context("spawn").Pool(1) as pool:  # a new process, so that the peak is that of this collection
                 before, seconds, peak, queries, documents = pool.apply(measure, (source,))
             print(
                 f"{source.get('name') or source.get('domain') or Path(source['path']).name}: {queries} queries, {documents} "
@@ -39,20 +41,20 @@ def main(folder: Path) -> None:
 
 
 def measure(source: dict[str, Any]) -> tuple[int, float, int, int, int]:
-    """(peak before, seconds, peak after, queries, documents) of loading one domain."""
+    """Load one domain: (peak before, seconds, peak after, queries, documents), peaks in bytes."""
     from pydantic import TypeAdapter
 
     from coterie.tasks.collections.loading import load_domain
     from coterie.tasks.collections.specs import DomainSpec
 
     spec: Any = TypeAdapter(DomainSpec).validate_python(source)
-    before, started = _peak(), time.perf_counter()
-    domain = load_domain(spec)
-    return before, time.perf_counter() - started, _peak(), len(domain.queries), len(domain.documents)
+    before = peak_memory_bytes()
+    domain, seconds = timed(lambda: load_domain(spec))
+    return before, seconds, peak_memory_bytes(), len(domain.queries), len(domain.documents)
 
 
 def write_large(folder: Path) -> int:
-    """A BEIR folder of a million passages of some sixty words, and a run of 100 of them for each of 50 queries."""
+    """Write a BEIR folder of a million passages and a run of 100 per query; returns the bytes of the corpus."""
     words = " ".join(f"word{i}" for i in range(50))
     with (folder / "corpus.jsonl").open("w") as file:
         file.writelines(json.dumps({"_id": str(i), "text": f"passage {i} {words}"}) + "\n" for i in range(PASSAGES))
@@ -63,10 +65,6 @@ def write_large(folder: Path) -> int:
     rows = [(f"q{i}", (i + k * 7919) % PASSAGES, k) for i in range(QUERIES) for k in range(100)]
     (folder / "run.trec").write_text("".join(f"{q} Q0 {d} {k + 1} {100 - k} made\n" for q, d, k in rows))
     return (folder / "corpus.jsonl").stat().st_size
-
-
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 if __name__ == "__main__":

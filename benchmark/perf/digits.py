@@ -1,4 +1,7 @@
-"""The game of the Shapley rows: 100 hidden units of a network on scikit-learn's digits, log-probability of the true class."""
+"""The game of the Shapley parts: hidden units of a network on scikit-learn's digits.
+
+The outputs are the log-probabilities of the true classes of 60 images.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ IMAGES = 60
 
 
 class Digits:
-    """The trained network, its images, and the readout: one log-probability an image, whatever the number of copies."""
+    """The trained network, its images, and the readout."""
 
     def __init__(self, hidden: int = 100) -> None:
         torch.manual_seed(0)
@@ -33,17 +36,18 @@ class Digits:
         self.images, self._labels = images[:IMAGES], labels[:IMAGES]
 
     def readout(self, logits: Tensor) -> Tensor:
+        """One log-probability per row of logits; the rows are copies of all images, in order."""
         truth = self._labels.repeat(len(logits) // IMAGES)[:, None]
         return logits.gather(1, truth)[:, 0] - logits.logsumexp(1)
 
     def game(self) -> ModuleGame:
-        """60 outputs, one an image."""
+        """The game of the hidden units, with one output per image."""
         return ModuleGame(self.model, self.images, Features("1", self.hidden), self.readout)
 
 
 @final
 class MeanGame(Game):
-    """Another game with the mean of its outputs as the only one."""
+    """A game whose only output is the mean of another game's outputs."""
 
     capabilities = frozenset({Capability.ABLATIONS})
 

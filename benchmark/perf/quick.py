@@ -1,4 +1,4 @@
-"""``coterie run`` from start to end, with the seconds that it reports of each phase."""
+"""`coterie run` from start to end, and the seconds that it reports per phase."""
 
 from __future__ import annotations
 
@@ -6,33 +6,30 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 
+from coterie.benchmark.perf.measuring import timed
 from coterie.benchmark.perf.row import Row
+
+_SECONDS = 60  # the target
 
 
 def rows() -> list[Row]:
-    """The suite quick in a new folder, as a user starts it."""
-    command = [sys.executable, "-c", "from coterie.benchmark.cli.main import main; main()", "run", "--output-folder"]
+    """The suite quick in a new folder, run as a user would."""
+    command = [sys.executable, "-m", "coterie.benchmark", "run", "--output-folder"]
     with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
-        done = subprocess.run([*command, folder], capture_output=True, text=True, check=False)
-        seconds = time.perf_counter() - started
+        done, seconds = timed(lambda: subprocess.run([*command, folder], capture_output=True, text=True, check=False))
     if done.returncode:
         raise RuntimeError(f"coterie run ended with {done.returncode}: {done.stderr[-500:]}")
-    phases = re.findall(
-        r"([a-z-]+) (\d+\.\d)", " ".join(done.stdout.split("Seconds: start-up", 1)[1].split("MLflow")[0].split())
-    )
-    told = re.search(r"^\s*(\d+\.\d)", done.stdout.split("Seconds: start-up", 1)[1])
-    values = {"start-up": float(told[1]) if told else float("nan"), **{name: float(value) for name, value in phases}}
+    report = " ".join(done.stdout.rpartition("Seconds: ")[2].partition("MLflow")[0].split())
+    phases = {name: float(value) for name, value in re.findall(r"([a-z-]+) (\d+\.\d)", report)}
     return [
         Row(
             work="coterie run (quick)",
             ours=f"{seconds:.0f} s",
-            against=", ".join(f"{name} {value:.1f}" for name, value in values.items()),
+            against=", ".join(f"{name} {value:.1f}" for name, value in phases.items()),
             figure=f"{seconds:.0f} s",
-            target="< 60 s",
-            met=seconds < 60,
-            values={"seconds": seconds, "phases": values},
+            target=f"< {_SECONDS} s",
+            met=seconds < _SECONDS,
+            values={"seconds": seconds, "phases": phases},
         )
     ]

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
-from coterie.tasks.registry import get_task_spec
-from coterie.tasks.task import TaskSpec
+NONE = "-"
+"""What a column without a value shows."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """``met`` is None where nothing could be compared; ``against`` then says why. ``values`` are the bare numbers."""
+    """A row of the table."""
 
     work: str
+    """What is measured."""
     ours: str
+    """The result of coterie."""
     against: str
-    figure: str  # the ratio, or whatever the target is about
+    """What it is compared with and its result, or why nothing could be compared."""
+    figure: str
+    """The ratio, or whatever number the target is about."""
     target: str
+    """The condition to meet."""
     met: bool | None
+    """Whether the target is met; None if there is no target or nothing could be compared."""
     values: dict[str, Any] = field(default_factory=dict)
+    """The bare numbers, for `--json`."""
 
 
-def reranker_task(name: str) -> TaskSpec:
-    """The task of a reranker by its name."""
-    spec = get_task_spec(name)
-    if not isinstance(spec, TaskSpec):
-        raise SystemExit(f"{name}: expected the task of a reranker; fix: coterie ls tasks shows them")
-    return spec
+def missing_package(module: str, extra: str) -> str | None:
+    """Why a comparison with a package is impossible; None if the package is installed."""
+    if find_spec(module) is not None:
+        return None
+    return f"{module.replace('_', '-')} is not installed; fix: pip install 'coterie[{extra}]'"

@@ -1,13 +1,13 @@
-"""How the cost of an ablation grows: with neurons, pairs, layers and coalitions, up to a layer of a 70B reranker.
+"""Growth of the cost of an ablation with neurons, pairs, layers and coalitions, up to the shape of a 70B layer.
 
-``python -m coterie.benchmark.perf.scale [--picture docs/scale.png]`` measures the curves and draws them. Every point is
-measured by one thread, in processor time, and its memory against the estimate of :mod:`coterie.tasks.memory`, its
-budget. Random weights; the tokenizer and the texts are those of pydoc-llama/relevance. On paper, with P pairs of T distinct
-tokens, L layers after the site of which all but the last are replayed whole, d the width, n neurons and m coalitions of
-size |A|:
+`python -m coterie.benchmark.perf.scale [--picture docs/scale.png]` measures the curves and draws them. Every point is
+measured in processor time with one thread, and its memory is compared with the estimate of `coterie.tasks.memory`, its
+budget. Weights are random; the tokenizer and the texts are those of pydoc-llama/relevance. For P pairs of T distinct
+tokens, L layers after the site of which all but the last are replayed whole, width d, n neurons, m coalitions of size |A|
+and b bytes per number:
 
     seconds ~ m P T [2 d |A| + (L - 1) (8 d^2 + 6 d n) + 4 d^2] / (FLOP/s)       (keys and values of all heads: 4 d^2)
-    bytes   ~ P T (2 d + n) b + weights + replay                                  (whatever m is)
+    bytes   ~ P T (2 d + n) b + weights + replay                                  (independent of m)
 """
 
 from __future__ import annotations
@@ -16,26 +16,25 @@ import argparse
 import ctypes
 import gc
 import math
-import re
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoModelForSequenceClassification, LlamaConfig
 
-from coterie.benchmark.perf.row import Row, reranker_task
+from coterie.benchmark.perf.measuring import Shape, least_seconds, reshaped
+from coterie.benchmark.perf.row import Row
 from coterie.benchmark.runner.environment import peak_memory_bytes, reset_peak_memory
 from coterie.leaderboard.display.drawing import own_style
 from coterie.tasks.collections.types import Candidate
+from coterie.tasks.engine.site_spec import SiteSpec
 from coterie.tasks.memory import cache_of, replay_of
+from coterie.tasks.registry import get_reranker_spec
 from coterie.tasks.reranker_game import RerankerGame
+from coterie.tasks.reranker_task import plan_reranker_task
 from coterie.tasks.rerankers.reranker import Reranker, load_reranker
-from coterie.tasks.task import plan_task
 
 CURVES = {
     "neurons": (256, 512, 1024, 2048, 4096),
@@ -43,59 +42,30 @@ CURVES = {
     "layers after the site": (2, 3, 5, 9),
     "coalitions": (1, 2, 4, 8, 16),
 }
-LARGE = {"d_model": 8192, "players": 28_672, "heads": 64, "kv_heads": 8}  # a layer of Llama 3.1 70B
-_WIDTH, _HEADS, _SHARE = 256, 8, 0.02
+DEFAULTS = {"neurons": 1024, "pairs": 20, "layers after the site": 2, "coalitions": 4}  # of the numbers that stay fixed
+LARGE = Shape(layers=3, width=8192, neurons=28_672, heads=64, kv_heads=8)  # layers of Llama 3.1 70B
+_WIDTH, _HEADS = 256, 8
+_SHARE = 0.02  # of the neurons that a coalition ablates
 
 
 @dataclass(frozen=True)
 class Point:
-    """Processor seconds of all coalitions, FLOPs done in them, bytes held at the peak beside the weights, their budget."""
+    """One measured point of a curve."""
 
     at: int
+    """The number that grows."""
     seconds: float
+    """Processor seconds of all coalitions."""
     flops: int
+    """FLOPs of all coalitions."""
     peak: int
+    """Peak memory in bytes, excluding the weights."""
     budget: int
+    """The estimate of that memory in bytes."""
 
 
-def shaped(reranker: Reranker, layers: int, d_model: int, players: int, heads: int, kv_heads: int) -> Reranker:
-    """The same tokenizer with a Llama of this shape: random weights, one layer's for all of them, as memory is short."""
-    config = LlamaConfig(
-        vocab_size=len(reranker.tokenizer),
-        hidden_size=d_model,
-        intermediate_size=players,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=kv_heads,
-        num_labels=1,
-        pad_token_id=reranker.tokenizer.pad_token_id or 0,
-    )
-    with torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(config)
-    model.model.rotary_emb = type(model.model.rotary_emb)(config)
-    shared: dict[str, nn.Parameter] = {}
-    for name, parameter in list(model.named_parameters()):
-        key = re.sub(r"layers\.\d+", "layers", name)
-        if key not in shared:
-            drawn = torch.randn(parameter.shape) * 0.02 if parameter.ndim > 1 else torch.ones(parameter.shape)
-            shared[key] = nn.Parameter(drawn, requires_grad=False)
-        owner, _, leaf = name.rpartition(".")
-        setattr(model.get_submodule(owner), leaf, shared[key])
-    return replace(reranker, model=model.eval(), base_mlp={})
-
-
-def cpu_seconds(work: Callable[[], object], times: int) -> float:
-    """The least processor time of several runs: with one thread, what a run takes where nothing else runs."""
-    seconds = []
-    for _ in range(times):
-        started = time.process_time()
-        work()
-        seconds.append(time.process_time() - started)
-    return min(seconds)
-
-
-def give_back() -> None:
-    """Hand what is free in the process back to the system, where the C library can: it would hide what the next point takes."""
+def return_free_memory() -> None:
+    """Return free memory to the system if the C library can; otherwise the next point would seem to need less."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
@@ -104,15 +74,15 @@ def give_back() -> None:
 
 @torch.no_grad()
 def measured(reranker: Reranker, pairs: list[Candidate], coalitions: int, at: int, times: int = 2) -> Point:
-    """The game at layer 0 of a reranker, and ``coalitions`` masks of 2 % of its neurons."""
-    give_back()
+    """Measure `coalitions` masks of 2% of the neurons in the game at layer 0 of a reranker."""
+    return_free_memory()
     reset_peak_memory()
     before = peak_memory_bytes()
-    game = RerankerGame(reranker, pairs, 0)
+    game = RerankerGame(reranker, pairs, SiteSpec(0))
     masks = torch.rand(coalitions, game.n_players, generator=torch.Generator().manual_seed(0)) < _SHARE
     with FlopCounterMode(display=False) as counter:
         game.ablate(masks[:1])
-    seconds = cpu_seconds(lambda: game.ablate(masks), times)
+    seconds = least_seconds(lambda: game.ablate(masks), times, time.process_time)
     peak = peak_memory_bytes() - before
     config: Any = reranker.model.config
     width, later = config.hidden_size, config.num_hidden_layers - 1
@@ -121,27 +91,33 @@ def measured(reranker: Reranker, pairs: list[Candidate], coalitions: int, at: in
     return Point(at, seconds, counter.get_total_flops() * coalitions, peak, budget)
 
 
+def _reranker() -> tuple[Reranker, list[Candidate]]:
+    """The reranker whose tokenizer is used, and its held-out pairs."""
+    spec = get_reranker_spec("pydoc-llama/relevance")
+    return load_reranker(spec.reranker), plan_reranker_task(spec).pairs["heldout"]
+
+
 def curves() -> dict[str, list[Point]]:
-    """The four curves: one number grows, the others stay."""
-    spec = reranker_task("pydoc-llama/relevance")
-    reranker, texts = load_reranker(spec.reranker), plan_task(spec).pairs["heldout"]
+    """The four curves: one number grows, the others stay fixed."""
+    reranker, texts = _reranker()
     found: dict[str, list[Point]] = {}
     for name, values in CURVES.items():
         found[name] = []
         for value in values:
-            sizes = {"neurons": 1024, "pairs": 20, "layers after the site": 2, "coalitions": 4, name: value}
-            shape = shaped(reranker, sizes["layers after the site"] + 1, _WIDTH, sizes["neurons"], _HEADS, _HEADS)
-            found[name].append(measured(shape, texts[: sizes["pairs"]], sizes["coalitions"], value))
+            sizes = {**DEFAULTS, name: value}
+            shape = Shape(sizes["layers after the site"] + 1, _WIDTH, sizes["neurons"], _HEADS, _HEADS)
+            pairs = texts[: sizes["pairs"]]
+            found[name].append(measured(reshaped(reranker, shape), pairs, sizes["coalitions"], value))
     return found
 
 
 def large() -> tuple[Point, float]:
-    """Two layers after the site in the shape of a 70B reranker, 2 pairs, 1 coalition; and a product's rate there."""
-    spec = reranker_task("pydoc-llama/relevance")
-    reranker, texts = load_reranker(spec.reranker), plan_task(spec).pairs["heldout"]
-    point = measured(shaped(reranker, 3, **LARGE), texts[:2], 1, LARGE["players"], times=1)
-    left, right = torch.randn(128, LARGE["d_model"]), torch.randn(LARGE["d_model"], LARGE["players"])
-    return point, 2 * left.numel() * LARGE["players"] / cpu_seconds(lambda: left @ right, 6)
+    """Two layers after the site in the shape of a 70B reranker, 2 pairs, 1 coalition; and the rate of a matrix product."""
+    reranker, texts = _reranker()
+    point = measured(reshaped(reranker, LARGE), texts[:2], 1, LARGE.neurons, times=1)
+    left, right = torch.randn(128, LARGE.width), torch.randn(LARGE.width, LARGE.neurons)
+    seconds = least_seconds(lambda: left @ right, 6, time.process_time)
+    return point, 2 * left.numel() * LARGE.neurons / seconds
 
 
 def slope(points: list[Point]) -> float:
@@ -151,7 +127,7 @@ def slope(points: list[Point]) -> float:
 
 
 def draw(found: dict[str, list[Point]], biggest: Point, path: Path) -> None:
-    """One picture: seconds (left axis), peak memory and its budget (right axis) of each curve, both logarithmic."""
+    """Draw seconds (left axis), peak memory and its budget (right axis) of each curve, all on logarithmic axes."""
     with own_style():
         _draw(found, biggest, path)
 
@@ -174,9 +150,9 @@ def _draw(found: dict[str, list[Point]], biggest: Point, path: Path) -> None:
             memory.loglog([biggest.at], [biggest.peak / 1e9], "*", color="C1", markersize=14)
             memory.loglog([biggest.at], [biggest.budget / 1e9], "_", color="C1", markersize=18)
         axis.set(xlabel=name, ylabel="CPU seconds, one thread", title=f"{name}: seconds grow as x^{slope(points):.2f}")
-        memory.set_ylabel("GB beside the weights")
-        shown = [*at, biggest.at] if name == "neurons" else at
-        axis.set_xticks(shown, [str(value) for value in shown], minor=False)
+        memory.set_ylabel("GB, excluding the weights")
+        ticks = [*at, biggest.at] if name == "neurons" else at
+        axis.set_xticks(ticks, [str(value) for value in ticks], minor=False)
         axis.minorticks_off()
         if name == "neurons":
             lines = [line for line in (*axis.get_lines(), *memory.get_lines()) if line.get_label()[0] != "_"]
@@ -185,7 +161,7 @@ def _draw(found: dict[str, list[Point]], biggest: Point, path: Path) -> None:
 
 
 def rows(path: Path | None = None) -> list[Row]:
-    """A row a curve and one for the 70B shape; the picture where a path is given."""
+    """One row per curve and one for the shape of a 70B layer; also draws the picture if there is a path."""
     torch.set_num_threads(1)
     found, (biggest, rate) = curves(), large()
     if path is not None:
@@ -198,7 +174,7 @@ def rows(path: Path | None = None) -> list[Row]:
                 work=f"growth with {name}, {points[0].at} to {points[-1].at}",
                 ours=f"{points[0].seconds:.3f} to {points[-1].seconds:.3f} s",
                 against=f"FLOPs: {points[0].flops / 1e9:.1f} to {points[-1].flops / 1e9:.1f} G",
-                figure=f"grows as x^{slope(points):.2f}, at most {100 * over:.0f} % of the memory budget",
+                figure=f"grows as x^{slope(points):.2f}, at most {100 * over:.0f}% of the memory budget",
                 target="within the budget",
                 met=over <= 1,
                 values={"points": [asdict(p) for p in points]},
@@ -208,9 +184,9 @@ def rows(path: Path | None = None) -> list[Row]:
     table.append(
         Row(
             work="a 70B reranker's layer (8,192 x 28,672), 2 layers after the site, 2 pairs, 1 coalition",
-            ours=f"{biggest.seconds:.2f} s a coalition, peak {biggest.peak / 1e9:.2f} GB beside the weights",
+            ours=f"{biggest.seconds:.2f} s per coalition, peak {biggest.peak / 1e9:.2f} GB excluding the weights",
             against=f"GEMM {rate / 1e9:.0f} GFLOP/s, budget {biggest.budget / 1e9:.2f} GB",
-            figure=f"{100 * share:.0f} % of the GEMM rate",
+            figure=f"{100 * share:.0f}% of the GEMM rate",
             target="within the budget",
             met=biggest.peak <= biggest.budget,
             values={"point": asdict(biggest), "gemm_flops_per_second": rate, "share": share},
@@ -220,6 +196,7 @@ def rows(path: Path | None = None) -> list[Row]:
 
 
 def main() -> None:
+    """Measure, draw and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--picture", type=Path, default=Path("docs/scale.png"))
     for row in rows(parser.parse_args().picture):

@@ -1,12 +1,15 @@
-"""Shapley values of 100 hidden units against msapy, their error at 20,000 evaluations, and the estimators' own time."""
+"""Shapley values against msapy, their error at 20,000 evaluations, and the estimators' own time.
+
+The game is that of 100 hidden units of a small network; see `digits.py`.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
-import resource
 import time
+from functools import partial
+from importlib.metadata import version
 from typing import final
 
 import numpy as np
@@ -14,8 +17,9 @@ import torch
 from torch import Tensor
 
 from coterie.benchmark.perf.digits import Digits, MeanGame
-from coterie.benchmark.perf.row import Row
-from coterie.methods.msa import Estimate, Estimator, Evidence, estimate_modes, from_orders, permutation_sampling
+from coterie.benchmark.perf.measuring import peak_gib, timed
+from coterie.benchmark.perf.row import NONE, Row, missing_package
+from coterie.methods.msa import Estimator, Evidence, estimate_modes, from_orders, permutation_sampling
 from coterie.tasks.game import Capability, Game, Meter
 
 _ORDERS, _BUDGET, _SEEDS = 200, 20_000, 3
@@ -23,7 +27,7 @@ _ORDERS, _BUDGET, _SEEDS = 200, 20_000, 3
 
 @final
 class InstantGame(Game):
-    """Zeros, or noise, at once: all the time is the estimator's."""
+    """A game that costs nothing: it returns zeros or noise, so that all the time is the estimator's."""
 
     capabilities = frozenset({Capability.ABLATIONS})
 
@@ -36,8 +40,8 @@ class InstantGame(Game):
 
 
 @final
-class Timed(Game):
-    """Another game with a clock."""
+class ClockedGame(Game):
+    """Another game, with the seconds spent in it."""
 
     capabilities = frozenset({Capability.ABLATIONS})
 
@@ -53,28 +57,41 @@ class Timed(Game):
 
 
 def msapy_row(scalar: bool, threads: int) -> Row:
-    """The same permutations of 100 players in both; msapy calls a forward pass with a hook for each coalition."""
-    work = f"200 permutations of 100 hidden units, {'scalar' if scalar else 'vector of 60'}, {threads} thread(s)"
+    """Both process the same permutations of 100 players; msapy runs a forward pass with a hook for each coalition."""
+    work = f"{_ORDERS} permutations of 100 hidden units, {'scalar' if scalar else 'vector of 60'}, {threads} thread(s)"
     least = 10 if threads == 1 else 15
     target = f">= {least}, equal to 1e-6"
-    if importlib.util.find_spec("msapy") is None:
-        return Row(work, "-", "msapy is not installed; fix: pip install 'coterie[test]'", "-", target, None)
-    from msapy import msa
-
+    if reason := missing_package("msapy", "test"):
+        return Row(work, NONE, reason, NONE, target, None)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     digits, rng = Digits(), np.random.default_rng(0)
     orders = [tuple(int(i) for i in rng.permutation(digits.hidden)) for _ in range(_ORDERS)]
     game = MeanGame(digits.game()) if scalar else digits.game()
-    backwards = [np.array(order[::-1]) for order in orders]  # msapy lesions the first players first
-    from_orders(Evidence(game, _BUDGET), backwards[:5])
-    started = time.perf_counter()
+    backwards = [np.array(order[::-1]) for order in orders]  # msapy lesions the first players of an order first
+    from_orders(Evidence(game, _BUDGET), backwards[:5])  # warms up
     evidence = Evidence(game, _BUDGET)
-    modes = from_orders(evidence, backwards).modes
-    ours = time.perf_counter() - started
+    estimate, ours = timed(lambda: from_orders(evidence, backwards))
+    reference, theirs = timed(lambda: _by_msapy(digits, orders, scalar))
+    torch.set_num_threads(before)
+    difference = float(np.abs(estimate.modes - reference).max())
+    return Row(
+        work=work,
+        ours=f"{ours:.2f} s, {len(evidence)} evaluations",
+        against=f"msapy {version('msapy')}: {theirs:.2f} s",
+        figure=f"{theirs / ours:.1f}, differs by {difference:.0e}",
+        target=target,
+        met=theirs / ours >= least and difference <= 1e-6,
+        values={"ours_s": ours, "msapy_s": theirs, "ratio": theirs / ours, "difference": difference},
+    )
+
+
+def _by_msapy(digits: Digits, orders: list[tuple[int, ...]], scalar: bool) -> np.ndarray:
+    """Shapley values, shape (players, outputs), from these permutations."""
+    from msapy import msa
 
     kept = torch.ones(digits.hidden)
-    hook = digits.model[1].register_forward_hook(lambda _module, _given, out: out * kept)
+    hook = digits.model[1].register_forward_hook(lambda _module, _args, out: out * kept)
 
     @torch.no_grad()
     def lesioned(players: tuple[int, ...]) -> np.ndarray | float:
@@ -84,7 +101,6 @@ def msapy_row(scalar: bool, threads: int) -> Row:
         return float(values.mean()) if scalar else values
 
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        started = time.perf_counter()
         table = msa.get_shapley_table(
             permutation_space=orders,
             objective_function=lesioned,
@@ -92,26 +108,15 @@ def msapy_row(scalar: bool, threads: int) -> Row:
             lazy=True,
             dual_progress_bars=False,
         )
-        theirs = time.perf_counter() - started
     hook.remove()
-    torch.set_num_threads(before)
-    # a column a player: the mean over the permutations, or already it, one row an output
+    # one column per player: of a scalar, a row per permutation; of a vector, a row per output with the means already
     values = np.asarray(table, dtype=float)
-    reference = values.mean(axis=0)[:, None] if scalar else values.T
-    difference = float(np.abs(modes - reference).max())
-    return Row(
-        work=work,
-        ours=f"{ours:.2f} s, {len(evidence)} evaluations",
-        against=f"msapy 1.7.3: {theirs:.2f} s",
-        figure=f"{theirs / ours:.1f}, differs by {difference:.0e}",
-        target=target,
-        met=theirs / ours >= least and difference <= 1e-6,
-        values={"ours_s": ours, "msapy_s": theirs, "ratio": theirs / ours, "difference": difference},
-    )
+    mean: np.ndarray = values.mean(axis=0)[:, None] if scalar else values.T
+    return mean
 
 
 def error_rows() -> list[Row]:
-    """Error at 20,000 evaluations against 1.2 M antithetic ones, three seeds, and the estimator's time over the game's."""
+    """Error at 20,000 evaluations against 1.2 M antithetic ones for three seeds, and the estimator's time over the game's."""
     game = MeanGame(Digits().game())
     parts = [permutation_sampling(Evidence(game, 200_000), np.random.default_rng(1000 + s)) for s in range(6)]
     truth = np.mean([part.modes for part in parts], axis=0)
@@ -121,23 +126,22 @@ def error_rows() -> list[Row]:
     for name in names:
         errors, overheads, seconds = [], [], []
         for seed in range(_SEEDS):
-            timed = Timed(game)
-            started = time.perf_counter()
-            estimate: Estimate = estimate_modes(Evidence(timed, _BUDGET), name, np.random.default_rng(seed))
-            taken = time.perf_counter() - started
+            clocked = ClockedGame(game)
+            work = partial(estimate_modes, Evidence(clocked, _BUDGET), name, np.random.default_rng(seed))
+            estimate, taken = timed(work)
             errors.append(float(np.square(estimate.modes - truth).mean() / variance))
-            overheads.append((taken - timed.seconds) / timed.seconds)
+            overheads.append((taken - clocked.seconds) / clocked.seconds)
             seconds.append(taken)
         error, overhead = float(np.mean(errors)), float(np.mean(overheads))
-        aimed = name == "regression"
+        has_target = name == "regression"
         found.append(
             Row(
-                work=f"the scalar one at {_BUDGET} evaluations: {name}",
+                work=f"the scalar game at {_BUDGET} evaluations: {name}",
                 ours=f"nMSE {error:.4f} [{min(errors):.4f}, {max(errors):.4f}], {np.mean(seconds):.2f} s",
                 against="1.2 M antithetic evaluations",
                 figure=f"overhead {overhead:.2f} of the game's time",
-                target="nMSE <= 0.027, overhead <= 0.5" if aimed else "-",
-                met=(error <= 0.027 and overhead <= 0.5) if aimed else None,
+                target="nMSE <= 0.027, overhead <= 0.5" if has_target else NONE,
+                met=(error <= 0.027 and overhead <= 0.5) if has_target else None,
                 values={"nmse": errors, "overhead": overheads, "seconds": seconds},
             )
         )
@@ -146,13 +150,13 @@ def error_rows() -> list[Row]:
 
 def overhead_row(name: Estimator, n: int, noise: float, target_seconds: float | None = None) -> Row:
     """An estimator on a game that costs nothing."""
-    started = time.perf_counter()
-    estimate_modes(Evidence(InstantGame(n, noise), 4 * n), name, np.random.default_rng(0))
-    seconds, peak = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    evidence = Evidence(InstantGame(n, noise), 4 * n)
+    seconds = timed(lambda: estimate_modes(evidence, name, np.random.default_rng(0)))[1]
+    peak = peak_gib()
     return Row(
-        work=f"{name} alone on a game of {'noise' if noise else 'zeros'}, n = {n}, {4 * n} evaluations",
+        work=f"{name} on a game of {'noise' if noise else 'zeros'}, n = {n}, {4 * n} evaluations",
         ours=f"{seconds:.1f} s, peak {peak:.2f} GiB",
-        against="itself",
+        against=NONE,
         figure=f"{seconds:.1f} s",
         target=f"<= {target_seconds:.0f} s, <= 1 GB" if target_seconds else "runs",
         met=seconds <= target_seconds and peak <= 1e9 / 2**30 if target_seconds else True,
@@ -161,7 +165,7 @@ def overhead_row(name: Estimator, n: int, noise: float, target_seconds: float | 
 
 
 def rows() -> list[Row]:
-    """All of them; overheads first, as the peak of memory is the process's."""
+    """All rows. Overheads are measured first, because the peak memory is that of the process so far."""
     names: tuple[Estimator, ...] = ("regression", "kriging")
     overheads = [overhead_row(name, 2048, 0.0, 2) for name in names]
     overheads += [overhead_row(name, 2048, 1.0) for name in names]

@@ -1,8 +1,8 @@
-"""What tracking costs: a cell's overhead in a run, and reading, syncing and history with many cells.
+"""The cost of tracking: the overhead per cell of a run, and reading, syncing and history with many cells.
 
-``python -m coterie.benchmark.perf.tracking 10000 [--folder DIR] [--tracking-uri URI]`` makes that many records up (20
-methods, the size of real ones), then prints what each step took. The folder is kept if it is named, so that a second
-call measures what is there already.
+`python -m coterie.benchmark.perf.tracking 10000 [--folder DIR] [--tracking-uri URI]` generates that many records (20 methods,
+the size of real records), then prints how long each step takes. A folder passed with --folder is kept, so that a second call
+measures the records already in it.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ METRICS = [(name, domain) for name in ("synergy", "ndcg_drop", "ood_r2") for dom
 
 @contextmanager
 def timed(what: str, each: int = 0) -> Iterator[None]:
-    """Print what the block took, and a cell's share of it."""
+    """Print the seconds of the block and, with `each` cells, the milliseconds per cell."""
     started = time.perf_counter()
     yield
     seconds = time.perf_counter() - started
-    print(f"{what}: {seconds:.2f} s" + (f", {1000 * seconds / each:.1f} ms a cell" if each else ""), flush=True)
+    print(f"{what}: {seconds:.2f} s" + (f", {1000 * seconds / each:.1f} ms per cell" if each else ""), flush=True)
 
 
-def made_up(number: int) -> Record:
-    """Cell ``number``: 9 metrics over 64 queries, 32 coalitions of 8, as in the bundled tasks."""
+def generated(number: int) -> Record:
+    """The record of cell `number`: 3 metrics in 3 domains over 64 queries, 32 coalitions of 8, as in the bundled tasks."""
     random = np.random.default_rng(number)
     method = f"method-{number % METHODS:02}"
     identity = Identity(
@@ -82,23 +82,25 @@ def _measure(metric: str, domain: str, values: np.ndarray) -> Measure:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Parse the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cells", type=int)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--tracking-uri")
-    parser.add_argument("--run-cells", type=int, default=50, help="cells of the run whose overhead is measured")
+    parser.add_argument(
+        "--run-cells", type=int, default=50, help="number of cells in the run whose overhead is measured"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         measure(arguments.folder or Path(temporary), arguments.cells, arguments.run_cells, arguments.tracking_uri)
 
 
 def measure(folder: Path, cells: int, run_cells: int, uri: str | None) -> None:
-    """Every step on one output folder."""
+    """Time every step on one output folder."""
     store = RecordStore(folder)
     if not store.folder.exists():
-        records = [made_up(i) for i in range(cells + run_cells)]
-        with timed("opening the store (the first time makes the database)"):
+        records = [generated(i) for i in range(cells + run_cells)]
+        with timed("opening the store (the first time creates the database)"):
             Tracker(uri, folder).open()
         log = RunLog(Tracker(uri, folder), store, "made up", {}, {})
         with timed(f"overhead of tracking, {run_cells} cells of a run", run_cells), log:

@@ -1,6 +1,6 @@
 """How well proposed groups agree with the planted ones: omega index and adjusted mutual information.
 
-Both are 1 for the truth and 0 on average for groups that were dealt at random (negative: worse than that).
+Both are 1 for the truth and 0 on average for groups drawn at random; negative values are worse than chance.
 """
 
 from __future__ import annotations
@@ -9,20 +9,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from coterie.leaderboard.statistics import agreement
+
 Groups = Sequence[Sequence[int]]
 
 
 def omega_index(n_players: int, truth: Groups, found: Groups) -> float:
-    """Agreement of two covers on how many groups every pair of players shares, beyond chance.
+    """Chance-corrected agreement of two covers on how many groups each pair of players shares.
 
-    With ``s(i, j)`` and ``t(i, j)`` the number of groups of one and of the other cover that hold both i and j, over the
-    M = n (n - 1) / 2 pairs:
+    Let s(i, j) and t(i, j) be the number of groups of the first and of the second cover that contain both i and j. Over the
+    M = n (n - 1) / 2 pairs of n players:
 
         observed = |{s = t}| / M,   expected = sum over c of |{s = c}| |{t = c}| / M^2,
         omega = (observed - expected) / (1 - expected).
 
-    Groups may overlap and need not cover all players; for two partitions it is the adjusted Rand index. Where all pairs
-    share the same number of groups in both covers, it is 1.
+    Groups may overlap and need not cover all players. For two partitions it is the adjusted Rand index. It is 1 if all
+    pairs share the same number of groups in both covers.
 
     Reference: Collins & Dent (1988), Omega: a general formulation of the Rand index, Multivariate Behav. Res. 23.
     """
@@ -36,32 +38,23 @@ def omega_index(n_players: int, truth: Groups, found: Groups) -> float:
 
 
 def adjusted_mutual_information(n_players: int, truth: Groups, found: Groups) -> float:
-    """AMI of the two partitions of the players that the truth puts into groups.
+    """AMI of two groupings of the players that belong to a true group.
 
-    A player of several groups counts for the first one, a player of the truth that was not found is a group of its own.
-    What was found of other players does not count: the omega index sees to those.
+    A player in several groups counts for the first of them; a player in none of the found groups is a singleton. Found
+    members outside the true groups are ignored here; the omega index accounts for them.
 
     Reference: Vinh, Epps, Bailey (2010), Information theoretic measures for clusterings comparison, JMLR 11.
     """
-    from sklearn.metrics import adjusted_mutual_info_score  # a second to import: only where it is needed
-
     grouped = sorted({i for group in truth for i in group})
-    labels = [_first_group(n_players, groups)[grouped] for groups in (truth, found)]
-    return float(adjusted_mutual_info_score(*labels))
+    return agreement.adjusted_mutual_information(
+        *(agreement.first_group_labels(n_players, groups)[grouped] for groups in (truth, found))
+    )
 
 
 def _shared(n_players: int, groups: Groups) -> np.ndarray:
-    """Number of groups [players, players] that hold both."""
+    """Number of groups that contain both players, shape (players, players)."""
     member = np.zeros((len(groups), n_players), dtype=np.int64)
     for row, group in zip(member, groups, strict=True):
         row[list(group)] = 1
     shared: np.ndarray = member.T @ member
     return shared
-
-
-def _first_group(n_players: int, groups: Groups) -> np.ndarray:
-    """The number of each player's first group; a number of its own for a player of none."""
-    labels = len(groups) + np.arange(n_players)
-    for number, group in reversed(list(enumerate(groups))):
-        labels[list(group)] = number
-    return labels

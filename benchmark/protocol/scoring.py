@@ -1,4 +1,4 @@
-"""From coalitions to scores: every metric on every domain, with intervals over queries, or the reason why not."""
+"""From coalitions to scores: every metric on every domain, with intervals over queries or the reason for a missing value."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from coterie.methods.coalitions import Coalitions
 from coterie.tracking.record import Measure
 
 _NO_TRANSFER = "the task has no transfer domain (data.transfer)"
+_LISTED_SIZES = 5  # in a reason
 
 
 def score(bench: Bench, coalitions: Coalitions, seed: int) -> list[Measure]:
-    """All metrics of the protocol that apply to the task, for one method's coalitions of one seed.
+    """Measure a method's coalitions of one seed with every metric that applies to the task.
 
-    On a task of judgements without a transfer domain, what is measured there is without a value, with that as the reason,
-    and not ranked. A method with no eligible coalition gets measures without a value, with the sizes that it answered as
-    the reason; what judges coalitions of any size is measured all the same.
+    If the task has judgements but no transfer domain, measures on transfer have no value, that reason, and no rank. If no
+    coalition has an eligible size, measures have no value and the sizes as the reason, except for the metrics that judge
+    coalitions of any size.
     """
+    provided = bench.provides
     answer = Answer(coalitions, [bench.draw(group, seed) for group in bench.eligible(coalitions)])
     measures: list[Measure] = []
-    for metric in (kind() for kind in list_metrics().values() if kind.needs <= bench.gives | {"transfer"}):
-        domains = [domain for domain in metric.domains if domain != "transfer" or "transfer" in bench.gives]
-        if metric.needs <= bench.gives and (answer.evaluated or metric.whole):
+    for metric in (kind() for kind in list_metrics().values() if kind.needs <= provided | {"transfer"}):
+        domains = [domain for domain in metric.domains if domain != "transfer" or "transfer" in provided]
+        if metric.needs <= provided and (answer.evaluated or metric.any_size):
             measures += [_measure(metric, part, bench) for part in metric.measure(bench, answer)]
         else:
-            measures += [_missing(metric, domain, _why_none(bench, coalitions)) for domain in domains]
-        if "judgements" in bench.gives:
+            measures += [_missing(metric, domain, _none_eligible(bench, coalitions)) for domain in domains]
+        if "judgements" in provided:
             measures += [_missing(metric, d, _NO_TRANSFER, ranked=False) for d in metric.domains if d not in domains]
     return measures
 
@@ -89,10 +91,8 @@ def _described(metric: Metric, domain: str) -> dict[str, Any]:
     }
 
 
-def _why_none(bench: Bench, coalitions: Coalitions) -> str:
-    largest = int(bench.n_players * bench.settings.largest_share)
+def _none_eligible(bench: Bench, coalitions: Coalitions) -> str:
+    eligible = bench.settings.eligible_sizes(bench.n_players)
     sizes = sorted(coalitions.sizes, reverse=True)
-    shown = ", ".join(map(str, sizes[:5])) + (", ..." if len(sizes) > 5 else "")
-    return (
-        f"no coalition of {bench.settings.smallest} to {largest} players among {len(sizes)} (sizes: {shown or 'none'})"
-    )
+    listed = ", ".join(map(str, sizes[:_LISTED_SIZES])) + (", ..." if len(sizes) > _LISTED_SIZES else "")
+    return f"no coalition of {eligible.start} to {eligible.stop - 1} players among {len(sizes)} (sizes: {listed or 'none'})"

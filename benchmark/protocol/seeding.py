@@ -1,4 +1,4 @@
-"""Random numbers by seed and task: one seed in two tasks gives independent draws, so that tasks can be averaged over."""
+"""Random numbers per seed and task: a seed draws independently in every task, so that results can be averaged over tasks."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import numpy as np
 
 
 def generator(task_fingerprint: str, *numbers: int) -> np.random.Generator:
-    """The random numbers of a task (SHA-256, hexadecimal) for a seed and whatever else tells one use from another."""
+    """The generator of a task (its SHA-256, hexadecimal) for `numbers`: a seed, then whatever distinguishes its uses."""
     return np.random.default_rng([int(task_fingerprint[:32], 16), *numbers])

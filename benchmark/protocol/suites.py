@@ -1,4 +1,4 @@
-"""Named suites: which tasks, methods and seeds, and how much is evaluated."""
+"""Named suites: tasks, methods, seeds, and how much is evaluated."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from coterie.benchmark.protocol.settings import Settings
 
 @dataclass(frozen=True)
 class Suite:
-    """What ``coterie run --suite NAME`` runs. ``budget`` is what a method may spend, in evaluations of the discovery game."""
+    """What `coterie run --suite NAME` runs."""
 
     summary: str
+    """One line for people."""
     tasks: tuple[str, ...]
+    """Selectors of tasks."""
     methods: tuple[str, ...]
+    """Selectors of methods."""
     seeds: int
+    """Number of seeds per method; they count from 0."""
     budget: int
+    """Evaluations of the discovery game that a method may spend per cell."""
     settings: Settings
+    """How much is evaluated of a method's coalitions."""
 
 
 _SAME_MATRIX = ("hierarchical[affinity={},n_clusters=6]", "spectral[affinity={},n_clusters=6]", "hdbscan[affinity={}]")
@@ -26,7 +32,11 @@ _NINE = tuple(
     f"pydoc-{model}/{o}" for model in ("llama", "mistral", "pythia") for o in ("relevance", "cqtr", "mean-tf-l")
 )
 
-_LAYER_1 = ("pydoc-llama/cqtr", "pydoc-llama/mean-tf-l", "pydoc-mistral/relevance")  # by default; ten times as slow
+_LAYER_1 = (
+    "pydoc-llama/cqtr",
+    "pydoc-llama/mean-tf-l",
+    "pydoc-mistral/relevance",
+)  # their default layer; ten times as slow
 
 _LIGHT = Settings(
     max_coalitions=4,
@@ -36,12 +46,12 @@ _LIGHT = Settings(
     reference_evaluations=64,
 )
 
-# ``quick`` is a part of ``board``: of the same budget and settings, so that a first run stands beside the published rows.
+# `quick` is a subset of `board`, with the same budget and settings, so that a first run can be compared with published rows.
 _BUDGET = 160
 
 SUITES: dict[str, Suite] = {
     "quick": Suite(
-        summary="one bundled task, three methods, three seeds: a first look in a minute or two",
+        summary="a first look in a minute or two: one bundled task, three methods, three seeds",
         tasks=("pydoc-llama/relevance",),
         methods=("random", "kmeans-weights", "hedonic-oca"),
         seeds=3,
@@ -65,10 +75,10 @@ SUITES: dict[str, Suite] = {
             "hierarchical",
             "spectral",
             "hdbscan",
-            "leiden[resolution=4]",  # by default they find a few communities too large to be judged
+            "leiden[resolution=4]",  # the default finds a few communities, too large to be eligible
             "louvain[resolution=4]",
             "hedonic-pas",
-            "hierarchical[affinity=pas-hessian]",  # on the very matrix that hedonic-pas has
+            "hierarchical[affinity=pas-hessian]",  # the matrix that hedonic-pas uses
             "leiden[affinity=pas-hessian,resolution=4]",
         ),
         seeds=3,
@@ -76,7 +86,7 @@ SUITES: dict[str, Suite] = {
         settings=_LIGHT,
     ),
     "planted": Suite(
-        summary="all methods where the truth is known, told that it is six groups of about four",
+        summary="all methods on planted groups, given their number (six) and size (about four)",
         tasks=(
             "planted/backup",
             "planted/coactive",
@@ -106,19 +116,19 @@ SUITES: dict[str, Suite] = {
         settings=Settings(max_coalitions=32, largest_share=1, pairs=6, leave_one_outs=4),
     ),
     "paper-small": Suite(
-        summary="the comparison of Hedonic Neurons on nine small rerankers, all layers, with equal-information baselines",
-        tasks=tuple(  # the quick layers first; of the others an ablation takes ten times as long and more: on fewer queries
+        summary="the comparison in Hedonic Neurons on nine small rerankers, all layers, with equal-information baselines",
+        tasks=tuple(  # fast layers first; the others take at least ten times as long per ablation, hence fewer queries
             f"{task}[layer={layer},queries={queries}]"
             for layer, queries in ((2, 40), (3, 40), (1, 16), (0, 10))
             for task in _NINE
         ),
         methods=(
-            "random",  # the first five are those of the paper's tables
+            "random",  # the first five are in the paper's tables
             "kmeans-weights",
             "hierarchical",
             "hedonic-oca",
             "hedonic-pas",
-            "kmeans-activations",  # and these see what the hedonic ones see
+            "kmeans-activations",  # the others see what the hedonic methods see
             "leiden[resolution=4]",
             "hierarchical[affinity=pas-hessian]",
             "leiden[affinity=pas-hessian,resolution=4]",

@@ -1,4 +1,4 @@
-"""Who is running a cell: a locked file each, so that two runs on one output folder do not run it twice."""
+"""Locks on cells, one locked file per running cell, so that two runs on one output folder do not run it twice."""
 
 from __future__ import annotations
 
@@ -9,71 +9,73 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from coterie.tracking.record import Identity
+from coterie.tracking.store import DIGEST_CHARACTERS
 
 logger = logging.getLogger(__name__)
 
-DIGEST_CHARACTERS = 16
 
+class CellLocks:
+    """Locks on cells by identity, in `root/.locks`. The system releases the locks of a process when it ends.
 
-class Claims:
-    """Claims on cells by identity, under ``root/.claims``. The system releases those of a process that ends, however it does.
-
-    A claim is a courtesy: without it a cell would be run twice and stored twice, the second time in place of the first. So
-    a file system that knows no locks costs a warning, not the run.
+    Locks only avoid work: without one, a cell would run twice and the second record would replace the first. So a file
+    system without locks causes a warning, not a failure.
     """
 
     def __init__(self, root: Path) -> None:
-        self.folder = root / ".claims"
+        self.folder = root / ".locks"
         self._held: dict[str, FileLock] = {}
         self._guard = threading.Lock()
-        self._lockless = False
+        self._unsupported = False
 
-    def take(self, identity: Identity) -> bool:
-        """Whether the cell is now ours; if not, another run has it at this moment."""
-        name = identity.digest()[:DIGEST_CHARACTERS]
+    def acquire(self, identity: Identity) -> bool:
+        """Lock the cell without waiting. Returns whether this run now holds it; if not, another run does."""
+        path = self._path(identity)
         with self._guard:
-            if self._lockless:
+            if self._unsupported:
                 return True
-            lock = FileLock(self.folder / f"{name}.lock", timeout=0, thread_local=False)
+            lock = FileLock(path, timeout=0, thread_local=False)
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 lock.acquire()
             except Timeout:
                 return False
             except (OSError, NotImplementedError) as error:
-                self._lockless = True
+                self._unsupported = True
                 logger.warning(
-                    "%s: expected a folder where files can be locked, got: %s; two runs at once may run a cell twice "
-                    "(its record stays whole)",
+                    "%s: expected a folder that supports file locks, got: %s; two simultaneous runs may run a cell twice "
+                    "(its record stays intact)",
                     self.folder,
                     error,
                 )
                 return True
-            self._held[name] = lock
+            self._held[path.name] = lock
         return True
 
     def release(self, identity: Identity) -> None:
-        """The cell is stored, or will not be run. Releasing what was never taken does nothing."""
-        name = identity.digest()[:DIGEST_CHARACTERS]
+        """Release a cell that is stored or will not be run. Does nothing for a cell that is not held."""
+        path = self._path(identity)
         with self._guard:
-            lock = self._held.pop(name, None)
+            lock = self._held.pop(path.name, None)
             if lock is not None:
-                Path(lock.lock_file).unlink(missing_ok=True)  # while it is ours: a waiting run sees that it is gone
+                path.unlink(missing_ok=True)  # while still locked, so that waiting runs see it disappear
                 lock.release()
 
-    def busy(self, identity: Identity) -> bool:
-        """Whether another run has the cell at this moment."""
-        name = identity.digest()[:DIGEST_CHARACTERS]
-        if name in self._held or not (self.folder / f"{name}.lock").exists():
+    def held_elsewhere(self, identity: Identity) -> bool:
+        """Whether another run holds the cell."""
+        path = self._path(identity)
+        if path.name in self._held or not path.exists():
             return False
-        if not self.take(identity):
+        if not self.acquire(identity):
             return True
         self.release(identity)
         return False
 
     def close(self) -> None:
-        """Release everything."""
+        """Release all cells."""
         with self._guard:
             for lock in self._held.values():
                 lock.release()
             self._held.clear()
+
+    def _path(self, identity: Identity) -> Path:
+        return self.folder / f"{identity.digest()[:DIGEST_CHARACTERS]}.lock"

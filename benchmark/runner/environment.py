@@ -1,4 +1,4 @@
-"""Where a cell ran and what it cost: versions, machine, commit, peak memory."""
+"""The machine and software that a cell runs on: versions, commit, memory and speed."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from coterie.benchmark.errors import UsageError
 from coterie.tracking.record import Environment
 
-_REPORTED = ("torch", "transformers", "peft", "numpy", "scipy", "scikit-learn", "bm25s", "numba", "mlflow")
+REPORTED_PACKAGES = ("torch", "transformers", "peft", "numpy", "scipy", "scikit-learn", "bm25s", "numba", "mlflow")
 _PROC_RESET, _PROC_STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 @cache
 def environment(device: str) -> Environment:
-    """This process's environment."""
+    """The environment of this process."""
     import torch
 
     return Environment(
         coterie_version=version("coterie"),
-        git_hash=_git_hash(),
+        git_hash=git_hash(),
         python=platform.python_version(),
-        packages={name: version(name) for name in _REPORTED},
+        packages={name: version(name) for name in REPORTED_PACKAGES},
         platform=platform.platform(),
         device=device,
         threads=torch.get_num_threads(),
@@ -34,13 +35,13 @@ def environment(device: str) -> Environment:
 
 
 def reset_peak_memory() -> None:
-    """Start a new measurement of the peak, where the system allows it (Linux)."""
+    """Start a new measurement of the peak, if the system supports it (Linux)."""
     if _PROC_RESET.exists():
         _PROC_RESET.write_text("5")
 
 
 def peak_memory_bytes() -> int:
-    """Largest resident size of this process since the reset (Linux), else since its start."""
+    """Largest resident size of this process since the reset (Linux) or since its start (other systems)."""
     if _PROC_STATUS.exists():
         peak = next(line for line in _PROC_STATUS.read_text().splitlines() if line.startswith("VmHWM"))
         return int(peak.split()[1]) * 1024
@@ -48,8 +49,8 @@ def peak_memory_bytes() -> int:
     return used if sys.platform == "darwin" else used * 1024
 
 
-def _git_hash() -> str | None:
-    """The commit of coterie's own checkout, with ``+changes`` where files differ; None for an installed wheel."""
+def git_hash() -> str | None:
+    """The commit of coterie's checkout, with `+changes` if files differ from it; None for an installed wheel."""
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None
@@ -64,7 +65,10 @@ def _git_hash() -> str | None:
 
 
 def flops_per_second() -> float:
-    """Multiply-adds counted twice, a second, of a float32 matrix product on this processor: the best of three."""
+    """Floating-point operations per second of a float32 matrix product on this processor: the best of three runs.
+
+    A multiply-add counts as two operations.
+    """
     import torch
 
     left = torch.randn(1024, 1024)
@@ -76,11 +80,25 @@ def flops_per_second() -> float:
     return 2 * 1024**3 / min(seconds)
 
 
-def memory_of(device: str) -> int:
-    """Bytes of memory that are free here, or that all GPUs have."""
+def available_memory(device: str) -> int:
+    """Bytes of free memory on this machine or, for `cuda`, of total memory on all GPUs."""
     import psutil
     import torch
 
     if device == "cuda":
         return sum(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
     return int(psutil.virtual_memory().available)
+
+
+def resolve_device(wanted: str) -> str:
+    """The device to use: `auto` is cuda if available, else mps, else cpu. Raises `UsageError` for an unavailable one."""
+    import torch
+
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if available[name])
+    if wanted not in available:
+        raise UsageError(f"--device: expected auto, {', '.join(available)}, got {wanted!r}")
+    if not available[wanted]:
+        raise UsageError(f"--device {wanted}: not available on this machine; fix: --device auto")
+    return wanted

@@ -1,106 +1,144 @@
-"""What travels between a run and its workers, as JSON: an order to run one cell, and what came of it."""
+"""The messages between a run and its workers, sent as JSON: a request for one cell, updates, and the outcome."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 from pydantic import JsonValue
 
 from coterie.tracking.record import Environment, Identity, MethodInfo, Record, Strict, TaskInfo
 
 
-class Order(Strict):
-    """One cell to be run. The worker makes task and method from it itself and checks that they are those of the identity.
-
-    ``task`` is the specification of a task as JSON, ``include`` the files with methods.
-    """
+class CellRequest(Strict):
+    """A request to run one cell. The worker builds task and method from it and checks that they match the identity."""
 
     identity: Identity
+    """Everything that determines the result."""
     method: MethodInfo
+    """What the record says about the method."""
     task: dict[str, JsonValue]
-    planted: bool
+    """The task's specification as JSON."""
     device: str
+    """Device of the reranker: cpu, cuda or mps."""
     include: tuple[str, ...] = ()
+    """Absolute paths of the files with the user's methods."""
 
     @property
-    def cell(self) -> str:
-        """The cell in words: task, method, seed."""
+    def label(self) -> str:
+        """The cell's name for people: task, method and seed."""
         return f"{self.identity.task_name}: {self.method.selector}, seed {self.identity.seed}"
 
+    def record(self, task: TaskInfo, environment: Environment, **outcome: Any) -> Record:
+        """A record of this cell, made now; `outcome` holds the fields that depend on how it went."""
+        return Record(
+            identity=self.identity,
+            identity_digest=self.identity.digest(),
+            date=datetime.now(UTC).isoformat(timespec="microseconds"),
+            task=task,
+            method=self.method,
+            environment=environment,
+            **outcome,
+        )
 
-class Loaded(Strict):
-    """The cell's task is loaded, the cell begins now."""
+
+class TaskLoaded(Strict):
+    """The worker has loaded the task and starts the cell."""
 
     kind: Literal["loaded"] = "loaded"
     task: TaskInfo
+    """What the record says about the task."""
     environment: Environment
+    """Where and with what the worker runs."""
 
 
-class At(Strict):
-    """Where the cell is: a step in words, and how many evaluations it has made in it."""
+class StepProgress(Strict):
+    """How far a running cell is."""
 
-    kind: Literal["at"] = "at"
+    kind: Literal["progress"] = "progress"
     step: str
+    """What it is doing, as a phrase for people: `proposing coalitions`."""
     count: int = 0
+    """Evaluations made in this step."""
 
 
-class Spent(Strict):
-    """A phase took so many seconds more."""
+class TimeSpent(Strict):
+    """Time to add to a phase's total."""
 
-    kind: Literal["spent"] = "spent"
+    kind: Literal["time"] = "time"
     phase: str
+    """Name of the phase: loading, discovery or scoring."""
     seconds: float
+    """Seconds since the phase was last reported."""
 
 
-class Done(Strict):
-    """The cell's record, whatever its status."""
+class Finished(Strict):
+    """The cell has a record."""
 
-    kind: Literal["done"] = "done"
+    kind: Literal["finished"] = "finished"
     record: Record
+    """The record, whatever its status."""
+    elsewhere: bool = False
+    """Whether another run has finished the cell in the meantime."""
 
 
 class NotRun(Strict):
-    """A cell without a record, for a reason that is not the method's: its task did not load, or the code has changed.
-
-    ``usage`` is whether the reason is the user's to mend.
-    """
+    """The cell has no record, for a reason that is not the method's: its task did not load, or the code has changed."""
 
     kind: Literal["not run"] = "not run"
     identity: Identity
-    cell: str
+    """The cell's identity."""
+    label: str
+    """The cell's name for people."""
     reason: str
+    """Why it was not run, in one line."""
     trace: str | None = None
+    """Traceback, or the last output of the process."""
     usage: bool = False
+    """Whether the user can fix it."""
+
+    @classmethod
+    def of(cls, request: CellRequest, reason: str, trace: str | None = None, usage: bool = False) -> NotRun:
+        """Answer a request for a cell that cannot be run."""
+        return cls(identity=request.identity, label=request.label, reason=reason, trace=trace, usage=usage)
 
 
-News = Loaded | At | Spent
-Message = News | Done | NotRun
+Update = TaskLoaded | StepProgress | TimeSpent
+Outcome = Finished | NotRun
+Message = Update | Outcome
 
 
 class Listener:
-    """What a run tells while it works, by default to nobody. All of it is for people; nothing depends on it.
+    """Receives the events of a run, for people only; nothing depends on it. This base class ignores them all.
 
-    Calls come from several threads.
+    Methods are called from several threads.
     """
 
     def step(self, text: str) -> None:
-        """The run as a whole begins a new step."""
+        """The run as a whole starts a new step."""
 
     def planned(self, cells: Mapping[str, int]) -> None:
-        """How many cells are ``finished`` and how many ``missing``."""
+        """The numbers of `finished` and `missing` cells are known."""
 
-    def began(self, order: Order) -> None:
-        """A cell is with a worker."""
+    def started(self, request: CellRequest) -> None:
+        """A worker has received a cell."""
 
-    def at(self, order: Order, step: str, count: int) -> None:
-        """A running cell has come so far."""
+    def progress(self, request: CellRequest, step: str, count: int) -> None:
+        """A running cell has made `count` evaluations in its current step."""
 
     def spent(self, phase: str, seconds: float) -> None:
-        """A phase took so many seconds more."""
+        """A phase took this many more seconds."""
 
-    def cell(self, record: Record, reused: bool) -> None:
-        """A cell is finished, or was before."""
+    def finished(self, record: Record, reused: bool) -> None:
+        """A cell has finished, in this run or before (`reused`)."""
 
     def not_run(self, cell: NotRun) -> None:
         """A cell could not be run."""
+
+    def updated(self, request: CellRequest, update: Update) -> None:
+        """Pass on a worker's update to the method for its kind."""
+        if isinstance(update, TimeSpent):
+            self.spent(update.phase, update.seconds)
+        elif isinstance(update, StepProgress):
+            self.progress(request, update.step, update.count)

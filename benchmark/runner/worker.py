@@ -1,9 +1,11 @@
-"""What runs a cell: load the task once, let the method propose, score. ``python -m coterie.benchmark.runner.worker`` is a process
-that does so for orders on stdin, one JSON line each, and answers in JSON lines on stdout until stdin ends.
+"""Runs cells: loads the task once, lets the method propose coalitions, scores them.
 
-A process of its own for the sake of those that hang, crash or eat all memory: it can be killed. It is started as a command,
-not forked (threads of torch) and not by :mod:`multiprocessing` (which imports the user's main module again, so that
-it fails in a notebook, and passes pickles).
+`python -m coterie.benchmark.runner.worker` is a worker process: it reads requests from stdin, one JSON line each, and
+writes messages to stdout as JSON lines, until stdin ends.
+
+Cells run in a separate process because it can be killed when a method hangs, crashes or uses up all memory. The process
+is started as a command. It is not forked, because of torch's threads, and does not use `multiprocessing`, which imports
+the user's main module again (and so fails in notebooks) and exchanges pickles.
 """
 
 from __future__ import annotations
@@ -17,113 +19,127 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
 from coterie.benchmark.errors import user_errors
 from coterie.benchmark.protocol.seeding import generator
 from coterie.benchmark.protocol.settings import Settings
 from coterie.benchmark.runner.environment import environment, peak_memory_bytes, reset_peak_memory
-from coterie.benchmark.runner.loading import AnyTask, load_task, plan_task, read_spec, task_info
-from coterie.benchmark.runner.messages import At, Done, Loaded, News, NotRun, Order, Spent
+from coterie.benchmark.runner.messages import (
+    CellRequest,
+    Finished,
+    Message,
+    NotRun,
+    Outcome,
+    StepProgress,
+    TaskLoaded,
+    TimeSpent,
+    Update,
+)
+from coterie.tasks.kinds import plan_task, spec_of
 from coterie.tasks.memo import Memo
-from coterie.tracking.record import CoalitionSet, Cost, Failure, Record
+from coterie.tasks.task import Task
+from coterie.tracking.record import CoalitionSet, Cost, Environment, Failure, Record, TaskInfo
 
 if TYPE_CHECKING:
     from coterie.benchmark.protocol.bench import Bench
     from coterie.methods.base import Method
     from coterie.tasks.game import RestrictedGame
 
-_TELL_SECONDS = 0.2  # between two reports of how far a step is
+_REPORT_SECONDS = 0.2  # between two reports of progress within a step
 
 
-class StaleOrderError(RuntimeError):
-    """What the order was planned with is no longer what is here."""
+class StaleRequestError(RuntimeError):
+    """The code or texts on this machine are no longer those that the run was planned with."""
 
 
 @dataclass
 class _Loaded:
-    """A task with what its cells share: the judges' cache of ablations and the methods' memo."""
+    """A loaded task, with what its cells share."""
 
-    task: AnyTask
+    task: Task
+    """The task."""
     bench: Bench
+    """The judge, with its cache of ablations."""
+    info: TaskInfo
+    """What records say about the task."""
+    environment: Environment
+    """What records say about this process."""
     memo: Memo = field(default_factory=Memo)
+    """What methods have asked of the discovery game."""
 
 
 class Worker:
-    """Runs cells one after the other and keeps the task that it has loaded. ``tell`` gets the news of the running cell."""
+    """Runs cells one after another and keeps the last task loaded. `report` receives updates on the running cell."""
 
-    def __init__(self, tell: Callable[[News], None]) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[Update], None]) -> None:
+        self._report = report
         self._loaded: _Loaded | None = None
         self._key: tuple[str, str, str] | None = None
-        self._phase, self._count, self._told = "loading", 0, 0.0
+        self._phase, self._count, self._reported = "loading", 0, 0.0
 
-    def run(self, order: Order) -> Record | NotRun:
-        """The cell's record. A method may raise anything: that becomes a record with status ``failed``."""
+    def run(self, request: CellRequest) -> Outcome:
+        """Run a cell. A method may raise anything: that becomes a record with status `failed`."""
         try:
-            method = _method(order)
-            loaded = self._load(order)
-            self._tell(Loaded(task=task_info(loaded.task), environment=environment(order.device)))
+            method = _method(request)
+            loaded = self._load(request)
+            self._report(TaskLoaded(task=loaded.info, environment=loaded.environment))
         except Exception as error:
-            return NotRun(
-                identity=order.identity,
-                cell=order.cell,
-                reason=str(error) if isinstance(error, user_errors()) else f"{type(error).__name__}: {error}",
-                trace=traceback.format_exc(),
-                usage=isinstance(error, user_errors()),
-            )
-        reason = method.skip_reason(loaded.task.discovery)
-        if reason is not None:
-            return _record(order, loaded.task, status="skipped", reason=reason)
-        return self._cell(order, method, loaded)
+            usage = isinstance(error, user_errors())
+            reason = str(error) if usage else f"{type(error).__name__}: {error}"
+            return NotRun.of(request, reason, traceback.format_exc(), usage)
+        skip_reason = method.skip_reason(loaded.task.discovery)
+        if skip_reason is not None:
+            record = request.record(loaded.info, loaded.environment, status="skipped", reason=skip_reason)
+        else:
+            record = self._cell(request, method, loaded)
+        return Finished(record=record)
 
-    def _load(self, order: Order) -> _Loaded:
-        identity = order.identity
+    def _load(self, request: CellRequest) -> _Loaded:
+        identity = request.identity
         settings = Settings.model_validate(identity.settings)
-        key = (identity.task_fingerprint, order.device, settings.model_dump_json())
+        key = (identity.task_fingerprint, request.device, settings.model_dump_json())
         if self._loaded is None or self._key != key:
             from coterie.benchmark.protocol.bench import Bench
 
-            self._loaded = None  # the one before is freed first
+            self._loaded = None  # free the previous task before loading the next
             started = time.perf_counter()
-            self._at("reading texts")
-            plan = plan_task(read_spec(order.task, order.planted))
+            self._enter("reading texts")
+            plan = plan_task(spec_of(request.task))
             if plan.fingerprint != identity.task_fingerprint:
-                raise StaleOrderError(
+                raise StaleRequestError(
                     f"{plan.name}: expected fingerprint {identity.task_fingerprint[:12]}, got {plan.fingerprint[:12]}: "
                     f"its texts or weights have changed since the run began; fix: run again"
                 )
-            task = load_task(plan, order.device, self._at)
-            self._loaded, self._key = _Loaded(task, Bench(task, settings, self._evaluated)), key
-            self._tell(Spent(phase="loading", seconds=time.perf_counter() - started))
+            task = plan.load(request.device, self._enter)
+            bench = Bench(task, settings, self._count_scoring)
+            info = TaskInfo.model_validate(task.info())
+            self._loaded, self._key = _Loaded(task, bench, info, environment(request.device)), key
+            self._report(TimeSpent(phase="loading", seconds=time.perf_counter() - started))
         return self._loaded
 
-    def _cell(self, order: Order, method: Method, loaded: _Loaded) -> Record:
+    def _cell(self, request: CellRequest, method: Method, loaded: _Loaded) -> Record:
         from coterie.benchmark.protocol.scoring import score
 
-        identity = order.identity
+        identity = request.identity
         reset_peak_memory()
         game = loaded.task.discovery.restricted_to(method.sees, identity.budget, loaded.memo)
-        game.meter.told = self._charged
+        game.meter.on_charge = self._set_count
         started = time.perf_counter()
         try:
-            self._at("proposing coalitions")
+            self._enter("proposing coalitions")
             rng = generator(identity.task_fingerprint, identity.seed)
             coalitions = method.discover(game, identity.budget, rng)
             discovered = time.perf_counter()
-            self._at("scoring")
+            self._enter("scoring")
             scores = score(loaded.bench, coalitions, identity.seed)
             scored = time.perf_counter()
-            record = _record(
-                order,
-                loaded.task,
+            groups, notes = [list(g) for g in coalitions.groups], dict(coalitions.notes)
+            record = request.record(
+                loaded.info,
+                loaded.environment,
                 status="ok",
-                coalitions=CoalitionSet(
-                    n_players=coalitions.n_players,
-                    groups=[list(g) for g in coalitions.groups],
-                    notes=dict(coalitions.notes),
-                ),
+                coalitions=CoalitionSet(n_players=coalitions.n_players, groups=groups, notes=notes),
                 scores=scores,
                 cost=Cost(
                     evaluations=dict(game.meter.counts),
@@ -133,100 +149,83 @@ class Worker:
                 ),
             )
         except (Exception, SystemExit) as error:
-            return self._failed(order, loaded.task, game, time.perf_counter() - started, error)
-        self._tell(Spent(phase="discovery", seconds=discovered - started))
-        self._tell(Spent(phase="scoring", seconds=scored - discovered))
+            return self._failed(request, loaded, game, time.perf_counter() - started, error)
+        self._report(TimeSpent(phase="discovery", seconds=discovered - started))
+        self._report(TimeSpent(phase="scoring", seconds=scored - discovered))
         return record
 
     def _failed(
-        self, order: Order, task: AnyTask, game: RestrictedGame, seconds: float, error: BaseException
+        self, request: CellRequest, loaded: _Loaded, game: RestrictedGame, seconds: float, error: BaseException
     ) -> Record:
-        return _record(
-            order,
-            task,
+        failure = Failure(
+            phase=self._phase,
+            seconds=seconds,
+            peak_memory_bytes=peak_memory_bytes(),
+            evaluations=dict(game.meter.counts),
+        )
+        return request.record(
+            loaded.info,
+            loaded.environment,
             status="failed",
             reason=f"{type(error).__name__}: {error}",
             trace=traceback.format_exc(),
-            failure=Failure(
-                phase=self._phase,
-                seconds=seconds,
-                peak_memory_bytes=peak_memory_bytes(),
-                evaluations=dict(game.meter.counts),
-            ),
+            failure=failure,
         )
 
-    def _at(self, step: str) -> None:
-        self._phase, self._count, self._told = step, 0, time.monotonic()
-        self._tell(At(step=step))
+    def _enter(self, step: str) -> None:
+        self._phase, self._count, self._reported = step, 0, time.monotonic()
+        self._report(StepProgress(step=step))
 
-    def _charged(self, total: int) -> None:
-        self._counted(total)
+    def _count_scoring(self, more: int) -> None:
+        self._set_count(self._count + more)
 
-    def _evaluated(self, more: int) -> None:
-        self._counted(self._count + more)
-
-    def _counted(self, count: int) -> None:
+    def _set_count(self, count: int) -> None:
         self._count, now = count, time.monotonic()
-        if now - self._told > _TELL_SECONDS:
-            self._told = now
-            self._tell(At(step=self._phase, count=count))
+        if now - self._reported > _REPORT_SECONDS:
+            self._reported = now
+            self._report(StepProgress(step=self._phase, count=count))
 
 
-def _method(order: Order) -> Method:
-    """The order's method, from its name and parameters; its code must be the one that the run was planned with."""
+def _method(request: CellRequest) -> Method:
+    """The requested method, whose code must be the one that the run was planned with."""
     from coterie.methods.identity import code_hash
     from coterie.methods.registry import get_method, include, list_methods
 
-    for path in order.include:
+    for path in request.include:
         include(path)
-    name = order.identity.method_name
+    name = request.identity.method_name
     if name not in list_methods():
-        get_method(name)  # raises the error that names the nearest ones
+        get_method(name)  # raises the error that suggests similar names
     cls = list_methods()[name]
-    if code_hash(cls) != order.identity.code_hash:
-        raise StaleOrderError(f"{name}: its code has changed since the run began; fix: run again")
-    return cls.build(order.identity.parameters)
-
-
-def _record(order: Order, task: AnyTask, **fields: object) -> Record:
-    return Record.model_validate(
-        {
-            "identity": order.identity,
-            "identity_digest": order.identity.digest(),
-            "date": datetime.now(UTC).isoformat(timespec="microseconds"),
-            "task": task_info(task),
-            "method": order.method,
-            "environment": environment(order.device),
-            **fields,
-        }
-    )
+    if code_hash(cls) != request.identity.code_hash:
+        raise StaleRequestError(f"{name}: its code has changed since the run began; fix: run again")
+    return cls.build(request.identity.parameters)
 
 
 def main() -> None:
-    """Serve orders until stdin ends: then whoever gave them is gone, and this process ends at once, whatever it does."""
-    waiting, answers = served()
+    """Answer requests until stdin ends, which means that the run is gone. This process then exits immediately."""
+    requests, answers = open_channel()
 
-    def tell(message: News | Done | NotRun) -> None:
+    def send(message: Message) -> None:
         answers.write(message.model_dump_json() + "\n")
         answers.flush()
 
-    worker = Worker(tell)
+    worker = Worker(send)
     while True:
-        outcome = worker.run(Order.model_validate_json(waiting.get()))
-        tell(Done(record=outcome) if isinstance(outcome, Record) else outcome)
+        send(worker.run(CellRequest.model_validate_json(requests.get())))
 
 
-def served() -> tuple[queue.SimpleQueue[str], TextIO]:
-    """Orders as they come and where the answers go, of a process that ends at once where stdin does, whatever it does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the run decides what becomes of us
+def open_channel() -> tuple[queue.SimpleQueue[str], TextIO]:
+    """The lines that arrive on stdin, and a file for the answers. The process exits as soon as stdin ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the run decides what to do
     faulthandler.enable()
     if hasattr(signal, "SIGUSR1"):
-        faulthandler.register(signal.SIGUSR1)  # before a kill for time the run asks where we are
-    orders, answers = _own_pipes()
+        faulthandler.register(signal.SIGUSR1)  # sent before a kill, to dump the threads
+    lines, answers = _take_over_pipes()
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def read() -> None:
-        for line in orders:
+        for line in lines:
             waiting.put(line)
         os._exit(0)
 
@@ -234,14 +233,14 @@ def served() -> tuple[queue.SimpleQueue[str], TextIO]:
     return waiting, answers
 
 
-def _own_pipes() -> tuple[TextIO, TextIO]:
-    """Stdin and stdout for orders and answers alone: a method that prints writes to stderr, one that reads finds the end."""
-    orders, answers = os.fdopen(os.dup(0), encoding="utf8"), os.fdopen(os.dup(1), "w", encoding="utf8")
+def _take_over_pipes() -> tuple[TextIO, TextIO]:
+    """Reserve stdin and stdout for messages: a method that prints writes to stderr, and one that reads gets nothing."""
+    lines, answers = os.fdopen(os.dup(0), encoding="utf8"), os.fdopen(os.dup(1), "w", encoding="utf8")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    return orders, answers
+    return lines, answers
 
 
 if __name__ == "__main__":

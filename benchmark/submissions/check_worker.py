@@ -1,7 +1,4 @@
-"""What ``coterie check`` runs in a process of its own, one JSON line per order.
-
-An order names a file, and a method of it with a check; without these two the answer is which methods the file has.
-"""
+"""The worker process of `coterie check`: it reads orders from stdin, one JSON line each, and answers with JSON lines."""
 
 from __future__ import annotations
 
@@ -11,33 +8,43 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from coterie.benchmark.runner.worker import served
+from coterie.benchmark.runner.worker import open_channel
 from coterie.methods.base import Method, MethodError
 
 
 class CheckOrder(BaseModel):
+    """Run one check on one method of a file or, if no check is named, list the file's methods."""
+
     path: str
+    """Path of the file."""
     method: str = ""
+    """Name of the method."""
     check: str = ""
+    """Name of the check."""
 
 
 class CheckAnswer(BaseModel):
-    """``problem``: what is wrong, None where nothing is. ``methods``: those of the file, for an order without a check."""
+    """The answer to an order."""
 
     problem: str | None = None
+    """What is wrong; None if nothing is."""
     methods: list[str] = []
+    """Names of the file's methods, for an order that names no check."""
 
 
 def serve() -> None:
     """Answer orders until stdin ends."""
-    orders, answers = served()
+    orders, answers = open_channel()
     while True:
-        answers.write(_answered(CheckOrder.model_validate_json(orders.get())).model_dump_json() + "\n")
+        answers.write(_answer(CheckOrder.model_validate_json(orders.get())).model_dump_json() + "\n")
         answers.flush()
 
 
 def methods_of(path: Path) -> dict[str, type[Method]]:
-    """The methods of a file, of the package or outside it. Raises ``MethodError`` where it does not load or has none."""
+    """The methods of a file, by name. Raises `MethodError` if the file does not load or has no methods.
+
+    A file of `methods/` is already imported as a part of the package, and is not imported again.
+    """
     import coterie.methods
     from coterie.methods.registry import broken_plugins, include, list_methods
 
@@ -53,7 +60,7 @@ def methods_of(path: Path) -> dict[str, type[Method]]:
     return found
 
 
-def _answered(order: CheckOrder) -> CheckAnswer:
+def _answer(order: CheckOrder) -> CheckAnswer:
     from coterie.benchmark.submissions.contract import CHECKS, BrokenContractError
 
     try:
@@ -66,13 +73,13 @@ def _answered(order: CheckOrder) -> CheckAnswer:
         CHECKS[order.check].run(methods[order.method])
     except BrokenContractError as error:
         return CheckAnswer(problem=str(error))
-    except BaseException as error:  # the method is the user's: it may raise anything, SystemExit too
-        return CheckAnswer(problem=_told(error, Path(order.path)))
+    except BaseException as error:  # a method may raise anything, SystemExit included
+        return CheckAnswer(problem=_describe(error, Path(order.path)))
     return CheckAnswer()
 
 
-def _told(error: BaseException, path: Path) -> str:
-    """The error in one line, with the place in the user's file that it came from."""
+def _describe(error: BaseException, path: Path) -> str:
+    """The error in one line, with the line of the user's file that raised it."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).name == path.name]
     where = f" at {path.name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}: {' '.join(str(error).split())}"

@@ -1,4 +1,4 @@
-"""What a submission claims, checked without scoring anything: is it one method, one suite, complete, and possible?"""
+"""A submission's claims, checked without scoring: is it of one method and one suite, complete, and possible?"""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from datetime import UTC, datetime, timedelta
 
 from coterie.benchmark.protocol.settings import PROTOCOL
 from coterie.benchmark.protocol.suites import SUITES, Suite
+from coterie.benchmark.submissions.versions import version_differences
 from coterie.leaderboard.entries.submission import CARD, MANIFEST, Discrepancy, Submission
-from coterie.methods.base import MethodError, split_selector
+from coterie.methods.base import MethodError, parse_selector
 from coterie.methods.identity import code_hash
 from coterie.methods.registry import get_method, list_methods
 from coterie.tasks.game import Capability
 from coterie.tasks.registry import list_tasks
 from coterie.tracking.record import Record
 
-FIRST_DATE = datetime(2026, 1, 1, tzinfo=UTC)  # no coterie was there before
-CLOCKS_DIFFER = timedelta(days=1)
-_LONGEST_SECONDS, _MOST_BYTES = 30 * 24 * 3600, 2**43
-_SAME_IN_ALL = ("method_name", "parameters", "code_hash", "budget", "protocol", "settings")
+FIRST_DATE = datetime(2026, 1, 1, tzinfo=UTC)  # coterie did not exist before this date
+MOST_CLOCK_SKEW = timedelta(days=1)
+_MOST_SECONDS = 30 * 24 * 3600
+_MOST_BYTES = 2**43
 
 
 def check_claims(found: Submission) -> Iterator[Discrepancy]:
-    """Everything that does not fit, by file."""
+    """Check a submission against its manifest, its suite and itself. Nothing is scored."""
     manifest = found.manifest
     if manifest is None:
         return
@@ -43,17 +44,19 @@ def check_claims(found: Submission) -> Iterator[Discrepancy]:
             cell = f"{record.task_name}, seed {record.seed}"
             yield Discrepancy(path, "identity", f"a cell of {manifest.suite}, seeds below {manifest.seeds}", cell)
         yield from (Discrepancy(path, *problem) for problem in _record_problems(record, found, suite))
-    yield from _check_same(found)
+    for difference in version_differences(found.records.items()):
+        expected_value = f"the same in all records: {difference.first}"
+        yield Discrepancy(difference.label, difference.field, expected_value, str(difference.value))
 
 
-def registered(record: Record) -> bool:
-    """Is the record's task one that coterie brings along? Others are never looked for, least of all as files."""
+def is_registered(record: Record) -> bool:
+    """Whether the record's task is registered. A task that is not is never looked up, and never read as a file."""
     return record.task_name.partition("[")[0] in list_tasks()
 
 
 def _check_selector(selector: str, method: str) -> Iterator[Discrepancy]:
     try:
-        name = split_selector(selector)[0]
+        name = parse_selector(selector)[0]
         known = name in list_methods()
         canonical = get_method(selector).selector if known else selector
     except MethodError as error:
@@ -79,7 +82,7 @@ def _record_problems(record: Record, found: Submission, suite: Suite) -> Iterato
         yield "identity.method_name", manifest.method, identity.method_name
     if manifest is not None and record.method.selector != manifest.selector:
         yield "method.selector", manifest.selector, record.method.selector
-    if not registered(record):
+    if not is_registered(record):
         yield "identity.task_name", "a registered task (coterie ls tasks)", identity.task_name
     if record.status not in ("ok", "skipped"):
         yield "status", "ok or skipped", f"{record.status}: {record.reason}"
@@ -88,37 +91,37 @@ def _record_problems(record: Record, found: Submission, suite: Suite) -> Iterato
         yield "method.sees", ", ".join(sorted(Capability)), ", ".join(unknown)
     if card is not None and sorted(card.sees) != sorted(record.method.sees):
         yield "method.sees", f"{sorted(card.sees)}, as in {CARD}", str(sorted(record.method.sees))
-    if not FIRST_DATE <= record.when <= datetime.now(UTC) + CLOCKS_DIFFER:
+    if not FIRST_DATE <= record.when <= datetime.now(UTC) + MOST_CLOCK_SKEW:
         yield "date", f"a time between {FIRST_DATE.date()} and now", record.date
     yield from _method_problems(record)
     yield from _cost_problems(record)
 
 
 def _method_problems(record: Record) -> Iterator[tuple[str, str, str]]:
-    """Against the method itself, where this coterie has it."""
+    """Compare the record with the method itself, if it is registered."""
     cls = list_methods().get(record.method_name)
     if cls is None:
         return
     if record.identity.code_hash != code_hash(cls):
-        yield "identity.code_hash", f"{code_hash(cls)}, of the method here", record.identity.code_hash
+        yield "identity.code_hash", f"{code_hash(cls)}, the hash of this method's code", record.identity.code_hash
     try:
         method = cls.build(record.identity.parameters)
     except MethodError as error:
         yield "identity.parameters", "parameters of the method", str(error)
         return
-    told = {
+    described = {
         "selector": (method.selector, record.method.selector),
         "sees": (sorted(c.value for c in method.sees), sorted(record.method.sees)),
         "reference": (method.reference, record.method.reference),
         "summary": (method.summary(), record.method.summary),
     }
-    for name, (expected, got) in told.items():
+    for name, (expected, got) in described.items():
         if expected != got:
             yield f"method.{name}", str(expected), str(got)
 
 
 def _cost_problems(record: Record) -> Iterator[tuple[str, str, str]]:
-    """Cost cannot be measured again without the method; what is impossible is refused."""
+    """Refuse impossible costs. Whether possible ones are true can be measured only by running the method."""
     cost = record.cost
     if cost is None:
         return
@@ -126,24 +129,12 @@ def _cost_problems(record: Record) -> Iterator[tuple[str, str, str]]:
     if not kinds <= allowed:
         yield "cost.evaluations", f"kinds that the method sees: {sorted(allowed)}", str(sorted(kinds - allowed))
     if any(count < 0 for count in cost.evaluations.values()):
-        yield "cost.evaluations", "no negative number", str(cost.evaluations)
+        yield "cost.evaluations", "no negative numbers", str(cost.evaluations)
     if sum(cost.evaluations.values()) > record.identity.budget:
         yield "cost.evaluations", f"at most the budget, {record.identity.budget}", str(sum(cost.evaluations.values()))
     for name in ("discovery_seconds", "scoring_seconds"):
         seconds = getattr(cost, name)
-        if not (math.isfinite(seconds) and 0 <= seconds <= _LONGEST_SECONDS):
-            yield f"cost.{name}", f"0 to {_LONGEST_SECONDS} s", str(seconds)
+        if not (math.isfinite(seconds) and 0 <= seconds <= _MOST_SECONDS):
+            yield f"cost.{name}", f"0 to {_MOST_SECONDS} s", str(seconds)
     if not 0 < cost.peak_memory_bytes <= _MOST_BYTES:
         yield "cost.peak_memory_bytes", f"1 to {_MOST_BYTES}", str(cost.peak_memory_bytes)
-
-
-def _check_same(found: Submission) -> Iterator[Discrepancy]:
-    """One submission is one method with one set of parameters, run by one protocol; one data revision a task."""
-    first: dict[str, object] = {}
-    for path, record in found.records.items():
-        values = {name: getattr(record.identity, name) for name in _SAME_IN_ALL}
-        values |= {f"dataset_revision of {record.task_name}": record.task.dataset_revision}
-        values |= {"coterie_version": record.environment.coterie_version}
-        for name, value in values.items():
-            if first.setdefault(name, value) != value:
-                yield Discrepancy(path, name, f"the same in all records: {first[name]}", str(value))

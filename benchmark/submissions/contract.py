@@ -1,7 +1,7 @@
-"""What every method must do: the checks behind ``coterie check``, the tests and CI, each with what it asks and how to mend it.
+"""The contract that every method fulfils: the checks of `coterie check`, of the tests and of CI.
 
-A check takes a method class and returns, or raises :class:`BrokenContractError` with what it saw. Anything else that the
-method raises on the way is a failure too.
+A check takes a method class and raises `BrokenContractError`, with what it observed, if the method violates the contract. Any
+other exception that the method raises is a failure too.
 """
 
 from __future__ import annotations
@@ -17,61 +17,66 @@ import numpy as np
 import torch
 
 from coterie.benchmark.protocol.recovery import adjusted_mutual_information
-from coterie.methods.base import Method, split_selector
+from coterie.methods.base import Method, parse_selector
 from coterie.methods.coalitions import Coalitions
 from coterie.tasks.errors import BudgetExceededError
 from coterie.tasks.game import Capability, Game
 from coterie.tasks.synthetic import RenumberedGame, SyntheticGame, WatchedGame
 
-AMPLE = 10_000  # evaluations: more than a method with its `tiny` parameters asks for
-_AS_ALIKE = 0.2  # AMI: how far renumbering may be from what another seed does
+AMPLE = 10_000  # evaluations: more than any method with its `tiny` parameters uses
+_MOST_AMI_DIFFERENCE = 0.2  # between the effect of renumbering and the effect of another seed
 
 
 class BrokenContractError(Exception):
-    """A method does not do what is asked of every method; the text says what was seen."""
+    """A method violates the contract. The text says what was observed."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that is asked of every method."""
+    """One clause of the contract."""
 
     name: str
-    asks: str
+    """Name, as `coterie check` prints it."""
+    expects: str
+    """What a method must do, for people; completes "expected"."""
     fix: str
+    """How to fix a method that fails."""
     run: Callable[[type[Method]], None]
+    """Checks a method. Raises `BrokenContractError` if it fails."""
 
 
 CHECKS: dict[str, Check] = {}
 
 
-def _check(asks: str, fix: str) -> Callable[[Callable[[type[Method]], None]], Callable[[type[Method]], None]]:
+def _check(expects: str, fix: str) -> Callable[[Callable[[type[Method]], None]], Callable[[type[Method]], None]]:
     def register(run: Callable[[type[Method]], None]) -> Callable[[type[Method]], None]:
         name = run.__name__.replace("_", "-")
-        CHECKS[name] = Check(name, asks, fix, run)
+        CHECKS[name] = Check(name, expects, fix, run)
         return run
 
     return register
 
 
-def _require(condition: object, seen: str) -> None:
+def _require(condition: object, observed: str) -> None:
     if not condition:
-        raise BrokenContractError(seen)
+        raise BrokenContractError(observed)
 
 
 def tiny(cls: type[Method]) -> Method:
-    """The method with the parameters with which it can be run often."""
+    """The method with parameters that make it fast enough to run many times."""
     return cls.build(cls.tiny)
 
 
 def discover(method: Method, game: Game, budget: int = AMPLE, seed: int = 0) -> Coalitions:
-    """As the runner does it: the game restricted to what the method declares."""
+    """Run a method as the runner does, on the game restricted to what the method declares."""
     return method.discover(game.restricted_to(method.sees, budget), budget, np.random.default_rng(seed))
 
 
 @_check(
-    asks="says what it is: a summary that is a sentence, a reference, how it deviates from its source, every parameter",
-    fix="end the docstring's first line with a full stop, add a line 'Deviations from the paper: ...', set `reference`, "
-    "and write each parameter as  name: Annotated[int, Field(description='...')] = 1",
+    expects="a docstring that begins with a sentence and names deviations from the source, a reference, and a description of "
+    "every parameter",
+    fix="end the docstring's first line with a full stop, add a line 'Deviations from the paper: ...', set `reference`, and "
+    "write each parameter as  name: Annotated[int, Field(description='...')] = 1",
 )
 def describes_itself(cls: type[Method]) -> None:
     _require(cls.summary().endswith("."), f"the docstring begins with {cls.summary()!r}")
@@ -82,41 +87,41 @@ def describes_itself(cls: type[Method]) -> None:
 
 
 @_check(
-    asks="its parameters and its selector name[parameter=value] give an equal method back",
-    fix="use plain types (int, float, str, bool, Literal, lists of them) and change no field after construction",
+    expects="an equal method if it is rebuilt from its parameters or from its selector name[parameter=value]",
+    fix="use plain types (int, float, str, bool, Literal, lists of these), and do not change fields after construction",
 )
 def parameters_round_trip(cls: type[Method]) -> None:
     for method in (tiny(cls), cls()):
         again = cls.build(json.loads(json.dumps(method.parameters)))
-        _require(again == method, f"{method} became {again} by way of JSON")
-        name, parameters = split_selector(method.selector)
+        _require(again == method, f"{method} became {again} after a round trip through JSON")
+        name, parameters = parse_selector(method.selector)
         _require(name == cls.name, f"the selector {method.selector!r} names {name!r}")
         again = cls.build(parameters)
-        _require(again == method, f"{method} became {again} by way of {method.selector!r}")
+        _require(again == method, f"{method} became {again} when rebuilt from {method.selector!r}")
 
 
 @_check(
-    asks="finds a coalition of two or more players in an ordinary game of 24, and reports notes that are JSON",
-    fix="return Coalitions.of(game.n_players, groups, **notes) with numbers, strings and lists as notes, none of them NaN",
+    expects="at least one coalition of two or more neurons in an ordinary game of 24, with notes that can be written as JSON",
+    fix="return Coalitions.of(game.n_players, groups, **notes), with numbers, strings and lists as notes, and no NaN",
 )
 def answers_are_valid(cls: type[Method]) -> None:
     game = SyntheticGame()
     found = discover(tiny(cls), game)
-    _require(isinstance(found, Coalitions), f"discover returned a {type(found).__name__}")
+    _require(isinstance(found, Coalitions), f"discover returned {type(found).__name__}")
     _require(found.n_players == game.n_players, f"n_players is {found.n_players} in a game of {game.n_players}")
     _require(replace(found) == found, "the coalitions changed when they were validated again")
     _require(any(size > 1 for size in found.sizes), f"the sizes are {found.sizes}")
     again = json.loads(json.dumps(dict(found.notes), allow_nan=False))
-    _require(again == found.notes, f"the notes {found.notes} became {again} by way of JSON")
+    _require(again == found.notes, f"the notes {found.notes} became {again} after a round trip through JSON")
 
 
 @_check(
-    asks="gives the same answer for the same seed, and neither reads nor changes a global random state",
-    fix="draw everything from `rng` (never random.*, np.random.*, torch.rand* without generator=); give libraries "
-    "random_state=int(rng.integers(2**31)); sort sets before you go through them",
+    expects="the same answer for the same seed, without reading or changing a global random state",
+    fix="draw everything from `rng` (never random.*, np.random.*, or torch.rand* without generator=); pass "
+    "random_state=int(rng.integers(2**31)) to libraries; sort sets before iterating over them",
 )
-def depends_on_its_seed_alone(cls: type[Method]) -> None:
-    saved = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - the global state is the point
+def depends_only_on_its_seed(cls: type[Method]) -> None:
+    saved = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - this checks the global state
     results = []
     try:
         for scramble in (1, 2):
@@ -138,10 +143,10 @@ def _global_states() -> list[str]:
 
 
 @_check(
-    asks="leaves the arrays that the game hands out as they are",
+    expects="no change to the arrays that the game returns",
     fix="work on a copy: activations = game.activations().clone()",
 )
-def changes_nothing_in_the_game(cls: type[Method]) -> None:
+def leaves_the_game_unchanged(cls: type[Method]) -> None:
     game, fresh = SyntheticGame(copies=False), SyntheticGame()
     discover(tiny(cls), game)
     _require(torch.equal(game._hidden, fresh._hidden), "the game's activations were changed")
@@ -149,19 +154,19 @@ def changes_nothing_in_the_game(cls: type[Method]) -> None:
 
 
 @_check(
-    asks="uses all the information that it declares in `sees`, and no other",
-    fix="make `sees` what `discover` asks the game for, no more and no less: comparisons are by what a method sees",
+    expects="use of all the information that it declares in `sees`, and of nothing else",
+    fix="set `sees` to exactly what `discover` requests from the game: methods are compared by what they see",
 )
 def sees_what_it_declares(cls: type[Method]) -> None:
     game, method = WatchedGame(), tiny(cls)
     discover(method, game)
-    asked, declared = (", ".join(sorted(c.value for c in s)) or "nothing" for s in (game.asked, method.sees))
-    _require(game.asked == method.sees, f"it declares {declared} and asked for {asked}")
+    requested, declared = (", ".join(sorted(c.value for c in s)) or "nothing" for s in (game.used, method.sees))
+    _require(game.used == method.sees, f"it declares {declared} and requested {requested}")
 
 
 @_check(
-    asks="stays within its budget: with less it stops in time, or lets BudgetExceededError pass",
-    fix="ask for at most `budget` evaluations (game.meter.total counts), and do not catch BudgetExceededError and go on",
+    expects="at most as many evaluations as its budget: on a small one it stops in time, or lets BudgetExceededError pass",
+    fix="request at most `budget` evaluations (game.meter.total counts them), and do not continue after BudgetExceededError",
 )
 def respects_its_budget(cls: type[Method]) -> None:
     method = tiny(cls)
@@ -171,30 +176,30 @@ def respects_its_budget(cls: type[Method]) -> None:
     try:
         discover(method, SyntheticGame(), budget=used)
     except BudgetExceededError as error:
-        raise BrokenContractError(f"it used {used} evaluations, and asked for more with a budget of {used}") from error
+        raise BrokenContractError(f"it used {used} evaluations, and more when that was its budget") from error
     for budget in range(min(used, 3)):
         poor = SyntheticGame().restricted_to(method.sees, budget)
-        with suppress(BudgetExceededError):  # or the method stops in time, with a poorer answer
+        with suppress(BudgetExceededError):  # the other right answer is to stop in time
             found = method.discover(poor, budget, np.random.default_rng(0))
-            _require(found.n_players == poor.n_players, f"with a budget of {budget} n_players is {found.n_players}")
-        _require(poor.meter.total <= budget, f"it spent {poor.meter.total} of a budget of {budget}")
+            _require(found.n_players == poor.n_players, f"on a budget of {budget}, n_players is {found.n_players}")
+        _require(poor.meter.total <= budget, f"it used {poor.meter.total} evaluations on a budget of {budget}")
 
 
 @_check(
-    asks="is skipped, with the reason, on a game that lacks what it needs",
-    fix="leave `skip_reason` to Method, or name the missing capability in what it returns",
+    expects="a reason to skip a game that lacks what the method sees, and no reason to skip a complete game",
+    fix="inherit `skip_reason` from Method, or name the missing capability in the text that it returns",
 )
-def says_what_it_lacks(cls: type[Method]) -> None:
+def explains_why_it_is_skipped(cls: type[Method]) -> None:
     method = tiny(cls)
     reason = method.skip_reason(SyntheticGame())
-    _require(reason is None, f"on a game that gives everything it is skipped: {reason}")
+    _require(reason is None, f"it skips a complete game: {reason}")
     for missing in method.sees:
         reason = method.skip_reason(SyntheticGame(capabilities=frozenset(Capability) - {missing}))
-        _require(missing.value in (reason or ""), f"without {missing.value} the reason is {reason!r}")
+        _require(missing.value in (reason or ""), f"without {missing.value}, its reason is {reason!r}")
 
 
 def hard_games() -> Iterator[tuple[str, SyntheticGame]]:
-    """Games that are hard to answer: tiny ones, dead ones, broken ones."""
+    """Games without a good answer: tiny, dead or broken ones."""
     yield "a game of 1 player", SyntheticGame(n_players=1)
     yield "a game of 2 players", SyntheticGame(n_players=2)
     yield "constant activations", SyntheticGame(activations=torch.ones(30, 24))
@@ -206,18 +211,18 @@ def hard_games() -> Iterator[tuple[str, SyntheticGame]]:
 
 
 @_check(
-    asks="answers hard games validly, or raises ValueError that says what was expected, what was got and the fix",
-    fix='raise ValueError("activations: expected ..., got ...; fix: ...") where the input cannot be answered '
-    "(coterie.methods.arrays.matrix does so for what is not finite); a game without groups may get none",
+    expects="a valid answer to a hard game, or a ValueError that says what was expected, what was found and the fix",
+    fix='raise ValueError("activations: expected ..., got ...; fix: ...") for input without an answer '
+    "(coterie.methods.arrays.matrix does this for values that are not finite); return no coalitions if there are no groups",
 )
-def masters_hard_games(cls: type[Method]) -> None:
+def handles_hard_games(cls: type[Method]) -> None:
     method = tiny(cls)
     for about, game in hard_games():
         try:
             found = discover(method, game)
         except ValueError as error:
-            told = all(word in str(error) for word in ("expected", "got", "fix: "))
-            _require(told, f"{about}: ValueError without expected, got and 'fix: ': {error}")
+            helpful = all(word in str(error) for word in ("expected", "got", "fix: "))
+            _require(helpful, f"{about}: a ValueError without expected, got and fix: {error}")
         except Exception as error:
             raise BrokenContractError(f"{about}: {type(error).__name__}: {error}") from error
         else:
@@ -226,23 +231,23 @@ def masters_hard_games(cls: type[Method]) -> None:
 
 
 @_check(
-    asks="the numbers of the players do not matter: renumbered, they get the same groups (for a method that draws at "
-    "random: groups as alike as two seeds give)",
-    fix="do not use a player's index for anything but naming it; break ties by values or by `rng`, not by index",
+    expects="the same groups after the neurons are renumbered (from a randomised method: groups as similar as those of two "
+    "seeds)",
+    fix="use a neuron's index only to name it; break ties by values or with `rng`, not by index",
 )
-def ignores_the_numbers_of_players(cls: type[Method]) -> None:
+def independent_of_neuron_numbering(cls: type[Method]) -> None:
     game, old = SyntheticGame(), torch.randperm(24, generator=torch.Generator().manual_seed(1))
     renumbered = RenumberedGame(game, old)
-    here = [discover(tiny(cls), game, seed=seed).groups for seed in range(6)]
-    there = [
+    original = [discover(tiny(cls), game, seed=seed).groups for seed in range(6)]
+    mapped_back = [
         [tuple(sorted(old[list(group)].tolist())) for group in discover(tiny(cls), renumbered, seed=seed).groups]
         for seed in range(6)
     ]
-    if all(groups == here[0] for groups in here):
-        seen = f"the groups are {sorted(here[0])}, and renumbered {sorted(there[0])}"
-        _require(set(there[0]) == set(here[0]), seen)
+    if all(groups == original[0] for groups in original):
+        observed = f"the groups are {sorted(original[0])}, and after renumbering {sorted(mapped_back[0])}"
+        _require(set(mapped_back[0]) == set(original[0]), observed)
         return
-    between_seeds = float(np.mean([adjusted_mutual_information(24, a, b) for a, b in combinations(here, 2)]))
-    between_numbers = float(np.mean([adjusted_mutual_information(24, a, b) for a in here for b in there]))
-    seen = f"agreement (AMI) is {between_seeds:.2f} between seeds and {between_numbers:.2f} after renumbering"
-    _require(abs(between_seeds - between_numbers) < _AS_ALIKE, seen)
+    between_seeds = float(np.mean([adjusted_mutual_information(24, a, b) for a, b in combinations(original, 2)]))
+    between_numberings = float(np.mean([adjusted_mutual_information(24, a, b) for a in original for b in mapped_back]))
+    observed = f"agreement (AMI) is {between_seeds:.2f} between seeds and {between_numberings:.2f} after renumbering"
+    _require(abs(between_seeds - between_numberings) < _MOST_AMI_DIFFERENCE, observed)

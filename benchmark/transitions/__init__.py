@@ -1,1 +1,1 @@
-"""What becomes of coalitions from one layer to the next: the arithmetic, the report, and the diagram of it."""
+"""What becomes of coalitions from one layer to the next: events, their chance level, and diagrams of them."""

@@ -1,19 +1,19 @@
-"""The interactive diagram: a plotly Sankey diagram in one page that needs nothing from the network."""
+"""The interactive diagram: a plotly Sankey diagram on one self-contained page."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from coterie.leaderboard.display.sankey import sankey
 from coterie.leaderboard.display.templating import environment
 from coterie.leaderboard.reports.flow import COLOURS, MEANINGS, Diagram
-from coterie.leaderboard.reports.sankey import sankey
 from coterie.leaderboard.reports.transitions import TransitionsReport
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def page(report: TransitionsReport, diagram: Diagram) -> str:
-    """The page, plotly's script included. Names come from files of others and are escaped wherever they stand."""
+    """Render the page, plotly's script included. Names may come from untrusted files and are always escaped."""
     import plotly.graph_objects as go
     from markupsafe import Markup
 

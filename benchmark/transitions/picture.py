@@ -1,4 +1,4 @@
-"""The static diagram, PNG and SVG: the same nodes and flows as the interactive one, drawn with matplotlib."""
+"""The static diagram as PNG and SVG: the nodes and flows of the interactive one, drawn with matplotlib."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coterie.leaderboard.display.drawing import own_style
-from coterie.leaderboard.reports.flow import COLOURS, NODE_COLOUR, Diagram, Node
+from coterie.leaderboard.reports.flow import COLOURS, Diagram, Node
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.path import Path as Outline
 
 NODE = 0.012  # half a node's width, in columns
-_TEXT: dict[str, Any] = {"parse_math": False, "color": "#222222"}  # a name with dollars is no formula
+_TEXT: dict[str, Any] = {"parse_math": False, "color": "#222222"}  # a name with dollar signs is not a formula
 
 
 def draw(diagram: Diagram, title: str, png: Path, svg: Path) -> None:
-    """Write both files, on white, the same bytes every time."""
+    """Write both files on a white background; the bytes are reproducible."""
     with own_style():
         _draw(diagram, title, png, svg)
 
@@ -27,8 +27,9 @@ def _draw(diagram: Diagram, title: str, png: Path, svg: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    fullest = max((sum(node.column == i for node in diagram.nodes) for i in range(len(diagram.columns))), default=0)
-    figure = Figure(figsize=(3 + 3.2 * len(diagram.columns), max(4.0, 0.26 * fullest + 1.6)), layout="constrained")
+    figure = Figure(
+        figsize=(3 + 3.2 * len(diagram.columns), max(4.0, 0.26 * diagram.fullest + 1.6)), layout="constrained"
+    )
     axes = figure.subplots()
     _flows(axes, diagram)
     _nodes(axes, diagram)
@@ -38,8 +39,8 @@ def _draw(diagram: Diagram, title: str, png: Path, svg: Path) -> None:
     axes.set_ylim(1.02, -0.1)
     axes.axis("off")
     figure.suptitle(title, fontsize=11, wrap=True, **_TEXT)
-    there = {flow.event for flow in diagram.flows}
-    handles = [Patch(color=colour, alpha=0.6, label=event) for event, colour in COLOURS.items() if event in there]
+    events = {flow.event for flow in diagram.flows}
+    handles = [Patch(color=colour, alpha=0.6, label=event) for event, colour in COLOURS.items() if event in events]
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=10)
     figure.savefig(png, dpi=150, facecolor="white", format="png")
@@ -49,7 +50,9 @@ def _draw(diagram: Diagram, title: str, png: Path, svg: Path) -> None:
 def _flows(axes: Axes, diagram: Diagram) -> None:
     from matplotlib.patches import PathPatch
 
-    left: dict[int, float] = defaultdict(float)  # what of a node is taken by flows that leave it, and that enter it
+    left: dict[int, float] = defaultdict(
+        float
+    )  # height of each node that is taken by flows that leave it, or that enter it
     entered: dict[int, float] = defaultdict(float)
     for flow in diagram.flows:
         source, target, width = (
@@ -64,7 +67,7 @@ def _flows(axes: Axes, diagram: Diagram) -> None:
 
 
 def _band(source: Node, target: Node, start: float, end: float, width: float) -> Outline:
-    """A band of one width from a node's right side to another's left, level at both."""
+    """A band of constant width from the right side of one node to the left side of another, horizontal at both ends."""
     from matplotlib.path import Path as Outline
 
     x, y = source.column + NODE, target.column - NODE
@@ -79,9 +82,8 @@ def _nodes(axes: Axes, diagram: Diagram) -> None:
     from matplotlib.patches import Rectangle
 
     for node in diagram.nodes:
-        colour = COLOURS[node.kind] if node.kind in ("vanish", "emerge") else NODE_COLOUR
         axes.add_patch(
-            Rectangle((node.column - NODE, node.top), 2 * NODE, node.bottom - node.top, color=colour, linewidth=0)
+            Rectangle((node.column - NODE, node.top), 2 * NODE, node.bottom - node.top, color=node.colour, linewidth=0)
         )
         middle = (node.top + node.bottom) / 2
         axes.text(node.column + 2 * NODE, middle, node.label, va="center", fontsize=8, **_TEXT)

@@ -1,4 +1,4 @@
-"""From coalitions of adjacent layers to what ``coterie transitions`` tells of them."""
+"""From coalitions of adjacent layers to the numbers that `coterie transitions` reports."""
 
 from __future__ import annotations
 
@@ -24,34 +24,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """How coalitions are compared: which shares are high (None: :func:`high_share`), sizes, draws of the control."""
+    """How coalitions are compared."""
 
     alpha: float | None = None
+    """Threshold of alpha; None for `high_share`."""
     beta: float | None = None
+    """Threshold of beta; None for `high_share`."""
     all_pairs: bool = False
+    """Whether pairs outside the matching count too."""
     smallest: int = 2
+    """Size of the smallest coalition that is compared."""
     draws: int = 100
+    """Number of random draws behind the chance level."""
     seed: int = 0
+    """Seed of the draws."""
 
 
 @dataclass(frozen=True)
 class LayerArrays:
-    """What links a layer's n neurons to its neighbours: see :func:`coterie.benchmark.transitions.events.pair_strength`."""
+    """What links a layer's n neurons to the adjacent layers; see `coterie.benchmark.transitions.events.pair_strength`."""
 
-    reads: Tensor  # [parts, n, d]
-    writes: Tensor  # [n, d]
-    activity: Tensor  # [n]
+    reads: Tensor
+    """Read vectors, shape (parts, n, d)."""
+    writes: Tensor
+    """Write vectors, shape (n, d)."""
+    activity: Tensor
+    """Mean absolute activations, shape (n,)."""
 
 
-def high_share(parties: int) -> float:
-    """Twice an even split over so many coalitions, at most two thirds: the default threshold of alpha and beta."""
-    return min(2 / max(parties, 1), 2 / 3)
+def high_share(n_coalitions: int) -> float:
+    """The default threshold of alpha and beta: twice an even split over the coalitions, at most two thirds."""
+    return min(2 / max(n_coalitions, 1), 2 / 3)
 
 
 def layer_coalitions(
     layer: int, n_players: int, groups: Sequence[Group], smallest: int, from_record: bool
 ) -> LayerCoalitions:
-    """The coalitions of at least ``smallest`` members, numbered as the method named them."""
+    """The coalitions with at least `smallest` members, numbered by their position in the method's answer."""
     kept = [Coalition(number=i, members=list(group)) for i, group in enumerate(groups) if len(group) >= smallest]
     return LayerCoalitions(
         layer=layer,
@@ -65,9 +74,9 @@ def layer_coalitions(
 def layer_pair(
     source: LayerCoalitions, target: LayerCoalitions, from_: LayerArrays, to: LayerArrays, options: Options
 ) -> LayerPair:
-    """Events between two adjacent layers, and the same for random coalitions.
+    """Events between two adjacent layers, and their chance level.
 
-    The control renames the neurons of both layers at random: coalitions of the same sizes and overlaps, of any neurons.
+    The control permutes the neurons of both layers at random, which keeps the sizes and overlaps of the coalitions.
     """
     sources, targets = ([c.members for c in layer.coalitions] for layer in (source, target))
     thresholds = Thresholds(
@@ -79,10 +88,10 @@ def layer_pair(
     rng = np.random.default_rng([options.seed, source.layer])
 
     def draw() -> list[int]:
-        renamed = [
-            _renamed(groups, rng.permutation(n)) for groups, n in zip((sources, targets), strength.shape, strict=True)
+        permuted = [
+            _permuted(groups, rng.permutation(n)) for groups, n in zip((sources, targets), strength.shape, strict=True)
         ]
-        drawn = events(interaction_mass(strength, *renamed), thresholds, options.all_pairs)
+        drawn = events(interaction_mass(strength, *permuted), thresholds, options.all_pairs)
         return list(drawn.counts().values())
 
     chance = np.array([draw() for _ in range(options.draws)])
@@ -100,8 +109,8 @@ def layer_pair(
     )
 
 
-def _renamed(groups: Sequence[Group], names: np.ndarray) -> list[list[int]]:
-    return [names[list(group)].tolist() for group in groups]
+def _permuted(groups: Sequence[Group], order: np.ndarray) -> list[list[int]]:
+    return [order[list(group)].tolist() for group in groups]
 
 
 def _count(event: Event, count: int, of: int, drawn: np.ndarray) -> Count:

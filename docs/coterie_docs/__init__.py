@@ -1,1 +1,1 @@
-"""What the documentation site is made of beside hand-written pages; used by docs/hook.py."""
+"""The pages of the documentation site that are generated, for docs/hook.py."""

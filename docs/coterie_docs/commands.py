@@ -1,4 +1,4 @@
-"""The command line's reference, from the application itself: what ``coterie COMMAND --help`` says."""
+"""The command line reference, with the texts of `coterie COMMAND --help`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from coterie.benchmark.cli.main import app
 
 
 def pages() -> dict[str, str | bytes]:
-    """One page with every command, option and help text."""
+    """A single page with every command, option and help text."""
     command = get_command(app)
     context = typer.Context(command, info_name="coterie")
     return {"reference/commands.md": get_docs_for_click(obj=command, ctx=context, name="coterie", title="Command line")}

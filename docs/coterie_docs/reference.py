@@ -1,4 +1,4 @@
-"""The reference of methods, metrics, suites and tasks, from their registries."""
+"""Reference pages for methods, metrics, suites and tasks, generated from their registries."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from coterie.benchmark.protocol.suites import SUITES
 from coterie.methods.affinity import AFFINITIES
 from coterie.methods.base import Method
 from coterie.methods.registry import list_methods
-from coterie.tasks.planted.task import PlantedSpec
+from coterie.tasks.kinds import estimate_task
 from coterie.tasks.registry import get_task_spec, list_tasks
 from coterie.tasks.task import TaskSpec
 from coterie_docs.prose import body_of, cell, code, markdown_of, table
 
 ROOT = Path(__file__).parent.parent.parent
 METHODS, TASKS = "reference/methods", "reference/tasks"
-METRIC_COLUMNS = ("metric", "summary", "on", "ranked")  # the others stand with each metric
+METRIC_COLUMNS = ("metric", "summary", "on", "ranked")  # the sections below the table have the others
+_OUT_OF_FOLDER = re.compile(r"[^/\s]+/\.\./")  # `relevance/../base` is `base`
 _RANGE = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 
 
 def pages() -> dict[str, str | bytes]:
-    """Path in the site -> Markdown."""
+    """All reference pages, by path in the site."""
     return {
         f"{METHODS}/index.md": _methods(),
         **{f"{METHODS}/{name}.md": _method(name) for name in list_methods()},
@@ -39,12 +40,12 @@ def pages() -> dict[str, str | bytes]:
 
 
 def task_page(name: str) -> str:
-    """File of a task's page, beside the index."""
+    """File name of a task's page, beside the index."""
     return f"{name.replace('/', '-')}.md"
 
 
-def _listed(what: str, link: Callable[[str], str], columns: Sequence[str] | None = None) -> str:
-    """The table that ``coterie ls`` prints, or these columns of it, the names as links."""
+def _list(what: str, link: Callable[[str], str], columns: Sequence[str] | None = None) -> str:
+    """The table that `coterie ls` prints, or some of its columns, with the names as links."""
     names, rows = TABLES[what]()
     kept = [names.index(column) for column in columns or names]
     linked = [[f"[{code(row[0])}]({link(row[0])})", *map(cell, row[1:])] for row in rows]
@@ -57,10 +58,11 @@ def _methods() -> str:
         [[code(a.name), cell(", ".join(sorted(a.sees))), cell(a.reference)] for a in AFFINITIES.values()],
     )
     return (
-        "# Methods\n\nWhat each proposes, what it must see to do so, and where it comes from; as `coterie ls methods` prints "
-        f"it. A name leads to the mathematics and the parameters.\n\n{_listed('methods', lambda name: f'{name}.md')}\n"
-        "## Affinities\n\nMethods with a parameter `affinity` work on any of these matrices; what they see follows from it. "
-        f"`coterie fidelity` measures how well each ranks pairs by their exact synergy.\n\n{affinities}"
+        "# Methods\n\nWhat each method proposes, what information it sees, and where it comes from. `coterie ls methods` "
+        "prints the same table. The page of a method has its mathematics and parameters.\n\n"
+        f"{_list('methods', lambda name: f'{name}.md')}\n"
+        "## Affinities\n\nMethods with a parameter `affinity` can use any of these matrices, which determines what they "
+        f"see. `coterie fidelity` measures how well each matrix ranks pairs by their exact synergy.\n\n{affinities}"
     )
 
 
@@ -76,19 +78,19 @@ def _method(name: str) -> str:
         ]
         for f in fields(cls)
     ]
-    parameters = table(["parameter", "type", "default", "what it is"], rows) if rows else "None.\n"
+    parameters = table(["parameter", "type", "default", "meaning"], rows) if rows else "This method has none.\n"
     return (
         f"# {name}\n\n{markdown_of(cls.summary())}\n\n"
         f"**Sees** {cell(', '.join(sorted(cls.sees)) or 'nothing')}{_depends(schema)}  \n"
         f"**Reference** {cell(cls.reference)}  \n"
-        f"**Source** {code(_source(cls))}\n\n## What it does\n\n{body_of(cls.__doc__)}\n\n"
+        f"**Source** {code(_source(cls))}\n\n## Description\n\n{body_of(cls.__doc__)}\n\n"
         f"## Parameters\n\n{parameters}\n    coterie run -m random -m '{example_of(cls)}'\n\n"
-        "Any of them can be set in the brackets; the board names what differs from the defaults.\n"
+        "The brackets set any of these parameters. The board shows those that differ from their defaults.\n"
     )
 
 
 def example_of(cls: type[Method]) -> str:
-    """A selector that shows how a parameter is set: ``name[parameter=default]`` for the first that has a value."""
+    """A selector that shows how to set a parameter: `name[parameter=default]`, for the first that has a default value."""
     for name, schema in cls.parameter_schema().items():
         if schema["default"] is not None:
             return f"{cls.name}[{name}={schema['default']}]"
@@ -96,11 +98,11 @@ def example_of(cls: type[Method]) -> str:
 
 
 def _depends(schema: dict[str, Any]) -> str:
-    return " (with its defaults; it depends on `affinity`)" if "affinity" in schema else ""
+    return " (with the default `affinity`)" if "affinity" in schema else ""
 
 
 def type_of(schema: dict[str, Any]) -> str:
-    """A parameter's JSON schema in words: ``integer >= 1 or null``, ``one of oca, pas``."""
+    """A parameter's JSON schema as text: `integer >= 1 or null`, `one of oca, pas`."""
     if "anyOf" in schema:
         return " or ".join(type_of(part) for part in schema["anyOf"])
     if "enum" in schema:
@@ -115,16 +117,16 @@ def _source(cls: type) -> str:
 
 def _metrics() -> str:
     parts = [
-        f"## {name}\n\n**Unit** {cell(m.unit)}, {'higher' if m.higher_is_better else 'lower'} is better, "
-        f"{'ranked' if m.primary else 'shown, not ranked,'} on {cell(', '.join(m.domains))}  \n"
+        f"## {name}\n\n**Unit** {cell(m.unit)}; {'higher' if m.higher_is_better else 'lower'} is better  \n"
+        f"**{'Ranked' if m.primary else 'Shown'} on** {cell(', '.join(m.domains))}  \n"
         f"**Needs** {cell(', '.join(sorted(m.needs)) or 'ablations')}  \n**Source** {code(_source(m))}\n\n"
         f"{markdown_of(m.__doc__)}\n"
         for name, m in list_metrics().items()
     ]
     return (
-        "# Metrics\n\nAs `coterie ls metrics` and `coterie info NAME` print them. What they are for, the controls and the "
-        f"statistics: [protocol](../protocol.md).\n\n{_listed('metrics', lambda name: f'#{name}', METRIC_COLUMNS)}\n"
-        + "\n".join(parts)
+        "# Metrics\n\n`coterie ls metrics` and `coterie info NAME` print the same texts. The [protocol](../protocol.md) "
+        "explains the purpose of the metrics, the controls and the statistics.\n\n"
+        f"{_list('metrics', lambda name: f'#{name}', METRIC_COLUMNS)}\n" + "\n".join(parts)
     )
 
 
@@ -137,83 +139,51 @@ def _suites() -> str:
             for key, field in type(suite.settings).model_fields.items()
         ]
         parts.append(
-            f"## {name}\n\n{cell(suite.summary)}: {cells} cells, {len(suite.tasks)} tasks, {len(suite.methods)} methods, "
-            f"{suite.seeds} seeds, {suite.budget} evaluations a method.\n\n    coterie run --suite {name}\n\n"
+            f"## {name}\n\n{cell(suite.summary[:1].upper() + suite.summary[1:])}.\n\n    coterie run --suite {name}\n\n"
+            f"**Size** {_count(cells, 'cell')}: {_count(len(suite.tasks), 'task')}, {_count(len(suite.methods), 'method')}, "
+            f"{_count(suite.seeds, 'seed')}, and at most {suite.budget:,} evaluations per cell\n\n"
             f"**Tasks** {', '.join(map(code, suite.tasks))}\n\n**Methods** {', '.join(map(code, suite.methods))}\n\n"
-            f"{table(['setting', 'value', 'what it is'], settings)}"
+            f"{table(['setting', 'value', 'meaning'], settings)}"
         )
-    return "# Suites\n\nNamed selections of tasks, methods, seeds and settings: `coterie ls suites`.\n\n" + "\n".join(
-        parts
+    return (
+        "# Suites\n\nA suite is a named selection of tasks, methods, seeds and settings. `coterie ls suites` lists them.\n\n"
+        + "\n".join(parts)
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _tasks() -> str:
     return (
-        "# Tasks\n\nA reranker, one of its layers, query-document data and an objective, or a planted game whose coalitions are "
-        "known; as `coterie ls tasks` prints them. Your own: [tasks](../../tasks.md). `coterie info TASK` adds what depends on "
-        f"your machine: memory, time, fingerprints.\n\n{_listed('tasks', task_page)}"
+        "# Tasks\n\nA task is a reranker with one of its layers, query-document data and an objective, or a planted game "
+        "whose coalitions are known. `coterie ls tasks` prints the same table, and `coterie info TASK` adds what depends on "
+        "your machine: memory, time and fingerprints. [Your own task](../../tasks.md) explains how to define one.\n\n"
+        f"{_list('tasks', task_page)}"
     )
 
 
 def _task(name: str) -> str:
     spec = get_task_spec(name)
-    rows = _planted_rows(spec) if isinstance(spec, PlantedSpec) else _reranker_rows(spec)
+    rows = _about(spec)
     about = "".join(f"- **{key}**: {value}\n" for key, value in rows)
     card = list_tasks()[name].parent / "README.md"
     return (
         f"# {name}\n\n{cell(spec.summary)}\n\n    coterie run -t {name}\n\n{about}\n"
-        + (f"## Model card\n\n{_card(card)}\n" if card.exists() else "")
-        + f"## Its file\n\n```yaml\n{list_tasks()[name].read_text().strip()}\n```\n"
+        + (f"## Model card\n\n{_card(card, spec.summary)}\n" if card.exists() else "")
+        + f"## Task file\n\n```yaml\n{list_tasks()[name].read_text().strip()}\n```\n"
     )
 
 
-def _card(path: Path) -> str:
-    """The bundled model's card without its title and its first sentences, which the page has."""
-    return re.sub(r"\A# .*\n+", "", path.read_text())
+def _card(path: Path, summary: str) -> str:
+    """A bundled model's card without its title and summary, which the page already has."""
+    return re.sub(r"\A# .*\n+", "", path.read_text()).removeprefix(summary).lstrip()
 
 
-def _reranker_rows(spec: TaskSpec) -> list[tuple[str, str]]:
-    config = Path(spec.reranker.base, "config.json")
-    size = json.loads(config.read_text()) if config.exists() else None
-    data = spec.data
-    queries = ", ".join(f"{count} {split}" for split, count in data.queries.model_dump().items())
-    rows = [
-        (
-            "reranker",
-            cell(_path(spec.reranker.base))
-            + (f" + {cell(_path(spec.reranker.adapter))}" if spec.reranker.adapter else ""),
-        ),
-        (
-            "site",
-            cell(f"{spec.players} of layer {spec.layer}, intervention {spec.intervention}, readout {spec.readout}"),
-        ),
-        (
-            "layers",
-            cell(", ".join(map(str, spec.layers)) or (f"any of 0 to {size['num_hidden_layers'] - 1}" if size else "")),
-        ),
-        ("objective", cell(spec.objective)),
-        ("collections", cell(", ".join(f"{d.name} ({d.collection})" for d in (data.source, *data.transfer)))),
-        ("queries", cell(f"at most {queries} (each other domain), {data.candidates} candidates each")),
-    ]
-    if size is not None:
-        shape = f"{size['model_type']}, {size['num_hidden_layers']} layers, d_model {size['hidden_size']}, "
-        rows.insert(0, ("model", cell(f"{shape}{size['intermediate_size']} neurons a layer")))
-    return [(key, value) for key, value in rows if value]
-
-
-def _path(location: str) -> str:
-    """A bundled folder relative to the repository; a hub id as it is."""
-    path = Path(location)
-    return str(path.resolve().relative_to(ROOT)) if path.is_absolute() else location
-
-
-def _planted_rows(spec: PlantedSpec) -> list[tuple[str, str]]:
-    described = type(spec.planting).model_fields
-    return [
-        ("inside", cell(spec.inside)),
-        ("queries", cell(f"{spec.queries} a split, {spec.depth} pairs each")),
-        *(
-            (key, f"{cell(value)}: {cell(described[key].description)}" if described[key].description else cell(value))
-            for key, value in spec.planting.model_dump().items()
-        ),
-    ]
+def _about(spec: TaskSpec) -> list[tuple[str, str]]:
+    """What `coterie info` prints about the specification and, if it is bundled, the network, with relative paths."""
+    rows = [(label, _OUT_OF_FOLDER.sub("", value.replace(f"{ROOT}/", ""))) for label, value in spec.details()]
+    if spec.group == "bundled":
+        rows += [row for row in estimate_task(spec, None, lambda: 1e9) if row[0] == "model"]
+    return [(label, cell(value)) for label, value in rows]

@@ -1,4 +1,4 @@
-"""The repository's own files as pages, their links led to where the site has what they point at, and pictures in the page."""
+"""Pages made from files of the repository, with links that work on the site and pictures inside the page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 
-# files outside docs/ that are pages of the site
+# Files outside docs/ that become pages of the site
 PAGES = {"CONTRIBUTING.md": "contributing.md", "examples/README.md": "examples/index.md"}
 _LINK = re.compile(r"(?<!!)\[([^\]\n]+(?:\n[^\]\n]+)?)\]\((?!\w+:|#)([^)\s#]*)(#[^)\s]*)?\)")
 _PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+\.svg)\)")
@@ -17,18 +17,18 @@ _STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
 
 
 def pages() -> dict[str, str | bytes]:
-    """Path in the site -> the file's text."""
+    """The texts of the files, by path in the site."""
     return {page: (ROOT / file).read_text() for file, page in PAGES.items()}
 
 
 def with_links(markdown: str, src_uri: str) -> str:
-    """Relative links as the site has them: from a file's place in the repository to its page's place in the site.
+    """Change the relative links of a repository file into links between pages of the site.
 
-    What the site has no page for becomes plain text: nothing is linked to a host that a fork may not have.
+    A link to a file without a page becomes plain text, so that no page links to a host that a fork may not have.
     """
     source = _source(src_uri)
     if source is None:
-        return markdown  # made for the site, with the site's links
+        return markdown  # a generated page already has the site's links
 
     def moved(link: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link[2]))
@@ -46,7 +46,7 @@ def with_links(markdown: str, src_uri: str) -> str:
 
 
 def _source(src_uri: str) -> str | None:
-    """The file in the repository that a page shows, or None."""
+    """The repository file that a page shows, or None."""
     sources = {page: file for file, page in PAGES.items()}
     notebook = f"{src_uri.removesuffix('.md')}.ipynb"
     candidates = (sources.get(src_uri), notebook, f"docs/{src_uri}")
@@ -54,7 +54,7 @@ def _source(src_uri: str) -> str | None:
 
 
 def with_pictures(markdown: str, src_uri: str) -> str:
-    """SVG pictures made by docs/pictures.py stand in the page, without their own colours: assets/extra.css has the theme's."""
+    """Put the SVG pictures into the page, without their own colours: assets/extra.css has those of the theme."""
 
     def inlined(picture: re.Match[str]) -> str:
         path = DOCS / posixpath.normpath(posixpath.join(posixpath.dirname(src_uri), picture[2]))

@@ -1,11 +1,11 @@
-"""A few SVG shapes in four colours that follow the reader's light or dark: enough for the pictures of the concepts."""
+"""A few SVG shapes, in colours that follow the reader's light or dark theme: enough for the pictures of the concepts."""
 
 from __future__ import annotations
 
 import html
 from dataclasses import dataclass, field
 
-# Where the file is shown by itself; in a page of the site assets/extra.css sets the same four
+# For the file on its own; inside a page, assets/extra.css sets the same colours
 STYLE = """<style>
 .picture{--ink:#1f2430;--soft:#6b7280;--one:#3949ab;--two:#c2410c;--fill:#e8eaf6}
 @media (prefers-color-scheme:dark){.picture{--ink:#e6e8ef;--soft:#a3abbd;--one:#9fa8ff;--two:#ffab70;--fill:#2b3150}}
@@ -19,16 +19,19 @@ def _n(value: float) -> str:
 
 @dataclass
 class Canvas:
-    """Shapes, drawn in order. Colours are ``ink``, ``soft``, ``one``, ``two``, ``fill`` or ``none``."""
+    """Shapes in drawing order. The colours are `ink`, `soft`, `one`, `two`, `fill` and `none`."""
 
     width: int
+    """Width in pixels."""
     height: int
+    """Height in pixels."""
     parts: list[str] = field(default_factory=list)
+    """The SVG elements drawn so far."""
 
     def text(
         self, at: Point, words: object, size: int = 14, anchor: str = "middle", color: str = "ink", bold: bool = False
     ) -> None:
-        """Text on one line; ``at`` is its base line's middle, start or end."""
+        """Draw one line of text; `at` is the middle, start or end of its baseline."""
         weight = ' font-weight="600"' if bold else ""
         self.parts.append(
             f'<text x="{_n(at[0])}" y="{_n(at[1])}" font-size="{size}" text-anchor="{anchor}"{weight} '
@@ -36,7 +39,7 @@ class Canvas:
         )
 
     def line(self, a: Point, b: Point, color: str = "soft", width: float = 1.5, dashed: bool = False) -> None:
-        """A straight line."""
+        """Draw a straight line."""
         dash = ' stroke-dasharray="5 4"' if dashed else ""
         self.parts.append(
             f'<line x1="{_n(a[0])}" y1="{_n(a[1])}" x2="{_n(b[0])}" y2="{_n(b[1])}" stroke="var(--{color})" '
@@ -44,7 +47,7 @@ class Canvas:
         )
 
     def arrow(self, a: Point, b: Point, color: str = "soft", short: float = 0, aside: float = 0) -> None:
-        """An arrow from a to b, ``short`` of both ends and moved ``aside`` to its left, so that two may pass each other."""
+        """Draw an arrow from a to b, shortened by `short` at both ends and moved to its left by `aside`, so that two can pass."""
         length = ((b[0] - a[0]) ** 2 + (b[1] - a[1]) ** 2) ** 0.5
         u, v = (b[0] - a[0]) / length, (b[1] - a[1]) / length
         a = (a[0] + u * short + v * aside, a[1] + v * short - u * aside)
@@ -55,7 +58,7 @@ class Canvas:
         self.parts.append(f'<polygon points="{points}" fill="var(--{color})"/>')
 
     def circle(self, at: Point, radius: float, fill: str = "fill", stroke: str = "ink", width: float = 1.5) -> None:
-        """A circle."""
+        """Draw a circle."""
         self.parts.append(
             f'<circle cx="{_n(at[0])}" cy="{_n(at[1])}" r="{_n(radius)}" fill="{_paint(fill)}" stroke="{_paint(stroke)}" '
             f'stroke-width="{width}"/>'
@@ -72,7 +75,7 @@ class Canvas:
         opacity: float = 1,
         dashed: bool = False,
     ) -> None:
-        """A rectangle from its upper left corner."""
+        """Draw a rectangle; `at` is its upper left corner."""
         dash = ' stroke-dasharray="5 4"' if dashed else ""
         self.parts.append(
             f'<rect x="{_n(at[0])}" y="{_n(at[1])}" width="{_n(width)}" height="{_n(height)}" rx="{_n(round_)}" '
@@ -80,7 +83,7 @@ class Canvas:
         )
 
     def svg(self, title: str) -> str:
-        """The whole file; ``title`` is what is read out where the picture is not seen."""
+        """The whole file. Screen readers read `title` aloud."""
         return (
             f'<svg class="picture" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}" '
             f'width="{self.width}" role="img" aria-label="{html.escape(title)}" font-family="system-ui, sans-serif">'

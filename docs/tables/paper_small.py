@@ -1,9 +1,9 @@
-"""The tables and pictures of docs/results.md from the records of ``coterie run --suite paper-small``.
+"""Make the tables and the picture of docs/results.md from the records of `coterie run --suite paper-small`.
 
     python docs/tables/paper_small.py coterie-out docs/results.md
 
-puts the tables between the document's two markers and the picture into ``images/`` beside it. A missing cell is said to be
-missing; nothing is filled in.
+writes the tables between the document's two markers, and the picture into `images/` beside it. The first line counts the cells;
+missing ones are not filled in.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ EQUAL_INFORMATION = (
 
 
 def main(folder: Path, document: Path) -> None:
-    """Write the tables into the document, the picture beside it."""
+    """Write the tables into the document and the picture beside it."""
     board = compile_board(RecordStore(folder).all())
     selectors = {get_method(m).selector for m in SUITES["paper-small"].methods}
     methods = [e.label for e in sorted(board.entries, key=lambda e: _ORDER.index(e.label)) if e.label in selectors]
@@ -104,8 +104,8 @@ def _head_to_head(board: Board) -> list[str]:
 def _shape(board: Board, methods: list[str]) -> list[str]:
     shares = ("largest", "singletons", "left-out", "covered")
     lines = [
-        "| method | " + " | ".join(shares) + " | agreement of seeds | PAC: draws that block | as often by chance | "
-        "nDCG drop on seen | on held-out | joint on seen | on held-out |",
+        "| method | " + " | ".join(shares) + " | agreement of seeds | PAC: share that blocks | by chance | "
+        "nDCG drop, seen | nDCG drop, held-out | joint, seen | joint, held-out |",
         "|---|" + "---:|" * (len(shares) + 7),
     ]
     for method in methods:
@@ -131,7 +131,7 @@ def _overall(board: Board) -> list[str]:
 
 
 def _number(mean: Mean | None, places: int | None = None) -> str:
-    """Two digits of the interval's half-width, or as many places as asked for."""
+    """The mean and its interval, with `places` decimals or, by default, two digits of the interval's half-width."""
     if mean is None:
         return "-"
     if places is None:
@@ -146,7 +146,7 @@ def _plain(mean: Mean | None) -> str:
 
 
 def _draw(board: Board, methods: list[str], path: Path) -> Path:
-    """A panel a metric: value by layer, a line a method, mean over the nine rerankers with its interval over them."""
+    """Draw one panel per metric and one line per method: mean over the nine rerankers, with its interval, against the layer."""
     with own_style():
         return _drawn(board, methods, path)
 
@@ -162,11 +162,11 @@ def _drawn(board: Board, methods: list[str], path: Path) -> Path:
     for axis, key in zip(axes, (*RANKED, "ndcg_curve/heldout"), strict=True):
         for number, method in enumerate(methods):
             means = [(x, entry_mean(board, key, method, select=lambda t, x=x: t.info.layer == x)) for x in layers]  # type: ignore[misc]
-            there = [(x + 0.06 * (number - len(methods) / 2), m) for x, m in means if m is not None]
-            errors = [[m.value - (m.low if m.low is not None else m.value) for _, m in there],
-                      [(m.high if m.high is not None else m.value) - m.value for _, m in there]]  # fmt: skip
+            points = [(x + 0.06 * (number - len(methods) / 2), m) for x, m in means if m is not None]
+            errors = [[m.value - (m.low if m.low is not None else m.value) for _, m in points],
+                      [(m.high if m.high is not None else m.value) - m.value for _, m in points]]  # fmt: skip
             axis.errorbar(
-                [x for x, _ in there], [m.value for _, m in there], errors, label=method, capsize=2,
+                [x for x, _ in points], [m.value for _, m in points], errors, label=method, capsize=2,
                 marker="osD^vPX*h<"[number % 10], linewidth=1, markersize=4, color=f"C{number % 10}",
             )  # fmt: skip
         axis.axhline(0, color="0.5", linewidth=0.8)

@@ -1,6 +1,8 @@
-"""How many documents of the collection pydoc name a sibling of their own object: why judgements are binary.
+"""Share of documents in the collection pydoc that name a sibling of their own object, the reason why judgements are binary.
 
-Prints one line a domain: python docs/tables/pydoc_siblings.py
+    python docs/tables/pydoc_siblings.py
+
+prints one line per domain.
 """
 
 from __future__ import annotations
@@ -15,17 +17,17 @@ _SEE_ALSO_CHARACTERS = 300
 
 
 def share_naming_a_sibling(domain: Domain) -> float:
-    """Share of documents with the name of another object of the same class or module in backticks or after See Also."""
+    """Share of documents that name another object of their class or module, in backticks or after "See Also"."""
     siblings: dict[str, set[str]] = {}
     for name in domain.documents:
         parent, _, own = name.rpartition(".")
         siblings.setdefault(parent, set()).add(own)
-    naming = 0
+    count = 0
     for name, text in domain.documents.items():
         parent, _, own = name.rpartition(".")
-        listed = re.findall(r"\w+", text.partition("See Also")[2][:_SEE_ALSO_CHARACTERS])
-        naming += bool({*_MARKED.findall(text), *listed} & (siblings[parent] - {own}))
-    return naming / len(domain.documents)
+        after = re.findall(r"\w+", text.partition("See Also")[2][:_SEE_ALSO_CHARACTERS])
+        count += bool({*_MARKED.findall(text), *after} & (siblings[parent] - {own}))
+    return count / len(domain.documents)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Recovery of planted coalitions as one table, methods x games, from the records of ``coterie run --suite planted``.
+"""Print a table of how well each method recovers the coalitions of each planted game.
 
-Prints Markdown: python docs/tables/recovery_table.py OUTPUT_FOLDER [recovery_omega|recovery_ami]
-The numbers are the methods' own values (1 is the truth, 0 is chance), mean over seeds.
+    python docs/tables/recovery_table.py OUTPUT_FOLDER [recovery_omega|recovery_ami]
+
+reads the records of `coterie run --suite planted` and prints Markdown. The numbers are the methods' own values, as a mean over
+seeds: 1 is the truth, 0 is chance.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from coterie.tracking.store import RecordStore
 
 
 def table(folder: Path, metric: str) -> list[str]:
-    """Lines of the table, best mean first; ``-`` where there was no coalition to compare."""
+    """The lines of the table, best mean first. `-` means that the method proposed no coalition to compare."""
     cells: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     tasks: set[str] = set()
     for record in RecordStore(folder).all():
@@ -30,8 +32,8 @@ def table(folder: Path, metric: str) -> list[str]:
     lines.append("|---|" + "---|" * (len(columns) + 1))
     for method in sorted(means, key=lambda m: -sum(means[m].values()) / len(columns)):
         row = means[method]
-        shown = " | ".join(f"{row[t]:.2f}" if t in row else "-" for t in columns)
-        lines.append(f"| {method} | {sum(row.values()) / len(columns):.2f} | {shown} |")
+        values = " | ".join(f"{row[t]:.2f}" if t in row else "-" for t in columns)
+        lines.append(f"| {method} | {sum(row.values()) / len(columns):.2f} | {values} |")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Agreement over seeds: does a method propose the same coalitions whatever its seed is?"""
+"""Agreement of seeds: does a method propose the same coalitions whatever its seed?"""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from statistics import fmean
 import numpy as np
 
 from coterie.leaderboard.board.types import Agreement
+from coterie.leaderboard.statistics.agreement import adjusted_mutual_information, first_group_labels
 from coterie.tracking.record import CoalitionSet, Record
 
 
 def agreement_of_seeds(entry: str, records: Sequence[Record]) -> Agreement:
-    """Adjusted mutual information of every pair of an entry's seeds on one task, and their mean."""
+    """Agreement of every pair of an entry's seeds on one task, and the mean over pairs."""
     sets = [record.coalitions for record in records if record.coalitions is not None]
-    found = [adjusted_mutual_information(one, two) for one, two in combinations(sets, 2)]
-    reason = None if found else f"{len(sets)} seed{'s are' if len(sets) != 1 else ' is'} too few, 2 are needed"
+    found = [agreement_of(one, other) for one, other in combinations(sets, 2)]
+    reason = None if found else f"it needs at least 2 seeds, got {len(sets)}"
     values = [value for value in found if value is not None]
     if found and not values:
         reason = "no seed has a coalition of two or more"
@@ -30,28 +31,13 @@ def agreement_of_seeds(entry: str, records: Sequence[Record]) -> Agreement:
     )
 
 
-def adjusted_mutual_information(one: CoalitionSet, two: CoalitionSet) -> float | None:
-    """AMI of two answers over the players that either puts into a coalition of two or more.
+def agreement_of(one: CoalitionSet, other: CoalitionSet) -> float | None:
+    """AMI of two sets of coalitions over the players that either puts into a coalition of two or more.
 
-    A player of several coalitions counts for the first, a player of none is a group of its own. None where neither has
-    such a coalition. Players that both leave alone say nothing about which players belong together, and are left out:
-    with thousands of them every two answers would agree.
-
-    Reference: Vinh, Epps, Bailey (2010), Information theoretic measures for clusterings comparison, JMLR 11.
+    A player of several coalitions counts for the first; a player of none is a group by itself. Players that both leave
+    alone say nothing about who belongs together and are left out: with thousands of them, any two sets would agree.
+    None if neither set has a coalition of two or more.
     """
-    from sklearn.metrics import adjusted_mutual_info_score  # a second to import: only where it is needed
-
-    labels = np.stack([_labels(one), _labels(two)])
+    labels = np.stack([first_group_labels(c.n_players, c.groups, smallest=2) for c in (one, other)])
     together = (labels >= 0).any(axis=0)
-    if not together.any():
-        return None
-    return float(adjusted_mutual_info_score(*labels[:, together]))
-
-
-def _labels(coalitions: CoalitionSet) -> np.ndarray:
-    """The number of each player's first coalition of two or more [players]; a negative number of its own if there is none."""
-    labels = -1 - np.arange(coalitions.n_players)
-    for number, group in reversed(list(enumerate(coalitions.groups))):
-        if len(group) > 1:
-            labels[group] = number
-    return labels
+    return adjusted_mutual_information(*labels[:, together]) if together.any() else None

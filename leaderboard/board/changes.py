@@ -1,7 +1,7 @@
 """What changed between two sets of records: paired differences over queries, as DataFrames.
 
-Both sides are means over their seeds, compared as ``statistics.paired_difference`` does: one resample of the queries for
-both, one of the seeds for each (by random numbers of its own, so that a side is resampled once for all comparisons). All
+Both sides are means over their seeds, compared by `Resampled.minus`: one resample of the queries for both, one of the seeds
+for each. A side's random numbers do not depend on the other, so that it is resampled once for all comparisons. All
 differences of one table form one family for Holm's correction.
 """
 
@@ -11,12 +11,11 @@ import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from coterie.leaderboard.board.ranking import ALPHA, Contestant
 from coterie.leaderboard.board.types import Row
-from coterie.leaderboard.statistics.bootstrap import Array, Difference, Resampled, bootstrap_weights, holm, resample
+from coterie.leaderboard.statistics.bootstrap import Difference, Resampled, holm, resample, shared_weights
 from coterie.tracking.record import Measure, Record
 
 if TYPE_CHECKING:
@@ -35,13 +34,22 @@ COMPARE_COLUMNS = (
 
 @dataclass(frozen=True)
 class Version:
-    """What may differ between two measurements of the same cell beside the seed, and what of it changed."""
+    """What may differ between two measurements of the same cell, apart from the seed."""
 
     code: str
+    """Hash of the method's code."""
+
     data: str
+    """Fingerprint of the task."""
+
     git: str
+    """Commit of the working tree; empty outside git."""
+
     coterie: str
+    """Version of coterie."""
+
     environment: str
+    """Python, packages, device and platform, for people."""
 
     @classmethod
     def of(cls, record: Record) -> Version:
@@ -62,12 +70,12 @@ class Version:
 
 
 def history_frame(records: Iterable[Record], metrics: Sequence[str] = ()) -> pd.DataFrame:
-    """One row a version and metric, oldest first, each compared with the version before it.
+    """One row per version and metric, oldest first, each version compared with the one before it.
 
     Versions are compared within one series: the same task, method, parameters, budget, protocol and settings.
-    ``metrics`` are ``metric/domain`` keys or metric names; none: those that are ranked. ``change`` is this version's
-    value minus that of the version before, on the same queries; ``verdict`` is ``better`` or ``worse`` where it
-    survives Holm's correction at 5 %. ``note`` says why there is no value or no comparison.
+    `metrics` are `metric/domain` keys or metric names; by default all ranked ones. `change` is this version's value minus
+    that of the version before, on the same queries; `verdict` is `better` or `worse` if the change survives Holm's
+    correction at 5 %. `note` says why a value or a comparison is missing.
     """
     import pandas as pd
 
@@ -83,11 +91,11 @@ def history_frame(records: Iterable[Record], metrics: Sequence[str] = ()) -> pd.
 
 
 def compare_frame(first: Iterable[Record], second: Iterable[Record]) -> pd.DataFrame:
-    """One row for each task, ranked metric and method that both sides have: second minus first, paired over queries.
+    """One row per task, ranked metric and method: second minus first, paired over queries.
 
-    A method that was run with several budgets is one method for each of them, named ``method (budget 1,000)``. Where each
-    side has one method on a task and they differ, those two are compared. ``verdict`` says whether the
-    second is ``better`` or ``worse`` after Holm's correction at 5 %; ``note`` says why something is not compared.
+    A method that was run with several budgets counts as several methods, named `method (budget 1,000)`. If each side has
+    a single method on a task, these two are compared even if they differ. `verdict` says whether the second is `better` or
+    `worse` after Holm's correction at 5 %; `note` says why a comparison is missing.
     """
     import pandas as pd
 
@@ -174,7 +182,7 @@ def _comparison(task: str, a: str, b: str, key: str, ones: Sequence[Record], two
 
 @dataclass(frozen=True)
 class _Side:
-    """One side of a difference: the mean over seeds, its arrays if it can be tested, or why not."""
+    """One side of a difference: the mean over seeds with its resamples, or why it cannot be tested."""
 
     value: float | None = None
     low: float | None = None
@@ -182,7 +190,7 @@ class _Side:
     n_queries: int = 0
     unit: str = ""
     higher_is_better: bool = True
-    data: frozenset[tuple[Any, ...]] = frozenset()  # the texts' revision and how many queries of each split
+    data: frozenset[tuple[Any, ...]] = frozenset()  # revision of the texts, and number of queries per split
     resampled: Resampled | None = None
     reason: str = ""
 
@@ -206,7 +214,7 @@ def _averaged(records: Sequence[Record], key: str) -> _Side:
     arrays = contestant.arrays
     n = arrays[0].shape[1] if arrays else 0
     stream = zlib.crc32("".join(record.identity_digest + record.date for record in records).encode())
-    resampled = resample(*arrays, _weights(n), stream=stream) if arrays else None
+    resampled = resample(*arrays, shared_weights(n), stream=stream) if arrays else None
     interval = resampled.interval() if resampled else None
     return _Side(
         value=contestant.row.value,
@@ -233,9 +241,9 @@ def _add_difference(row: dict[str, Any], names: tuple[str, str, str], first: _Si
 def _difference(first: _Side, second: _Side) -> Difference | str:
     """Second minus first over the same queries, or why they cannot be paired."""
     if first.resampled is None or second.resampled is None:
-        return first.reason or second.reason or "no values per query, so it cannot be compared"
+        return first.reason or second.reason or "not comparable: no values per query"
     if first.data != second.data or first.n_queries != second.n_queries:
-        return "other queries or texts on the two sides: not paired"
+        return "not paired: the two sides have different queries or texts"
     return second.resampled.minus(first.resampled)
 
 
@@ -246,11 +254,11 @@ def _judge(rows: Sequence[dict[str, Any]]) -> None:
         change = row["change"] if "change" in row else row["difference"]
         better = (change > 0) == row["better_up"]
         row["p_holm"] = p
-        row["verdict"] = ("better" if better else "worse") if p < ALPHA else "no difference shown"
+        row["verdict"] = ("better" if better else "worse") if p < ALPHA else "no significant difference"
 
 
 def _several_budgets(records: Iterable[Record]) -> set[tuple[str, str]]:
-    """Tasks and methods with results of more than one budget: which of them is newest says nothing."""
+    """Tasks and methods with results of more than one budget: these are compared budget by budget, not newest with newest."""
     found: dict[tuple[str, str], set[int]] = defaultdict(set)
     for record in records:
         found[record.task_name, record.method.selector].add(record.identity.budget)
@@ -260,7 +268,7 @@ def _several_budgets(records: Iterable[Record]) -> set[tuple[str, str]]:
 def _by_method(
     records: Iterable[Record], several_budgets: Collection[tuple[str, str]]
 ) -> Mapping[tuple[str, str], list[Record]]:
-    """The newest record of each seed, by task and method, and by budget where there are several."""
+    """The newest record of each seed, by task and method, and by budget if there are several."""
     found: dict[tuple[str, str], dict[int, Record]] = defaultdict(dict)
     for record in sorted(records, key=lambda r: r.when):
         task, method = record.task_name, record.method.selector
@@ -277,7 +285,7 @@ def _pairs(first: set[str], second: set[str]) -> list[tuple[str, str]]:
 
 
 def _keys(records: Sequence[Record], metrics: Sequence[str]) -> list[str]:
-    """The measures asked for, in the protocol's order; those that are ranked if none is."""
+    """Keys of the requested measures, by default of the ranked ones, in the protocol's order."""
     found = [measure for record in records for measure in record.scores]
     chosen = [m.key for m in found if ({m.key, m.metric} & set(metrics) if metrics else m.primary)]
     return list(dict.fromkeys(chosen))
@@ -286,11 +294,6 @@ def _keys(records: Sequence[Record], metrics: Sequence[str]) -> list[str]:
 def _measured(record: Record, key: str) -> Measure | None:
     measure = record.score(key)
     return measure if measure is not None and measure.value is not None else None
-
-
-@lru_cache(maxsize=8)
-def _weights(n_queries: int) -> Array:
-    return bootstrap_weights(n_queries)
 
 
 def _mean(measures: Sequence[Measure]) -> float:

@@ -6,7 +6,6 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import combinations
 from statistics import median
 from typing import Self
@@ -17,11 +16,11 @@ from coterie.leaderboard.board.types import Comparison, MetricBoard, Row
 from coterie.leaderboard.statistics.bootstrap import (
     Array,
     Resampled,
-    bootstrap_weights,
     holm,
     minimum_detectable_difference,
     ranks,
     resample,
+    shared_weights,
     worst_ranks,
 )
 from coterie.tracking.record import Measure
@@ -31,16 +30,19 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Contestant:
-    """A row and, if it can be tested, its arrays: numerator and denominator, each of shape ``(seeds, queries)``."""
+    """An entry in the comparison of one metric."""
 
     row: Row
+    """Its row of the table, without interval and rank."""
+
     arrays: tuple[Array, Array] | None = None
+    """Numerator and denominator, each of shape (seeds, queries); None if the entry cannot be tested."""
 
     @classmethod
     def of_seeds(cls, row: Row, measures: Sequence[Measure]) -> Self:
-        """An entry's measures, one a seed; ``row`` holds the mean values. Without arrays: a value, no test.
+        """Combine an entry's measures, one per seed; `row` has the mean values. Without arrays it has a value, but no test.
 
-        An interval that a measure brings itself (an exact one, say) is kept as the hull of those of the seeds.
+        Intervals that come with the measures (exact ones, say) are kept, as the hull over seeds.
         """
         lengths = {len(measure.numerator) for measure in measures}
         if len(lengths) > 1:
@@ -52,7 +54,7 @@ class Contestant:
                 [m.high for m in measures if m.high is not None],
             )
             hull = {"low": min(lows), "high": max(highs)} if lows and highs else {}
-            return cls(row.model_copy(update={"reason": "no values per query, so it cannot be compared", **hull}))
+            return cls(row.model_copy(update={"reason": "not comparable: no values per query", **hull}))
         numerator = np.array([measure.numerator for measure in measures])
         denominator = np.array([measure.denominator for measure in measures])
         if np.any(denominator.sum(axis=1) == 0):
@@ -62,7 +64,7 @@ class Contestant:
 
 
 def rank_metric(template: Measure, contestants: Sequence[Contestant]) -> MetricBoard:
-    """Intervals for all contestants and, where the metric is primary, ranks for those measured on the same queries.
+    """Intervals for all contestants and, if the metric is primary, ranks for those measured on the same queries.
 
     All pairs of a table form one family for Holm's correction at 0.05.
     """
@@ -89,16 +91,16 @@ def rank_metric(template: Measure, contestants: Sequence[Contestant]) -> MetricB
 
 
 def _resampled(contestant: Contestant, n_queries: int) -> Resampled:
-    """The seeds of each entry are resampled by random numbers of its own, whoever else is on the board."""
+    """Resample an entry. Its random numbers depend on its label only, not on what else is on the board."""
     assert contestant.arrays is not None  # noqa: S101 - the caller's filter, for the type checker
     stream = zlib.crc32(contestant.row.entry.encode())
-    return resample(*contestant.arrays, _weights(n_queries), stream=stream)
+    return resample(*contestant.arrays, shared_weights(n_queries), stream=stream)
 
 
 def _compare(
     measured: Sequence[tuple[Row, Resampled]], sign: float, ranked: bool
 ) -> tuple[list[Row], list[Comparison]]:
-    """Every contestant's row with its interval, and with its rank if it has one; and all pairs of ranked ones."""
+    """Every contestant's row with its interval and, if it has one, its rank; and all pairs of ranked contestants."""
     rows = [(_with_interval(row, resampled), resampled) for row, resampled in measured]
     if not ranked:
         return [row for row, _ in rows], []
@@ -119,7 +121,7 @@ def _compare(
 
 
 def _comparisons(names: Sequence[str], resampled: Sequence[Resampled]) -> list[Comparison]:
-    """All pairs, in the order of ``itertools.combinations``. Every contestant has draws."""
+    """All pairs, in the order of `itertools.combinations`. Every contestant has draws."""
     pairs = list(combinations(range(len(names)), 2))
     differences = [resampled[i].minus(resampled[j]) for i, j in pairs]
     adjusted = holm([d.p for d in differences if d.p is not None])
@@ -136,16 +138,16 @@ def _with_interval(row: Row, resampled: Resampled) -> Row:
 
 
 def _only_on(contestant: Contestant, n_queries: int) -> Contestant:
-    """A contestant that was measured on other queries than most keeps its value but cannot be compared."""
+    """A contestant measured on other queries than most keeps its value, but is not compared."""
     if contestant.arrays is None or contestant.arrays[0].shape[1] == n_queries:
         return contestant
     found = contestant.arrays[0].shape[1]
-    reason = f"measured on {found} queries, the others on {n_queries}: cannot be compared"
+    reason = f"not comparable: measured on {found} queries, the others on {n_queries}"
     return Contestant(contestant.row.model_copy(update={"reason": reason}))
 
 
 def _detectable(resampled: Sequence[Resampled]) -> float | None:
-    """For the median pair, after Bonferroni's correction. Entries equal on all resamples say nothing about the queries."""
+    """The detectable difference of the median pair, after Bonferroni's correction; pairs equal on all resamples do not count."""
     draws = [r.draws for r in resampled if r.draws is not None]
     errors = [error for one, two in combinations(draws, 2) if (error := float(np.std(one - two))) > 0]
     n_pairs = len(draws) * (len(draws) - 1) // 2
@@ -172,8 +174,3 @@ def _order(row: Row, sign: float) -> tuple[float, float, str]:
 def _unranked(row: Row, reason: str) -> Row:
     nothing = {"value": None, "method_value": None, "control_value": None}
     return row.model_copy(update={**nothing, "reason": reason})
-
-
-@lru_cache(maxsize=8)
-def _weights(n_queries: int) -> Array:
-    return bootstrap_weights(n_queries)

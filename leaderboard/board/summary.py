@@ -1,4 +1,4 @@
-"""A board in a few numbers: means over tasks, and two methods head to head. Layers of a reranker are one task here."""
+"""A board in a few numbers: means over tasks, and two methods head to head. All layers of a reranker count as one task."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from coterie.leaderboard.board.types import Board, MetricBoard, Row, TaskBoard
+from coterie.leaderboard.board.types import Board, MetricBoard, TaskBoard
 from coterie.leaderboard.statistics.bootstrap import bootstrap_weights, resample
 
 MINIMUM_TASKS = 3
@@ -17,28 +17,46 @@ Select = Callable[[TaskBoard], bool]
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over tasks (each the mean over its layers) with its bootstrap interval over tasks, and what went into it."""
+    """A mean over tasks, each the mean over its layers, with its bootstrap interval over tasks."""
 
     value: float
+    """The mean."""
+
     low: float | None
+    """Lower end of the interval; None for too few tasks."""
+
     high: float | None
+    """Upper end of the interval; None for too few tasks."""
+
     tasks: int
+    """Number of tasks."""
+
     tables: int
+    """Number of values over all tasks."""
 
 
 @dataclass(frozen=True)
 class HeadToHead:
-    """First minus second under one metric: how often it is significant (Holm, within each table), and the mean difference."""
+    """First against second under one metric. A table counts as won or lost if significant (Holm, within the table)."""
 
     metric: str
+    """Key of the metric, `metric/domain`."""
+
     wins: int
+    """Tables in which the first is significantly better."""
+
     losses: int
+    """Tables in which the first is significantly worse."""
+
     ties: int
+    """Tables in which they do not differ significantly."""
+
     difference: Mean | None
+    """Mean of first minus second; None if no table compares them."""
 
 
 def mean_over_tasks(values: Sequence[tuple[str, float]]) -> Mean | None:
-    """The mean over tasks of the mean of a task's values, given as (task name, value). None of nothing."""
+    """The mean over tasks of the mean of a task's values, given as (task name, value); None without values."""
     by_task: dict[str, list[float]] = defaultdict(list)
     for task, value in values:
         by_task[base_name(task)].append(value)
@@ -50,24 +68,24 @@ def mean_over_tasks(values: Sequence[tuple[str, float]]) -> Mean | None:
 
 
 def base_name(task_name: str) -> str:
-    """The task without what was changed of it: ``pydoc-llama/cqtr`` of ``pydoc-llama/cqtr[layer=1]``."""
+    """The task's name without its changes: `pydoc-llama/cqtr` for `pydoc-llama/cqtr[layer=1]`."""
     return task_name.partition("[")[0]
 
 
 def entry_mean(
     board: Board, key: str, entry: str, field: str = "value", select: Select = lambda _task: True
 ) -> Mean | None:
-    """Mean of a row's field under the metric ``metric/domain`` over the selected tasks where the entry has one."""
+    """Mean of a row's field under the metric `metric/domain`, over the selected tasks in which the entry has a value."""
     found = []
     for task, metric in _tables(board, key, select):
-        value = getattr(_row(metric, entry), field)
+        value = getattr(metric.row(entry), field)
         if value is not None:
             found.append((task.task_name, value))
     return mean_over_tasks(found)
 
 
 def head_to_head(board: Board, key: str, first: str, second: str) -> HeadToHead:
-    """Compare two entries over all tables of a metric where both have a rank."""
+    """Compare two entries over all tables of a metric in which both have a rank."""
     counts, differences = [0, 0, 0], []
     for task, metric in _tables(board, key, lambda _task: True):
         pair = next((c for c in metric.comparisons if {c.first, c.second} == {first, second}), None)
@@ -83,7 +101,3 @@ def head_to_head(board: Board, key: str, first: str, second: str) -> HeadToHead:
 
 def _tables(board: Board, key: str, select: Select) -> list[tuple[TaskBoard, MetricBoard]]:
     return [(task, m) for task in board.tasks if select(task) for m in task.metrics if m.key == key]
-
-
-def _row(metric: MetricBoard, entry: str) -> Row:
-    return next(row for row in metric.rows if row.entry == entry)

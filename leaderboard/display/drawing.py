@@ -1,4 +1,4 @@
-"""matplotlib as this package draws with it: its own defaults, whatever settings of the user or of the working folder say."""
+"""matplotlib with this package's settings, whatever the user or the working folder have set."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import sys
 import warnings
 from collections.abc import Iterator
 
+from coterie.tracking.text import printable
+
 _SETTINGS = "matplotlibrc"
 
 
 @contextlib.contextmanager
 def own_style() -> Iterator[None]:
-    """While active, what is drawn and saved looks the same everywhere; afterwards the settings are as they were.
+    """While active, pictures look the same everywhere; afterwards the settings are restored.
 
-    matplotlib reads ``matplotlibrc`` of the working folder, before any other: colours, fonts, even the file's format are
-    what it says, and a file that is no text ends the import. Create the figure, draw and save inside. SVG files are the
-    same bytes every time.
+    Before any other settings, matplotlib reads `matplotlibrc` in the working folder: it can change colours, fonts and even
+    the file format, and fails to import if that file is not text. Create the figure, draw and save inside. SVG files are
+    byte-identical every time.
     """
     _import()
     import matplotlib as mpl
@@ -28,8 +30,13 @@ def own_style() -> Iterator[None]:
         yield
 
 
+def without_math(text: str, most: int | None = None) -> str:
+    """The first `most` characters of a text as matplotlib draws literally: no formulas, no control characters."""
+    return printable(text, most).replace("$", r"\$")
+
+
 def _import() -> None:
-    """Import matplotlib; where the working folder's settings cannot even be read, without them, and say so."""
+    """Import matplotlib; if the working folder's settings are unreadable, print a line and import it without them."""
     if "matplotlib" in sys.modules or not os.path.isfile(_SETTINGS):
         return
     try:
@@ -40,7 +47,7 @@ def _import() -> None:
             import matplotlib as mpl  # noqa: F401
         reason = " ".join(str(error).split())
         print(  # noqa: T201
-            f"{os.path.abspath(_SETTINGS)}: expected settings of matplotlib as UTF-8 text, got: {reason}; drawn without "
+            f"{os.path.abspath(_SETTINGS)}: expected matplotlib settings as UTF-8 text, got: {reason}; drawing without "
             "them; fix: correct or remove that file",
             file=sys.stderr,
         )
@@ -48,7 +55,7 @@ def _import() -> None:
 
 @contextlib.contextmanager
 def _without_the_folders_settings() -> Iterator[None]:
-    """While active, nobody finds a file of this name in the working folder: matplotlib has no switch for it."""
+    """While active, hide that file from matplotlib, which has no option to ignore it."""
     exists = os.path.exists
     os.path.exists = lambda path: path != _SETTINGS and exists(path)
     try:

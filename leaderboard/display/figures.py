@@ -1,7 +1,7 @@
 """The site's plots as plotly figures in plain JSON: built without importing plotly, drawn by the page's own script.
 
-Colours of text, axes and background are set by the page, in light and in dark. Text from records is escaped, because
-plotly reads markup. Each plot stands beside the table that holds its numbers.
+The page sets the colours of text, axes and background, light or dark. Text from records is escaped, because plotly reads
+markup. Each plot accompanies a table with its numbers.
 """
 
 from __future__ import annotations
@@ -9,27 +9,27 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from html import escape
-from math import ceil
 from statistics import fmean
 from typing import Any
 
 from coterie.leaderboard.board.budgets import budget_curves
 from coterie.leaderboard.board.types import Board, MetricBoard, OverallRow, TaskBoard
-from coterie.leaderboard.statistics.sizes import QUANTILES
+from coterie.leaderboard.display.plot import LEAST_EVALUATIONS, arms
+from coterie.leaderboard.statistics.sizes import QUANTILES, size_quantiles
 from coterie.tracking.record import Record
 
 Figure = dict[str, Any]
-# Okabe and Ito's colours without black and yellow, middle tones that stand out on white and on black; then dashes.
+# Okabe and Ito's colours without black and yellow: mid tones, visible on white and on black.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6bb1", "#e69f00", "#56b4e9")
 DASHES = ("solid", "dash", "dot")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross")
-LEAST_SECONDS = 0.001  # what a logarithmic axis shows for no time at all
+LEAST_SECONDS = 0.001  # where a logarithmic axis shows no time
 
 
 def tie_groups(rows: Sequence[OverallRow]) -> list[list[str]]:
-    """Maximal runs of entries, best first, whose intervals of the mean rank all overlap; none without intervals.
+    """Maximal runs of entries, best first, whose mean ranks' intervals all overlap; empty without intervals.
 
-    Overlap is a stricter condition than a test of the difference: entries of different groups do differ.
+    Overlap is more cautious than a test of the difference: entries that share no group do differ.
     """
     known = [(row.entry, row.low, row.high) for row in rows if row.low is not None and row.high is not None]
     runs: list[list[str]] = []
@@ -45,7 +45,7 @@ def tie_groups(rows: Sequence[OverallRow]) -> list[list[str]]:
 
 
 def ranks(board: Board) -> Figure | None:
-    """Mean ranks with intervals, best on top, and a bar beside each group that cannot be told apart."""
+    """Mean ranks with intervals, best on top, and a bar beside each group of statistically tied entries."""
     rows = [row for row in board.overall.rows if row.mean_rank is not None]
     if len(rows) < 2:
         return None
@@ -61,7 +61,7 @@ def ranks(board: Board) -> Figure | None:
             "y": [_label(group[0]), _label(group[-1])],
             "mode": "lines",
             "line": {"width": 5, "color": "#8b9096"},
-            "hovertemplate": "cannot be told apart: " + escape(", ".join(group)) + "<extra></extra>",
+            "hovertemplate": "statistically tied: " + escape(", ".join(group)) + "<extra></extra>",
         }
         for i, group in enumerate(tie_groups(rows))
         if len(group) > 1
@@ -72,14 +72,14 @@ def ranks(board: Board) -> Figure | None:
 
 
 def pareto(metric: MetricBoard) -> Figure | None:
-    """Value against seconds of discovery, with the entries that none beats in both."""
+    """Value against seconds of discovery, with the Pareto front."""
     rows = [(r.entry, r.cost, r.value, r.low, r.high) for r in metric.rows]
     places = [(e, c.discovery_seconds, v, low, high) for e, c, v, low, high in rows if c and v is not None]
     return _against_cost(places, {"title": {"text": escape(metric.unit)}}, 1 if metric.higher_is_better else -1)
 
 
 def rank_pareto(board: Board) -> Figure | None:
-    """Mean rank against seconds of discovery, best on top, with the entries that none beats in both."""
+    """Mean rank against seconds of discovery, best on top, with the Pareto front."""
     rows = [(r.entry, r.cost, r.mean_rank, r.low, r.high) for r in board.overall.rows]
     places = [(e, c.discovery_seconds, v, low, high) for e, c, v, low, high in rows if c and v is not None]
     return _against_cost(places, {"title": {"text": "mean rank (1 is best)"}, "autorange": "reversed"}, -1)
@@ -94,7 +94,7 @@ def _against_cost(rows: Sequence[Place], up: dict[str, Any], sign: int) -> Figur
     front = front_of([(seconds, sign * value) for _, seconds, value, _, _ in rows])
     x, y = [max(row[1], LEAST_SECONDS) for row in rows], [row[2] for row in rows]
     points = []
-    colours = {entry: i for i, entry in enumerate(sorted(row[0] for row in rows))}  # the same in every plot of a task
+    colours = {entry: i for i, entry in enumerate(sorted(row[0] for row in rows))}  # the same in all plots of a task
     for number, row in enumerate(rows):
         point = _line(_label(row[0]), colours[row[0]], [x[number]], [y[number]]) | {
             "mode": "markers",
@@ -118,7 +118,7 @@ def _against_cost(rows: Sequence[Place], up: dict[str, Any], sign: int) -> Figur
 
 
 def front_of(places: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the (cost, quality) pairs that no other pair beats: cheaper and as good, or better and as cheap."""
+    """Indices of the Pareto front of (cost, quality) pairs: no other pair is cheaper and as good, or better and as cheap."""
     best, front = float("-inf"), []
     for i in sorted(range(len(places)), key=lambda i: (places[i][0], -places[i][1])):
         if places[i][1] > best:
@@ -128,7 +128,7 @@ def front_of(places: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def ablation(records: Sequence[tuple[str, Record]]) -> Figure | None:
-    """The measure ``ndcg_curve``: what is lost by share of neurons removed, mean over seeds; dotted: random controls."""
+    """The measure `ndcg_curve`: nDCG lost against share of neurons removed, mean over seeds; dotted: random controls."""
     found: dict[str, list[list[tuple[float, float, float]]]] = defaultdict(list)
     for entry, record in records:
         found[entry] += [m.curve for m in record.scores if m.metric == "ndcg_curve" and m.curve]
@@ -151,33 +151,32 @@ def ablation(records: Sequence[tuple[str, Record]]) -> Figure | None:
 
 
 def sizes(labelled: Sequence[tuple[str, Record]]) -> Figure | None:
-    """Sizes of the coalitions of each label, all its records together: a box of quartiles with whiskers to the ends."""
+    """Sizes of each label's coalitions over all its records: a box of quartiles with whiskers to smallest and largest."""
     found: dict[str, list[int]] = defaultdict(list)
     for label, record in labelled:
         if record.coalitions:
             found[label] += [len(group) for group in record.coalitions.groups]
-    known = {label: sorted(numbers) for label, numbers in sorted(found.items()) if numbers}
+    known = {label: size_quantiles(numbers) for label, numbers in sorted(found.items()) if numbers}
     if not known:
         return None
-    quantiles = [[found[max(ceil(q * len(found)), 1) - 1] for q in QUANTILES] for found in known.values()]
-    columns = list(zip(*quantiles, strict=True))
+    columns = dict(zip(QUANTILES, zip(*known.values(), strict=True), strict=True))
     box = {
         "type": "box",
         "orientation": "h",
         "y": [_label(label) for label in known],
-        "lowerfence": columns[0],
-        "q1": columns[1],
-        "median": columns[2],
-        "q3": columns[3],
-        "upperfence": columns[6],
+        "lowerfence": columns[0.0],
+        "q1": columns[0.25],
+        "median": columns[0.5],
+        "q3": columns[0.75],
+        "upperfence": columns[1.0],
         "marker": {"color": COLOURS[0]},
     }
-    across = {"title": {"text": "neurons in a coalition"}, "type": "log"}
+    across = {"title": {"text": "neurons per coalition"}, "type": "log"}
     return _figure([box], across, {"autorange": "reversed"}, height=100 + 34 * len(known))
 
 
 def size_histogram(record: Record) -> Figure | None:
-    """How many coalitions of each size a record has."""
+    """Number of a record's coalitions by size."""
     if record.coalitions is None or not record.coalitions.groups:
         return None
     numbers: dict[int, int] = defaultdict(int)
@@ -186,15 +185,17 @@ def size_histogram(record: Record) -> Figure | None:
     x = sorted(numbers)
     bars = {"type": "bar", "x": x, "y": [numbers[n] for n in x], "marker": {"color": COLOURS[0]}, "width": 0.9}
     bars["hovertemplate"] = "%{y} of %{x} neurons<extra></extra>"
-    return _figure([bars], {"title": {"text": "neurons in a coalition"}}, {"title": {"text": "coalitions"}}, height=260)
+    return _figure([bars], {"title": {"text": "neurons per coalition"}}, {"title": {"text": "coalitions"}}, height=260)
 
 
 def budgets(board: Board, metric: MetricBoard) -> Figure | None:
-    """Value against evaluations spent, for the methods that were run with several budgets."""
+    """Value against evaluations spent, for methods with several budgets."""
     curves = budget_curves(board, metric)
     traces = []
     for number, (selector, points) in enumerate(curves.items()):
-        trace = _line(_label(selector), number, [max(p.evaluations, 0.5) for p in points], [p.value for p in points])
+        trace = _line(
+            _label(selector), number, [max(p.evaluations, LEAST_EVALUATIONS) for p in points], [p.value for p in points]
+        )
         trace["error_y"] = _arms([(p.value, p.low, p.high) for p in points])
         traces.append(trace)
     across = {"title": {"text": "evaluations spent"}, "type": "log"}
@@ -202,7 +203,7 @@ def budgets(board: Board, metric: MetricBoard) -> Figure | None:
 
 
 def fidelity(rows: Sequence[tuple[str, float | None, float | None, float | None]]) -> Figure | None:
-    """(affinity, rank correlation, low, high), best first: a point with its interval where there is a number."""
+    """Points with intervals from (affinity, rank correlation, low, high), best first, without those that have no number."""
     known = [row for row in rows if row[1] is not None]
     if not known:
         return None
@@ -217,7 +218,7 @@ def fidelity(rows: Sequence[tuple[str, float | None, float | None, float | None]
 
 
 def history(rows: Sequence[dict[str, Any]]) -> Figure | None:
-    """Values over versions: one line for each task and metric that has two versions or more with a value."""
+    """Values over versions: one line per task and metric with values in two or more versions."""
     series: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         if row["value"] is not None and row["value"] == row["value"]:
@@ -232,15 +233,15 @@ def history(rows: Sequence[dict[str, Any]]) -> Figure | None:
 
 
 def task_figures(board: Board, task: TaskBoard, records: Sequence[tuple[str, Record]]) -> list[tuple[str, Figure]]:
-    """(caption, figure) of everything there is to draw of a task."""
+    """(caption, figure) of every plot that the task's records allow."""
     drawn: list[tuple[str, Figure | None]] = [
         *(
-            (f"{metric.key}: quality against cost; filled and dotted: what nothing beats in both", pareto(metric))
+            (f"{metric.key}: quality against cost; filled markers, dotted line: Pareto front", pareto(metric))
             for metric in task.ranked
         ),
         *((f"{metric.key}: quality against budget", budgets(board, metric)) for metric in task.ranked),
-        ("Removing coalitions one after the other; dotted: random sets of the same sizes", ablation(records)),
-        ("Sizes of the coalitions: quartiles, whiskers from the smallest to the largest", sizes(records)),
+        ("Removing coalitions one by one; dotted: random sets of the same sizes", ablation(records)),
+        ("Coalition sizes: quartiles, with whiskers to the smallest and largest", sizes(records)),
     ]
     return [(caption, figure) for caption, figure in drawn if figure]
 
@@ -266,9 +267,8 @@ def _line(name: str, number: int, x: Sequence[Any], y: Sequence[Any]) -> dict[st
 
 
 def _arms(rows: Sequence[tuple[float | None, float | None, float | None]]) -> dict[str, Any]:
-    """Error bars of (value, low, high); no arm where there is no interval."""
-    above = [max(0.0, high - value) if value is not None and high is not None else 0.0 for value, _, high in rows]
-    below = [max(0.0, value - low) if value is not None and low is not None else 0.0 for value, low, _ in rows]
+    """Error bars of (value, low, high); no arm without an interval."""
+    below, above = arms(rows)
     return {"type": "data", "array": above, "arrayminus": below, "thickness": 1.5, "width": 3}
 
 

@@ -1,8 +1,9 @@
-"""Numbers as people read them: as many digits as the interval warrants, aligned, with their sign."""
+"""Numbers for people: with as many digits as the interval warrants, aligned, with a sign."""
 
 from __future__ import annotations
 
 import json
+import re
 from math import floor, log10
 from statistics import median
 
@@ -12,19 +13,19 @@ MISSING = "-"
 
 
 def decimals(metric: MetricBoard) -> int:
-    """Decimals that show two significant digits of the typical half-width of an interval (2 to 6; 3 without any)."""
+    """Decimals that show two significant digits of the typical half-width of an interval: 2 to 6, or 3 without intervals."""
     halves = [(r.high - r.low) / 2 for r in metric.rows if r.low is not None and r.high is not None and r.high > r.low]
     return min(6, max(2, 1 - floor(log10(median(halves))))) if halves else 3
 
 
 def number(value: float, places: int) -> str:
-    """``0.031``; what rounds to zero has no sign."""
+    """A number such as `0.031`, without a sign if it rounds to zero."""
     text = f"{value:.{places}f}"
     return text if float(text) else text.removeprefix("-")
 
 
 def signed(value: float | None, places: int) -> str:
-    """``+0.031``; what rounds to zero has no sign."""
+    """A number such as `+0.031`, without a sign if it rounds to zero."""
     if value is None:
         return MISSING
     text = number(value, places)
@@ -32,38 +33,44 @@ def signed(value: float | None, places: int) -> str:
 
 
 def interval(low: float | None, high: float | None, places: int) -> str:
-    """``[0.012, 0.049]``, or nothing where there is no interval."""
+    """An interval such as `[0.012, 0.049]`; empty if there is none."""
     return "" if low is None or high is None else f"[{number(low, places)}, {number(high, places)}]"
 
 
 def count(value: float | None) -> str:
-    """``1,234``: a whole number with separators."""
+    """A whole number with separators, such as `1,234`."""
     return MISSING if value is None else f"{value:,.0f}"
 
 
 def seconds(value: float | None) -> str:
-    """``0.42``, ``12.3``, ``1,234``: seconds with about three digits, so that a column aligns."""
+    """Seconds with about three digits, such as `0.42`, `12.3` or `1,234`."""
     if value is None:
         return MISSING
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def settings(values: dict[str, object]) -> str:
-    """``k 32, controls 20``."""
+    """Settings in one line, such as `k 32, controls 20`."""
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
 
 
 def setting(value: object) -> str:
-    """``64``, ``true``, ``[1, 2]``, ``none``, and a text without quotes."""
+    """A parameter's value such as `64`, `true`, `[1, 2]` or `none`; text without quotes."""
     return "none" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def percent(share: float | None) -> str:
-    """``12 %`` of a share of 0.12, as whole per cents."""
+    """A share of 0.12 as `12 %`."""
     return MISSING if share is None else f"{share:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
 
 
+def prose(text: str) -> str:
+    """A text from a docstring, with quotes instead of code markup: 'size' for `size`."""
+    return re.sub(r"(`+)([^`]+)\1", r"'\2'", text)
+
+
 def sentence(text: str) -> str:
-    """The text with a capital, unless its first word is a name of its own, like nDCG@10."""
+    """A text as prose with a capital letter, unless its first word has capitals already, like nDCG@10."""
+    text = prose(text)
     first = text.split(" ", 1)[0]
     return text[:1].upper() + text[1:] if first.islower() else text

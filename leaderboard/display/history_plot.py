@@ -1,6 +1,6 @@
-"""A cell's history as a picture: one panel a metric, its versions from left to right, with intervals.
+"""A cell's history as a picture: one panel per metric, versions from left to right, with intervals.
 
-A PNG by matplotlib, which needs nothing else to be looked at or put into a report.
+A PNG by matplotlib: it opens anywhere and goes into a report.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coterie.leaderboard.display.drawing import own_style
-from coterie.tracking.text import printable
+from coterie.leaderboard.display.drawing import own_style, without_math
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,21 +16,22 @@ if TYPE_CHECKING:
 
 COLOURS = {"better": "#0b6e4f", "worse": "#b3261e"}
 PLAIN = "#33506b"
+TITLE_CHARACTERS = 80
 
 
 def write_history_plot(history: pd.DataFrame, path: Path) -> int:
-    """Draw a ``changes.history_frame`` into ``path`` and return how many values it shows; without any, no file.
+    """Draw a `history_frame` into `path` and return the number of values in it; without values, no file is written.
 
-    Filled green or red: significantly better or worse than the version before.
+    Filled green or red markers are significantly better or worse than the version before.
     """
-    shown = history.dropna(subset=["value"])
-    panels = list(shown.groupby(["task", "method", "budget", "metric"], sort=False))
+    drawn = history.dropna(subset=["value"])
+    panels = list(drawn.groupby(["task", "method", "budget", "metric"], sort=False))
     if not panels:
         return 0
     path.parent.mkdir(parents=True, exist_ok=True)
     with own_style():
         _draw(panels, path)
-    return len(shown)
+    return len(drawn)
 
 
 def _draw(panels: list[tuple[Any, pd.DataFrame]], path: Path) -> None:
@@ -40,7 +40,7 @@ def _draw(panels: list[tuple[Any, pd.DataFrame]], path: Path) -> None:
     figure = Figure(figsize=(9, 0.6 + 2.6 * len(panels)), layout="constrained")
     for axes, (key, rows) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
         _panel(axes, rows)
-        task, method, _, metric = (_plain(str(part)) for part in key)
+        task, method, _, metric = (without_math(str(part), TITLE_CHARACTERS) for part in key)
         axes.set_title(f"{metric}   {method} on {task}", fontsize=10, loc="left")
     figure.savefig(path, dpi=130, format="png")
 
@@ -68,11 +68,6 @@ def _panel(axes: Axes, rows: pd.DataFrame) -> None:
     axes.axhline(0, color="#999", linewidth=0.8, linestyle=":")
     labels = [f"{row['date']:%Y-%m-%d}\n{str(row['code_hash'])[:7]}" for _, row in rows.iterrows()]
     axes.set_xticks(list(places), labels, fontsize=8)
-    axes.set_ylabel(_plain(str(rows["unit"].iloc[-1])), fontsize=8)
+    axes.set_ylabel(without_math(str(rows["unit"].iloc[-1]), TITLE_CHARACTERS), fontsize=8)
     axes.margins(x=0.08, y=0.28)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _plain(text: str) -> str:
-    """Text that matplotlib draws as it stands: no mathematics, no control characters, not endless."""
-    return printable(text, 80).replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""What the columns mean, once, for every rendering."""
+"""What the columns mean, in one place for all renderings."""
 
 from __future__ import annotations
 
@@ -15,52 +15,50 @@ PERCENT = f"{LEVEL:.0%}".replace("%", " %")
 
 BELOW_NOISE = "below the noise floor"
 AGREEMENT = (
-    "Adjusted mutual information of the coalitions of two seeds, over the players that either puts into a coalition of two "
-    "or more, mean over pairs of seeds: 1 is the same coalitions whatever the seed, 0 no more than chance."
+    "Adjusted mutual information between the coalitions of two seeds, averaged over pairs of seeds, for players that either "
+    "seed puts into a coalition of two or more. 1: the same coalitions whatever the seed; 0: agreement by chance."
 )
+_BOOTSTRAP = f"In brackets: {PERCENT} bootstrap interval over queries and seeds (with one seed, over queries only)."
 
 COLUMNS = (
     (
         "Rank",
-        "1 + the number of methods that are significantly better (paired bootstrap over queries and seeds; all pairs of a "
-        "table corrected by Holm's method at 5 %). Rank 1: no method is demonstrably better.",
+        "1 + the number of methods that are significantly better (paired bootstrap over queries and seeds, Holm's correction "
+        "over all pairs of the table at 5 %). At rank 1, no method is demonstrably better.",
     ),
     (
         "Excess",
         "the method's value minus that of random coalitions of the same sizes, mean over seeds; 0 is chance. "
-        f"In brackets: {PERCENT} bootstrap interval over queries and seeds (one seed: over queries only).",
+        + _BOOTSTRAP,
     ),
-    (
-        "Value",
-        "the method's value, where a metric has no random control, mean over seeds. "
-        f"In brackets: {PERCENT} bootstrap interval over queries and seeds (one seed: over queries only).",
-    ),
+    ("Value", "the method's value, mean over seeds, for metrics without a random control. " + _BOOTSTRAP),
     (
         "On seen",
-        "the method's own value on the discovery queries, which it has seen. What is above its held-out value (Method's) is "
-        "optimism: a method that selects by ablation is not to be judged by ablation of what it has seen.",
+        "the method's value on the discovery queries, which it has seen. How far it exceeds the held-out value (Method's) is "
+        "optimism: a method that selects by ablation cannot be judged by ablation on the queries it selected on.",
     ),
     (
         "Mean rank",
-        "over all ranked tables, of the middle of the places that are possible for the method: from 1 + the number that are "
-        "significantly better to the last place but those that are significantly worse. A method that cannot be told from "
-        f"any other is in the middle. In brackets: {PERCENT} bootstrap interval over tasks.",
+        "mean over all ranked tables of the middle of the places that a method can have: from 1 + the number of significantly "
+        "better methods to the number of methods minus the significantly worse ones. A method that ties with all others is "
+        f"in the middle. In brackets: {PERCENT} bootstrap interval over tasks.",
     ),
     (
         "Evaluations",
-        "what the method spent to find its coalitions, mean over seeds; one is a pass over all discovery pairs.",
+        "what the method spent to find its coalitions, mean over seeds. One evaluation is a pass over all discovery pairs.",
     ),
-    ("Seconds", "the time it took to find them, scoring not included, mean over seeds."),
+    ("Seconds", "time to find the coalitions, without scoring, mean over seeds."),
     ("Sees", "what the method is given."),
 )
 
 
 def value_heading(metric: MetricBoard) -> str:
-    """``Excess`` where the metric has a control, else ``Value``."""
+    """`Excess` if the metric has a control, else `Value`."""
     return "Excess" if any(row.control_value is not None for row in metric.rows) else "Value"
 
 
 def direction(metric: MetricBoard) -> str:
+    """Whether higher or lower is better, as text."""
     return "higher is better" if metric.higher_is_better else "lower is better"
 
 
@@ -71,7 +69,7 @@ def columns_of(board: Board) -> list[tuple[str, str]]:
 
 
 def note_of(row: Row, metric: MetricBoard) -> str:
-    """What is to be said of a number: why it has no rank, that it is noise, how it came about."""
+    """What to know about a number: why it has no rank, that it is noise, how it came about."""
     parts = [row.reason] if row.reason and row.rank is None and (metric.primary or row.value is None) else []
     parts += [f"{BELOW_NOISE} ({row.noise_floor:.1e})"] if row.below_noise else []
     return "; ".join([*parts, *([row.note] if row.note else [])])

@@ -1,4 +1,4 @@
-"""Addresses inside the site. A name gives the same address in every build, so that links to a page keep working."""
+"""Addresses inside the site. A name has the same address in every build, so that links to a page keep working."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ HASH_CHARACTERS = 8
 
 
 def link(folder: str, name: str) -> str:
-    """``tasks/pydoc-llama-relevance-1a2b3c4d.html``: no character of a name leads out of the folder or into markup.
+    """An address such as `tasks/pydoc-llama-relevance-1a2b3c4d.html`, safe as a path and in markup whatever the name.
 
-    A name that is its own slug has no hash; for all others the hash tells names of the same slug apart.
+    Names that are not their own slug get a hash, which distinguishes names with the same slug. Unlike `tracking.text.slug`,
+    slugs are lower case, because some file systems ignore case.
     """
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:LONGEST].strip("-")
     if slug != name:
@@ -26,5 +27,5 @@ def link(folder: str, name: str) -> str:
 
 
 def records_path(record: Record) -> str:
-    """Where the record lies in an output folder, as ``coterie inspect`` takes it."""
+    """The record's path in an output folder, as `coterie inspect` takes it."""
     return RecordStore(Path("OUTPUT")).path_for(record).as_posix()

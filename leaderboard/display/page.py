@@ -1,4 +1,4 @@
-"""The board as one static page: no request leaves it, nothing in it can run but its own script."""
+"""The board as one static page: it makes no requests and runs only its own script."""
 
 from __future__ import annotations
 
@@ -8,57 +8,82 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from coterie.leaderboard.board.budgets import drawn_budgets
 from coterie.leaderboard.board.types import Board, MetricBoard, OverallRow, Row, TaskBoard
 from coterie.leaderboard.display import format as fmt
 from coterie.leaderboard.display import legend
+from coterie.leaderboard.display.budget_plot import drawn_budgets
 from coterie.leaderboard.display.plot import Axis, axis_for
 from coterie.leaderboard.display.templating import environment, frame, typographic
 
 
 @dataclass(frozen=True)
 class Dot:
-    """A row of the dot plot: per cent from the left, and what it says in words."""
+    """A row of the dot plot. Positions are in per cent from the left."""
 
     at: float
+    """Position of the value."""
+
     low: float | None
+    """Position of the interval's lower end."""
+
     high: float | None
+    """Position of the interval's upper end."""
+
     text: str
+    """Value and interval as text."""
+
     leading: bool
+    """Whether the entry shares the first rank."""
 
 
 @dataclass(frozen=True)
 class MetricView:
-    """What the template needs of a metric beside its numbers."""
+    """A metric as the template needs it."""
 
     board: MetricBoard
+    """Its numbers."""
+
     anchor: str
+    """Id of its table."""
+
     heading: str
+    """Heading of the values' column."""
+
     direction: str
+    """Whether higher or lower is better, as text."""
+
     places: int
+    """Decimals of the values."""
+
     axis: Axis
+    """Axis of the dot plot."""
 
     @property
     def has_seen(self) -> bool:
-        """Whether there are values on the discovery queries to show."""
+        """Whether any entry has a value on the discovery queries."""
         return any(row.discovery_value is not None for row in self.board.rows)
 
     def dot(self, row: Row) -> Dot | None:
-        """Where the row stands on the axis."""
+        """The row's dot on the axis."""
         return _dot(self.axis, row.value, row.low, row.high, self.places, row.rank == 1)
 
 
 @dataclass(frozen=True)
 class TaskView:
-    """A task with the views of its metrics."""
+    """A task as the template needs it."""
 
     board: TaskBoard
+    """Its numbers."""
+
     anchor: str
+    """Id of its section."""
+
     metrics: list[MetricView]
+    """Its metrics."""
 
 
 def render_html(board: Board) -> str:
-    """The whole page. Names, reasons and notes come from records and are escaped wherever they stand."""
+    """The whole page. Names, reasons and notes come from records and are escaped everywhere."""
     return (
         environment()
         .get_template("index.html.j2")
@@ -74,23 +99,25 @@ def render_html(board: Board) -> str:
     )
 
 
-def task_view(task: TaskBoard, *, alone: bool = False) -> TaskView:
-    """Ids for deep links hold colons, which the names of tasks and metrics do not: different names have different ids. Of a
-    domain's name, other characters than letters and digits of ASCII, ``.``, ``_`` and ``-`` are written as numbers.
+def task_view(task: TaskBoard, *, separate: bool = False) -> TaskView:
+    """A task with ids for deep links. `separate`: the task has a separate page, so that ids need not include its name.
 
-    ``alone``: the task has a page of its own, where its metrics' ids need not hold its name.
+    Parts of an id are joined by colons, which names of tasks and metrics cannot contain, so that different names have
+    different ids. In a domain's name, characters other than ASCII letters and digits, `.`, `_` and `-` are replaced by their
+    code points.
     """
-    anchor = "tables" if alone else task.task_name.replace("/", ":")
+    anchor = "tables" if separate else task.task_name.replace("/", ":")
     anchors: dict[str, MetricBoard] = {}
     for metric in task.metrics:
         domain = re.sub(r"[^A-Za-z0-9._-]", lambda found: f":{ord(found[0])}:", metric.domain)
         key = f"{metric.metric.replace('/', ':')}:{domain}"
-        own = key if alone else f"{anchor}::{key}"
+        own = key if separate else f"{anchor}::{key}"
         anchors[own if own not in anchors else f"{own}::{len(anchors)}"] = metric  # the same key in another unit
     return TaskView(task, anchor, [metric_view(metric, own) for own, metric in anchors.items()])
 
 
 def metric_view(metric: MetricBoard, anchor: str) -> MetricView:
+    """A metric with the id of its table."""
     return MetricView(
         board=metric,
         anchor=anchor,
@@ -131,5 +158,6 @@ def _dot(
 
 
 def day(date: str) -> str:
+    """An ISO date as `22 November 2026`."""
     moment = datetime.fromisoformat(date)
     return f"{moment.day} {moment:%B %Y}"

@@ -1,4 +1,4 @@
-"""A board into the files that people open."""
+"""The board as the files that people open."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = ["print_board", "render_html", "render_json", "render_markdown", "writ
 
 
 def render_json(board: Board) -> str:
-    """The board's exact numbers; ``Board.model_validate_json`` reads them back."""
+    """The board's exact numbers; `Board.model_validate_json` reads them back."""
     return board.model_dump_json(indent=1) + "\n"
 
 
 def render_schema() -> str:
-    """The published JSON schema of ``leaderboard.json``; its version is the constant of ``schema_version``."""
+    """The published JSON schema of `leaderboard.json`; its version is the constant `schema_version`."""
     return json.dumps(Board.model_json_schema(), indent=1) + "\n"
 
 
 def write_board(board: Board, folder: Path) -> list[Path]:
-    """Write ``leaderboard.json`` with its schema, ``leaderboard.md`` and ``index.html`` and return their paths.
+    """Write `leaderboard.json` with its schema, `leaderboard.md` and `index.html`, and return their paths.
 
-    Everything is rendered before the first file is written, and each is written whole or not at all. Raises ``OSError``.
+    Everything is rendered before the first file is written, and each file is written whole or not at all. Raises `OSError`.
     """
     files = {
         folder / "leaderboard.json": render_json(board),

@@ -1,4 +1,4 @@
-"""A marked section of somebody's Markdown file that holds the overall table and is replaced when the board changes."""
+"""The overall table in a marked section of a user's Markdown file, updated when the board changes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ END = "<!-- /coterie:leaderboard -->"
 
 
 def update_section(path: Path, board: Board) -> bool:
-    """Replace what stands between the markers and return whether the file changed; all else stays as it is.
+    """Replace the text between the markers, nothing else, and return whether the file changed.
 
-    The text holds no date of its making: the same records leave the file untouched. Raises ``SectionError``.
+    The text has no date of creation: the same records leave the file untouched. Raises `SectionError`.
     """
     try:
         before = path.read_bytes().decode("utf8")
@@ -29,10 +29,10 @@ def update_section(path: Path, board: Board) -> bool:
     if counts != (1, 1) or end < start:
         raise SectionError(
             f"{path}: expected {BEGIN} once and {END} once after it, got {counts[0]} and {counts[1]}; fix: put both "
-            "lines where the table is to stand"
+            "lines where the table belongs"
         )
     newline = "\r\n" if "\r\n" in before else "\n"
-    table = render_overall(board).strip().replace("<!--", "<! --").replace("\n", newline)  # no name is a marker
+    table = render_overall(board).strip().replace("<!--", "<! --").replace("\n", newline)  # no name can be a marker
     after = before[:start] + newline + table + newline + before[end:]
     if after != before:
         write_atomic(path, after)

@@ -1,4 +1,4 @@
-"""What every page shares: the jinja environment, the style, the scripts, and the policy that lets only those take effect."""
+"""What all pages share: the jinja environment, style, scripts, and the policy that admits only these."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE_SCRIPTS = ("sort.js",)
 SITE_SCRIPTS = ("sort.js", "filter.js", "plots.js")
-EMPTY_STYLE = ""  # plotly inserts one empty style element and fills it rule by rule
+EMPTY_STYLE = ""  # plotly inserts an empty style element and fills it rule by rule
 
 
 def environment(folder: Path = TEMPLATES) -> Environment:
-    """For the templates of a folder: autoescape is on, and a name that a template misspells is an error."""
+    """An environment for the templates of a folder, with autoescape; an undefined name in a template is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     made = Environment(
@@ -39,30 +39,31 @@ def environment(folder: Path = TEMPLATES) -> Environment:
         "settings": fmt.settings,
         "setting": fmt.setting,
         "percent": lambda share: typographic(fmt.percent(share)),
+        "prose": fmt.prose,
         "sentence": fmt.sentence,
     }
     return made
 
 
 def frame(scripts: tuple[str, ...] = PAGE_SCRIPTS, *, base: str = "", plots: bool = False) -> dict[str, Any]:
-    """What ``base.html.j2`` needs. ``base`` leads from the page to the site's root.
+    """The values that `base.html.j2` needs. `base` is the path from the page to the site's root.
 
-    ``plots``: the page's script loads plotly. 'strict-dynamic' admits what that script loads and nothing else, from
-    file:// too, where 'self' has no meaning that browsers agree on. Plotly sets style attributes, hence style-src-attr.
+    With `plots`, the page's script loads plotly. 'strict-dynamic' admits what that script loads and nothing else, also
+    from file://, where browsers disagree on 'self'. Plotly sets style attributes, hence style-src-attr.
     """
     from markupsafe import Markup
 
     style, script = _asset("style.css"), "\n".join(_asset(name) for name in scripts)
-    policy = f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
+    policy = f"style-src '{policy_hash(style)}'; script-src '{policy_hash(script)}'"
     if plots:
         policy = (
-            f"style-src-elem '{_hash(style)}' '{_hash(EMPTY_STYLE)}'; style-src-attr 'unsafe-inline'; "
-            f"script-src '{_hash(script)}' 'strict-dynamic'"
+            f"style-src-elem '{policy_hash(style)}' '{policy_hash(EMPTY_STYLE)}'; style-src-attr 'unsafe-inline'; "
+            f"script-src '{policy_hash(script)}' 'strict-dynamic'"
         )
     return {
         "base": base,
         "policy": Markup(policy),  # noqa: S704 (hashes and keywords of ours)
-        # The assets are files of this package, not input. Nothing else in a page is marked safe.
+        # Style and script are files of this package, not input. Nothing else in a page is marked safe.
         "style": Markup(style),  # noqa: S704
         "script": Markup(script),  # noqa: S704
         "legend": legend,
@@ -73,7 +74,7 @@ def frame(scripts: tuple[str, ...] = PAGE_SCRIPTS, *, base: str = "", plots: boo
 
 
 def typographic(number: str) -> str:
-    """A true minus sign, and a dash where there is no number."""
+    """A number with a true minus sign; a dash if it is missing."""
     return number.replace("-", "\N{MINUS SIGN}") if number != fmt.MISSING else "\N{EN DASH}"
 
 
@@ -81,6 +82,6 @@ def _asset(name: str) -> str:
     return (TEMPLATES / name).read_text(encoding="utf8")
 
 
-def _hash(text: str) -> str:
-    """The content's hash as a content security policy names it."""
+def policy_hash(text: str) -> str:
+    """The hash of a style or script, as a content security policy names it."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

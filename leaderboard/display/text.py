@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def print_board(board: Board, console: Console | None = None) -> None:
-    """Print the board: the overall table, the tables of each task, then what the columns mean."""
+    """Print the overall table, the tables of each task, then what metrics and columns mean."""
     from rich.console import Console
 
     console = console or Console()
@@ -34,7 +34,7 @@ def print_board(board: Board, console: Console | None = None) -> None:
 
 
 def _print_task(console: Console, task: TaskBoard) -> None:
-    """One header, then for each metric its name and a table, with the same columns all the way down."""
+    """Print one header, then the name and table of each metric, all with the same column widths."""
     _say(console, f"\n{task.task_name}", "bold")
     for note in task.notes:
         _say(console, note, "yellow")
@@ -51,11 +51,11 @@ def _print_task(console: Console, task: TaskBoard) -> None:
         if metric.note:
             _say(console, f"{indent}{metric.note}", "yellow")
         console.print(_table(header, "rlrrr", widths, table, show_header=False))
-    if agreed := [f"{a.entry} {a.ami:.2f}" for a in task.agreement if a.ami is not None]:
+    if agreed := [f"{a.entry} {fmt.number(a.ami, 2)}" for a in task.agreement if a.ami is not None]:
         _say(console, f"{indent}Agreement of seeds (AMI): {', '.join(agreed)}")
-    if task.shown:
-        names = ", ".join(dict.fromkeys(metric.metric for metric in task.shown))
-        _say(console, f"{indent}Measured, not ranked (in the files below): {names}")
+    if task.unranked:
+        names = ", ".join(dict.fromkeys(metric.metric for metric in task.unranked))
+        _say(console, f"{indent}Measured but not ranked (see the files below): {names}")
 
 
 def _cells(row: Row, places: int) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ def _cells(row: Row, places: int) -> tuple[str, ...]:
 
 
 def _widths(rows: Sequence[tuple[str, ...]], available: int) -> list[int]:
-    """What each column needs; the names (column 1) make do with what the numbers leave."""
+    """The width of each column; names (column 1) get what the numbers leave."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     others = sum(widths) - widths[1] + _GAP * (len(widths) - 1)
     widths[1] = max(12, min(widths[1], available - others))
@@ -86,7 +86,7 @@ def _overall_table(board: Board) -> Table:
 
 
 _COST = ("Evaluations", "Seconds")
-_GAP = 2  # spaces between columns: one from the box, the others from the padding
+_GAP = 2  # spaces between columns: one from the box, the rest from the padding
 
 
 def _table(
@@ -114,14 +114,14 @@ def _table(
 
 
 def _say(console: Console, text: str = "", style: str = "") -> None:
-    """Print as Text: a selector like kmeans[k=8] would otherwise be taken for markup and vanish."""
+    """Print literally: rich would take a selector like kmeans[k=8] for markup and drop it."""
     from rich.text import Text
 
-    console.print(Text("\n".join(printable(line) for line in text.split("\n")), style))
+    console.print(Text(printable(text, keep="\n"), style))
 
 
 def render_markdown(board: Board) -> str:
-    """The board as GitHub Markdown. Names and reasons come from records: whatever could be markup is escaped."""
+    """The board as GitHub Markdown. Names and reasons come from records and are escaped."""
     lines = ["# coterie leaderboard", "", legend.HEADLINE + " " + legend.LEDE, ""]
     protocols = ", ".join(dict.fromkeys(task.protocol for task in board.tasks))
     lines += [f"Protocol {_md(protocols)}; newest result {_md(board.date)}; {board.n_records} records.", ""]
@@ -140,7 +140,7 @@ def render_markdown(board: Board) -> str:
 
 
 def render_overall(board: Board) -> str:
-    """The overall table alone, for a section of another document."""
+    """Only the overall table, for a section of another document."""
     return "\n".join(_md_overall(board)) + "\n"
 
 
@@ -161,9 +161,9 @@ def _md_overall(board: Board) -> list[str]:
 
 def _md_metric(metric: MetricBoard) -> list[str]:
     places = fmt.decimals(metric)
-    about = f"{fmt.sentence(metric.meaning) + '. ' if metric.meaning else ''}Unit: {metric.unit}; {legend.direction(metric)}; "
-    about += f"{metric.n_queries} queries. " if metric.n_queries else ""
-    about += metric.note or ("" if metric.primary else "Shown, not ranked.")
+    about = f"{fmt.sentence(metric.meaning) + '. ' if metric.meaning else ''}Unit: {metric.unit}; {legend.direction(metric)}"
+    about += f"; {metric.n_queries} queries. " if metric.n_queries else ". "
+    about += metric.note or ("" if metric.primary else "Not ranked.")
     rows = [
         (
             _rank(row),
@@ -208,7 +208,7 @@ def _md_table(headings: Iterable[str], sides: str, rows: Iterable[tuple[str, ...
 def _metric_legend(board: Board) -> list[tuple[str, str]]:
     found: dict[str, str] = {}
     for metric in (metric for task in board.tasks for metric in task.metrics):
-        found.setdefault(metric.metric, f"{metric.meaning or metric.unit}; {legend.direction(metric)}.")
+        found.setdefault(metric.metric, f"{fmt.prose(metric.meaning or metric.unit)}; {legend.direction(metric)}.")
     return list(found.items())
 
 
@@ -232,11 +232,11 @@ def _cost(row: Row | OverallRow) -> tuple[str, str]:
 
 
 def _md(text: str) -> str:
-    """Text that Markdown takes literally: one line, no markup, no HTML."""
+    """A text in one line that Markdown shows literally."""
     flat = printable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]#|~!])", r"\\\1", flat)
 
 
 def _code(text: str) -> str:
-    """Text for a code span in a table, which knows no escapes: what could end either is replaced."""
+    """A text for a code span in a table, with substitutes for the characters that would end either: spans have no escapes."""
     return printable(" ".join(text.split())).replace("`", "'").replace("|", "¦")

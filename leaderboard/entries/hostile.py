@@ -1,8 +1,8 @@
-"""Files from others, read as if they were meant to do harm: nothing is opened before its kind and size are known.
+"""Files of others, read as if they were malicious: none is opened before its kind and size are known.
 
-A folder may hold folders and plain files, each within its limit of bytes; no link of either kind, no pipe, no device, no
-archive. A file is opened without following links and looked at again once open. JSON and YAML are UTF-8 without a byte
-order mark, of limited depth, without duplicate keys, NaN, infinity or (YAML) aliases, which multiply.
+A folder may contain folders and plain files up to a limit of bytes each; no links of either kind, pipes, devices or archives.
+Files are opened without following links and checked again once open. JSON and YAML must be UTF-8 without a byte order mark,
+of limited depth, and without duplicate keys, NaN, infinity or (in YAML) aliases, which can multiply a file's size.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ import yaml
 from coterie.leaderboard.errors import HostileError
 
 MOST_FILES, MOST_BYTES, DEEPEST_FOLDER = 4000, 2**26, 8
-MOST_LISTS = 50_000  # and objects, in one JSON text: a record of 20,000 coalitions has fewer
-DEEPEST_VALUE = 32  # brackets in brackets
+MOST_LISTS = 50_000  # lists and objects in one JSON text; a record of 20,000 coalitions has fewer
+DEEPEST_VALUE = 32  # nested brackets
 _BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|[\]}]')
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _MARKUP = re.compile(r"<[a-zA-Z/!?]|&(#\d+|#x[0-9a-f]+|[a-z]+);", re.IGNORECASE)
 
 
 def walk(folder: Path) -> Iterator[tuple[str, HostileError | None]]:
-    """Every entry below the folder but plain folders: its path relative to it, and why it is refused, or None.
+    """(relative path, why it is refused or None) of every entry below the folder, except plain folders.
 
-    Goes into no link and stops, with an error, at :data:`MOST_FILES` entries and at :data:`MOST_BYTES`.
+    Links are not followed. Stops with an error at `MOST_FILES` entries or `MOST_BYTES`.
     """
     waiting, seen, total = [("", 0)], 0, 0
     while waiting:
@@ -56,11 +56,11 @@ def walk(folder: Path) -> Iterator[tuple[str, HostileError | None]]:
 
 
 def read_text(folder: Path, path: str, largest: int) -> str:
-    """A plain file's text. Raises :class:`HostileError` for any other kind, size or encoding."""
+    """The text of a plain file. Raises `HostileError` for any other kind, size or encoding."""
     try:
         descriptor = os.open(folder / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
-        raise HostileError("a plain file that can be read", error.strerror or str(error)) from None
+        raise HostileError("a readable plain file", error.strerror or str(error)) from None
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         refused = _refused(status)
@@ -81,7 +81,7 @@ def read_text(folder: Path, path: str, largest: int) -> str:
 
 
 def strict_json(text: str, most_lists: int = MOST_LISTS) -> Any:
-    """The value of a JSON text of at most so many lists and objects. Raises :class:`HostileError`."""
+    """The value of a JSON text with at most `most_lists` lists and objects. Raises `HostileError`."""
     _check_depth(text, most_lists)
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
@@ -92,7 +92,7 @@ def strict_json(text: str, most_lists: int = MOST_LISTS) -> Any:
 
 
 def strict_yaml(text: str) -> Any:
-    """The value of a YAML text: plain values alone. Raises :class:`HostileError`."""
+    """The value of a YAML text with plain values only. Raises `HostileError`."""
     try:
         depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
@@ -112,7 +112,7 @@ def strict_yaml(text: str) -> Any:
 
 
 def check_words(value: Any, where: str = "") -> Iterator[tuple[str, HostileError]]:
-    """Every text in a value that holds markup or control characters, with where it stands."""
+    """(where, error) for every text inside a value that contains markup or control characters."""
     if isinstance(value, str):
         if found := _CONTROL.search(value) or _MARKUP.search(value):
             yield where, HostileError("plain text: no markup, no control characters", repr(found[0]))
@@ -137,7 +137,9 @@ def _refused(status: os.stat_result) -> HostileError | None:
             return HostileError("a plain file", name)
     if not stat.S_ISREG(status.st_mode):
         return HostileError("a plain file", "a device")
-    return HostileError("a file of its own", f"a hard link, one of {status.st_nlink}") if status.st_nlink > 1 else None
+    return (
+        HostileError("a file with one name", f"a hard link, one of {status.st_nlink}") if status.st_nlink > 1 else None
+    )
 
 
 def _check_depth(text: str, most_lists: int) -> None:

@@ -1,8 +1,7 @@
-"""Submissions as a board shows them: the card of each version, and whether its records are those that were verified."""
+"""Submissions as a board shows them: the card of each version, and whether its records are the verified ones."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,49 +11,59 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from coterie.leaderboard.entries.hostile import check_words, read_text, strict_json, strict_yaml
+from coterie.leaderboard.entries.identity import MethodKey
 from coterie.leaderboard.entries.submission import CARD, LARGEST, MANIFEST, Card, Manifest
 from coterie.leaderboard.errors import HostileError
 from coterie.tracking.record import Record, Strict
-from coterie.tracking.store import Unreadable, explain_invalid
+from coterie.tracking.store import Unreadable
+from coterie.tracking.text import explain_invalid
 
 M = TypeVar("M", bound=Strict)
 
 
 @dataclass
 class Submitted:
-    """One version of a method. ``verified`` is what its badge says; empty, and ``why_not`` says why, where it has none."""
+    """One version of a method, as its author submitted it."""
 
     folder: Path
+    """The submission's folder."""
+
     card: Card
+    """Who made the method, and what it is."""
+
     manifest: Manifest
+    """What the submission claims to be."""
+
     records: list[Record] = field(default_factory=list)
-    covered: int = 0  # of the records, how many a verification covers
+    """Its readable records."""
+
+    covered: int = 0
+    """Number of records that a verification covers."""
+
     verified: str = ""
+    """Text of its badge; empty without one."""
+
     why_not: str = "coterie verify has not scored its coalitions again"
+    """Why it has no badge."""
 
     @property
     def newest(self) -> datetime:
-        """When its newest record was made."""
+        """Date of its newest record."""
         return max(record.when for record in self.records)
 
     @property
     def protocols(self) -> list[str]:
+        """The protocols of its records."""
         return sorted({record.identity.protocol for record in self.records})
 
     @property
-    def of(self) -> tuple[str, str, int]:
-        """Method, parameters and budget, which all of its records share."""
-        return key_of(self.records[0])
-
-
-def key_of(record: Record) -> tuple[str, str, int]:
-    """What tells entries apart but for their version: method, parameters, budget."""
-    identity = record.identity
-    return identity.method_name, json.dumps(identity.parameters, sort_keys=True), identity.budget
+    def key(self) -> MethodKey:
+        """The method, parameters and budget that all its records share."""
+        return MethodKey.of(self.records[0])
 
 
 def read_submitted(folder: Path) -> Submitted | Unreadable:
-    """Card and manifest of a submission, read as if they were hostile; its records are not looked at."""
+    """Card and manifest of a submission, read as hostile files, or why they are not valid. Records are not read."""
     path = CARD
     try:
         manifest = _validated(Manifest, strict_json(read_text(folder, path := MANIFEST, LARGEST[MANIFEST])))
@@ -66,14 +75,14 @@ def read_submitted(folder: Path) -> Submitted | Unreadable:
     except HostileError as error:
         return Unreadable(folder / path, str(error))
     except ValidationError as error:
-        return Unreadable(folder / path, explain_invalid(error).replace("record", path))
+        return Unreadable(folder / path, explain_invalid(error, path))
     return Submitted(folder, card, manifest)
 
 
 def newest_first(submissions: Iterable[Submitted], records: Iterable[Record]) -> list[Submitted]:
-    """The submissions of the entry that these records are of, in whatever version."""
-    keys = {key_of(record) for record in records}
-    own = [s for s in submissions if s.of in keys]
+    """The submissions of the method that made these records, in all versions."""
+    keys = {MethodKey.of(record) for record in records}
+    own = [submitted for submitted in submissions if submitted.key in keys]
     return sorted(own, key=lambda s: (s.newest, s.manifest.version), reverse=True)
 
 

@@ -1,1 +1,1 @@
-"""What other commands find out about the coalitions of records, as they write it and as the site shows it."""
+"""Reports of other commands about the coalitions of records, and what belongs to which record."""

@@ -1,4 +1,4 @@
-"""Which report belongs to which entry, record and task of a board; those that fit none, with the reason."""
+"""Which report belongs to which entry, record or task of a board, and why a report belongs to none."""
 
 from __future__ import annotations
 
@@ -15,49 +15,54 @@ from coterie.tracking.record import Record
 from coterie.tracking.store import Unreadable
 
 R = TypeVar("R")
-Shown = Sequence[tuple[str, Record]]  # (entry, record) of a board
+Pairs = Sequence[tuple[str, Record]]  # (entry label, record) of every record on a board
 
 
-class _UnfitError(ValueError):
-    """A report about something else than what the board shows."""
+class _MisfitError(ValueError):
+    """A report about something that the board does not show."""
 
 
 @dataclass
 class Reports:
-    """Reports by what they are about: an entry, a record (its identity's digest), a task. None is verified by anybody."""
+    """Reports by their subject. Nobody has verified them."""
 
     transitions: dict[str, list[TransitionsReport]] = field(default_factory=dict)
+    """Label of an entry -> what becomes of its coalitions across layers."""
+
     inspections: dict[str, list[Inspection]] = field(default_factory=dict)
+    """Digest of a record's identity -> cards of its coalitions."""
+
     fidelity: dict[str, list[FidelityReport]] = field(default_factory=dict)
+    """Name of a task -> how well affinities rank its pairs of neurons."""
 
     def across(self, entry: str, fingerprint: str | None = None) -> list[TransitionsReport]:
-        """The entry's reports across layers; with a task's fingerprint those that go through it."""
+        """The entry's reports across layers; with a task's fingerprint, those that include this task."""
         own = self.transitions.get(entry, [])
         return [report for report in own if fingerprint is None or fingerprint in report.task_fingerprints]
 
     def plain(self) -> Iterator[TransitionsReport | FidelityReport]:
-        """Those that have no page of their own."""
+        """The reports without a separate page."""
         yield from (report for found in self.transitions.values() for report in found)
         yield from (report for found in self.fidelity.values() for report in found)
 
     def cards(self, record: Record) -> dict[int, tuple[Inspection, Card]]:
-        """By number, the cards of the record's coalitions, and of which inspection each is."""
+        """Number of a coalition of the record -> its card, and the inspection that the card is from."""
         found = self.inspections.get(record.identity_digest, [])
         return {card.number: (inspection, card) for inspection in found for card in inspection.cards}
 
 
-def attach(found: Iterable[tuple[Path, Report]], shown: Shown) -> tuple[Reports, list[Unreadable]]:
-    """Give every report its place. Coalitions must be those of the record that they are said to be of."""
+def attach(found: Iterable[tuple[Path, Report]], pairs: Pairs) -> tuple[Reports, list[Unreadable]]:
+    """Put every report in its place; return also the reports that fit nothing. Coalitions must match their record's."""
     reports, left_out = Reports(), list[Unreadable]()
     for path, report in found:
         try:
             if isinstance(report, TransitionsReport):
-                _add(reports.transitions, _entry_of(report, shown), report)
+                _add(reports.transitions, _entry_of(report, pairs), report)
             elif isinstance(report, Inspection):
-                _add(reports.inspections, _record_of(report, shown), report)
+                _add(reports.inspections, _record_of(report, pairs), report)
             else:
-                _add(reports.fidelity, _task_of(report, shown), report)
-        except _UnfitError as error:
+                _add(reports.fidelity, _task_of(report, pairs), report)
+        except _MisfitError as error:
             left_out.append(Unreadable(path, str(error)))
     for rows in reports.transitions.values():
         rows.sort(key=lambda r: (r.task_name, r.seed, r.layers[0].layer, len(r.layers), r.all_pairs))
@@ -66,40 +71,40 @@ def attach(found: Iterable[tuple[Path, Report]], shown: Shown) -> tuple[Reports,
 
 def _add(into: dict[str, list[R]], key: str, report: R) -> None:
     known = into.setdefault(key, [])
-    if report not in known:  # the same folder may be named twice
+    if report not in known:  # a folder may be named twice
         known.append(report)
 
 
-def _entry_of(report: TransitionsReport, shown: Shown) -> str:
+def _entry_of(report: TransitionsReport, pairs: Pairs) -> str:
     of = report.method, report.code_hash, report.budget
-    entries = {e for e, r in shown if (r.method.selector, r.identity.code_hash, r.identity.budget) == of}
+    entries = {e for e, r in pairs if (r.method.selector, r.identity.code_hash, r.identity.budget) == of}
     if len(entries) != 1:
-        raise _UnfitError(f"no entry of the board is {report.method[:60]!r} with this code and budget")
+        raise _MisfitError(f"the board has no single entry {report.method[:60]!r} with this code and budget")
     [entry] = entries
     layers = dict(zip(report.task_fingerprints, report.layers, strict=True))
-    for label, record in shown:
+    for label, record in pairs:
         layer = layers.get(record.identity.task_fingerprint)
         if label == entry and layer is not None and record.seed == report.seed:
             _check_coalitions(record, ((c.number, c.members) for c in layer.coalitions))
     return entry
 
 
-def _record_of(report: Inspection, shown: Shown) -> str:
-    record = next((r for _, r in shown if r.identity_digest == report.record), None)
+def _record_of(report: Inspection, pairs: Pairs) -> str:
+    record = next((r for _, r in pairs if r.identity_digest == report.record), None)
     if record is None:
-        raise _UnfitError(f"the board shows no record {report.record[:16]!r}")
+        raise _MisfitError(f"the board shows no record {report.record[:16]!r}")
     claimed = report.task_name, report.task_fingerprint, report.method, report.seed
     if claimed != (record.task_name, record.identity.task_fingerprint, record.method.selector, record.seed):
-        raise _UnfitError(f"its task, method or seed is not that of record {report.record[:16]}")
+        raise _MisfitError(f"its task, method or seed is not that of record {report.record[:16]}")
     _check_coalitions(record, ((card.number, card.members) for card in report.cards))
     return record.identity_digest
 
 
-def _task_of(report: FidelityReport, shown: Shown) -> str:
+def _task_of(report: FidelityReport, pairs: Pairs) -> str:
     if (report.task_name, report.task_fingerprint) not in {
-        (r.task_name, r.identity.task_fingerprint) for _, r in shown
+        (r.task_name, r.identity.task_fingerprint) for _, r in pairs
     }:
-        raise _UnfitError(f"the board shows no task {report.task_name[:60]!r} of this fingerprint")
+        raise _MisfitError(f"the board shows no task {report.task_name[:60]!r} with this fingerprint")
     return report.task_name
 
 
@@ -107,4 +112,4 @@ def _check_coalitions(record: Record, coalitions: Iterable[tuple[int, list[int]]
     groups = record.coalitions.groups if record.coalitions else []
     for number, members in coalitions:
         if number >= len(groups) or sorted(groups[number]) != sorted(members):
-            raise _UnfitError(f"its coalition {number} is not that of record {record.identity_digest[:16]}")
+            raise _MisfitError(f"its coalition {number} differs from that of record {record.identity_digest[:16]}")

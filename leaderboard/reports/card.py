@@ -1,4 +1,4 @@
-"""The card of a coalition, as it is written to JSON: numbers with their controls, and the texts they are about."""
+"""The card of a coalition, as `coterie inspect` writes it to JSON: numbers with their controls, and texts as evidence."""
 
 from __future__ import annotations
 
@@ -14,103 +14,215 @@ Index = Annotated[int, Field(ge=0, lt=10**7)]
 
 
 class Against(Strict):
-    """A value of the coalition beside that of its size-matched random sets, with an interval over queries or why not."""
+    """A value of the coalition, compared with random sets of the same size."""
 
     value: float
+    """The coalition's value."""
+
     low: float | None = None
+    """Lower end of its interval over queries."""
+
     high: float | None = None
+    """Upper end of its interval over queries."""
+
     reason: Text | None = None
-    control: float  # mean over the random sets
-    share_of_controls: float  # of the random sets, how many have a value at least as large
+    """Why there is no interval, if so."""
+
+    control: float
+    """Mean value of the random sets."""
+
+    share_of_controls: float
+    """Share of the random sets with a value at least as large."""
 
 
 class Token(Strict):
-    """One token of a text and how strongly the coalition fires at it, in standard deviations."""
+    """One token of a text."""
 
     text: Text
+    """The token."""
+
     firing: float
+    """How strongly the coalition fires at it, in standard deviations."""
 
 
 class TokenKind(Strict):
-    """A token of the vocabulary: its mean firing over all its occurrences on held-out pairs."""
+    """A token of the vocabulary."""
 
     text: Text
+    """The token."""
+
     firing: float
+    """The coalition's mean firing over all its occurrences in held-out pairs."""
+
     occurrences: int
+    """Number of occurrences."""
 
 
-class ShownPair(Strict):
-    """A held-out pair with its tokens as the reranker reads them; ``objective`` is what it was trained for, if anything."""
+class PairExample(Strict):
+    """A held-out pair of query and document."""
 
     query_id: Text
+    """Id of the query."""
+
     document_id: Text
+    """Id of the document."""
+
     query: Text
-    firing: float  # mean over the tokens
-    score: float  # of the reranker, nothing ablated
+    """Text of the query."""
+
+    firing: float
+    """The coalition's mean firing over the tokens."""
+
+    score: float
+    """The reranker's score with nothing ablated."""
+
     objective: float | None
+    """What the reranker was trained to predict for the pair, if known."""
+
     tokens: list[Token]
+    """Tokens as the reranker reads them."""
 
 
 class Signal(Strict):
     """How well the coalition's firing follows one classical signal, within queries."""
 
     name: Text
+    """Name of the signal."""
+
     r2: Against | None
+    """Share of the signal's variance that the firing explains."""
+
     correlation: float | None
-    reason: Text | None = None  # why there is no R2
+    """Correlation of signal and firing."""
+
+    reason: Text | None = None
+    """Why there is no R2, if so."""
 
 
-class ShownQuery(Strict):
-    """A held-out query and the nDCG@10 that it loses when the coalition is ablated."""
+class QueryExample(Strict):
+    """A held-out query."""
 
     query_id: Text
+    """Id of the query."""
+
     query: Text
+    """Text of the query."""
+
     ndcg_drop: float
+    """nDCG@10 that it loses when the coalition is ablated."""
 
 
 class Card(Strict):
-    """One coalition. ``number`` counts from 0 in the record's order; ``evaluated`` says whether the protocol judges it."""
+    """One coalition."""
 
     number: Index
+    """Number of the coalition in its record, from 0."""
+
     members: list[Index]
+    """Neurons of the coalition."""
+
     evaluated: bool
-    silent_members: int  # whose activation does not vary over held-out tokens
-    agreement: Against | None  # mean correlation of two members over tokens
-    by_token: Against | None  # share of the firing's variance that is told by which token it is
+    """Whether the protocol evaluates it."""
+
+    silent_members: int
+    """Number of members whose activation does not vary over held-out tokens."""
+
+    agreement: Against | None
+    """Mean correlation of two members over tokens."""
+
+    by_token: Against | None
+    """Share of the firing's variance over tokens that the vocabulary token explains."""
+
     best_signal: Signal | None
-    best_r2: Against | None  # the largest R2 over signals; each random set has its own best signal
+    """The signal with the largest R2."""
+
+    best_r2: Against | None
+    """The largest R2 over signals; each random set has its own best signal."""
+
     signals: list[Signal]
-    effect: Against  # f(C), standard deviations of the score
+    """All signals."""
+
+    effect: Against
+    """Mean drop of the score when the coalition is ablated, f(C), in standard deviations of the score."""
+
     ndcg_drop: Against | None
+    """nDCG@10 lost when the coalition is ablated."""
+
     ndcg_reason: Text | None
-    loses_most: list[ShownQuery]
-    gains_most: list[ShownQuery]
+    """Why there is no nDCG@10 drop, if so."""
+
+    loses_most: list[QueryExample]
+    """Queries that lose the most nDCG@10 without the coalition."""
+
+    gains_most: list[QueryExample]
+    """Queries that gain the most nDCG@10 without it."""
+
     tokens_high: list[TokenKind]
+    """Tokens at which it fires most."""
+
     tokens_low: list[TokenKind]
-    fires_most: list[ShownPair]
-    fires_least: list[ShownPair]
+    """Tokens at which it fires least."""
+
+    fires_most: list[PairExample]
+    """Pairs on which it fires most."""
+
+    fires_least: list[PairExample]
+    """Pairs on which it fires least."""
 
 
 class Inspection(Strict):
-    """The cards of one record, and what they were made from."""
+    """The cards of one record."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
+    """Version of this schema."""
+
     task_name: Text
+    """Name of the task."""
+
     method_name: Text
-    method: Text  # with its parameters
+    """Name of the method."""
+
+    method: Text
+    """The method with its parameters."""
+
     seed: int
-    record: Text  # the record's identity digest
+    """Seed of the record."""
+
+    record: Text
+    """Digest of the record's identity."""
+
     task_fingerprint: Text
+    """Fingerprint of the task."""
+
     layer: int
+    """Layer of the reranker."""
+
     n_players: Index
+    """Number of neurons in the layer."""
+
     players: Text
+    """What the players are, e.g. neurons."""
+
     heldout_queries: int
+    """Number of held-out queries."""
+
     heldout_pairs: int
+    """Number of held-out pairs."""
+
     heldout_tokens: int
-    tokens_are: Text  # which tokens activations are known of
+    """Number of tokens in these pairs."""
+
+    tokens_are: Text
+    """Which tokens these are."""
+
     controls: int
+    """Number of random sets per size."""
+
     warnings: list[Text]
+    """What to consider when reading the cards."""
+
     cards: list[Card]
+    """One card per coalition."""
 
     @model_validator(mode="after")
     def _sound(self) -> Inspection:

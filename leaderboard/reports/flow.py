@@ -1,9 +1,9 @@
-"""The diagram of a report before it is drawn: nodes in columns and flows between them, in neurons.
+"""The layout of a report's diagram before it is drawn: nodes in columns and flows between them, in neurons.
 
-A column a layer. A coalition's neurons flow to where its events lead, shared out by mass; those of one that vanishes flow
-to the node "vanish" in the next column, those of one that emerges come from the node "emerge" in the column before. A node
-is as high as its neurons or, if that is more, as what flows in (in the last column always as what flows in). Beyond the
-largest ``show`` of a layer, coalitions are one node, "others".
+There is one column per layer. A coalition's neurons flow to the targets of its events, in proportion to mass; those of a
+vanishing coalition flow to the node "vanish" in the next column, those of an emerging one come from the node "emerge" in the
+column before. A node is as high as its inflow or outflow, whichever is larger. All but the largest `show` coalitions of a
+layer share one node, "others".
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from coterie.leaderboard.reports.transitions import Event, LayerCoalitions, Laye
 
 Kind = Literal["coalition", "others", "vanish", "emerge"]
 Key = tuple[int, Kind, int]  # column, kind, number
-GAP = 0.35  # of a column's height between its nodes
+GAP = 0.35  # share of the fullest column's height between its nodes
 
-# Okabe & Ito's palette, which colour-blind readers tell apart, on white as on black; grey for what does not go on
+# Okabe & Ito's palette, which colour-blind readers can distinguish, on white and on black; grey for what vanishes
 COLOURS: dict[Event, str] = {
     "persist": "#0072B2",
     "split": "#E69F00",
@@ -29,55 +29,91 @@ COLOURS: dict[Event, str] = {
 }
 NODE_COLOUR = "#5B6770"
 MEANINGS: dict[Event, str] = {
-    "persist": "a high share of its mass goes to one coalition, and a high share of what that one gets comes from it",
-    "split": "a high share of what a coalition gets comes from it, but that is a low share of its own mass",
-    "merge": "a high share of its mass goes to a coalition, but that is a low share of what that one gets",
-    "vanish": "no such coalition in the next layer",
-    "emerge": "no such coalition in the layer before",
+    "persist": "gives a large share of its mass to one coalition and supplies a large share of that one's mass",
+    "split": "supplies a large share of a coalition's mass, but with a small share of its own",
+    "merge": "gives a large share of its mass to a coalition, but supplies a small share of that one's mass",
+    "vanish": "has no successor in the next layer",
+    "emerge": "has no predecessor in the layer before",
 }
 
 
 @dataclass(frozen=True)
 class Node:
-    """A node from ``top`` to ``bottom`` (0 at the top, 1 at the foot of the diagram) in a column."""
+    """A node of the diagram."""
 
     column: int
+    """Its column, from 0 on the left."""
+
     kind: Kind
+    """What it stands for."""
+
     label: str
+    """Text beside it."""
+
     text: str
+    """Text under the pointer."""
+
     top: float
+    """Its upper end, from 0 at the top of the diagram to 1 at the bottom."""
+
     bottom: float
+    """Its lower end."""
+
+    @property
+    def colour(self) -> str:
+        """Its colour: that of the event for vanish and emerge."""
+        return COLOURS[self.kind] if self.kind in ("vanish", "emerge") else NODE_COLOUR
 
 
 @dataclass(frozen=True)
 class Flow:
-    """So many neurons from one node to another (by their places among the nodes)."""
+    """Neurons that flow from one node to another."""
 
     source: int
+    """Index of the node that it leaves."""
+
     target: int
+    """Index of the node that it enters."""
+
     neurons: float
+    """Number of neurons."""
+
     event: Event
+    """What happens to them."""
+
     text: str
+    """Text under the pointer."""
 
 
 @dataclass(frozen=True)
 class Diagram:
-    """Nodes column by column, top to bottom, and flows in the order of their ends: in that order they leave and enter nodes.
-
-    Heights and flows have one scale, ``per_neuron`` of the diagram's height.
-    """
+    """A diagram to draw."""
 
     columns: tuple[str, ...]
+    """Heading of each column."""
+
     nodes: tuple[Node, ...]
+    """Nodes column by column, from top to bottom."""
+
     flows: tuple[Flow, ...]
+    """Flows by source, then target: in this order they leave and enter nodes, from top to bottom."""
+
     per_neuron: float
+    """Height of one neuron as a share of the diagram's height, for nodes and flows."""
+
     note: str
+    """What is not shown; empty if everything is."""
+
+    @property
+    def fullest(self) -> int:
+        """Number of nodes in the column with the most."""
+        return max((sum(node.column == i for node in self.nodes) for i in range(len(self.columns))), default=0)
 
 
 def diagram(report: TransitionsReport, show: int) -> Diagram:
-    """Lay a report out."""
-    shown = [_largest(layer, show) for layer in report.layers]
-    flows = list(_flows(report, shown))
+    """Lay out a report, with at most `show` coalitions per layer."""
+    kinds = [_largest(layer, show) for layer in report.layers]
+    flows = list(_flows(report, kinds))
     heights = _heights(flows)
     columns = _ordered(len(report.layers), heights, flows)
     fullest = max((sum(heights[key] for key in column) for column in columns), default=0) or 1
@@ -88,7 +124,7 @@ def diagram(report: TransitionsReport, show: int) -> Diagram:
         top = 0.0
         for key in column:
             bottom = top + per_neuron * heights[key]
-            nodes[key] = Node(key[0], key[1], *_told(report, shown, key), top, bottom)
+            nodes[key] = Node(key[0], key[1], *_texts(report, kinds, key), top, bottom)
             top = bottom + room / max(len(column) - 1, 1)
     places = {key: i for i, key in enumerate(nodes)}
     left = [max(len(layer.coalitions) - show, 0) for layer in report.layers]
@@ -100,7 +136,7 @@ def diagram(report: TransitionsReport, show: int) -> Diagram:
             for s, t, neurons, event, text in sorted(flows, key=lambda f: (places[f[0]], places[f[1]]))
         ),
         per_neuron=per_neuron,
-        note=f"Of each layer the {show} largest coalitions are shown, the rest as one." if any(left) else "",
+        note=f"Only the {show} largest coalitions per layer are shown separately." if any(left) else "",
     )
 
 
@@ -110,20 +146,20 @@ _ENDS = ("vanish", "emerge")
 
 
 def _largest(layer: LayerCoalitions, show: int) -> dict[int, Kind]:
-    """What each coalition is drawn as."""
+    """Number of each coalition -> the kind of node that shows it."""
     order = sorted(layer.coalitions, key=lambda c: (-len(c.members), c.number))
     return {c.number: "coalition" if rank < show else "others" for rank, c in enumerate(order)}
 
 
-def _flows(report: TransitionsReport, shown: list[dict[int, Kind]]) -> Iterator[_Flow]:
-    """The flows of every pair of layers, those between the same two nodes of the same event as one."""
+def _flows(report: TransitionsReport, kinds: list[dict[int, Kind]]) -> Iterator[_Flow]:
+    """The flows of every pair of layers; those of the same event between the same two nodes are combined."""
     for column, pair in enumerate(report.pairs):
         before, after = (_sizes(layer) for layer in report.layers[column : column + 2])
         total: dict[tuple[Key, Key, Event], float] = defaultdict(float)
         texts: dict[tuple[Key, Key, Event], list[str]] = defaultdict(list)
         for source, target, neurons, event, text in _single_flows(pair, before, after):
-            start: Key = (column, "emerge", 0) if source is None else _key(column, source, shown[column])
-            end: Key = (column + 1, "vanish", 0) if target is None else _key(column + 1, target, shown[column + 1])
+            start: Key = (column, "emerge", 0) if source is None else _key(column, source, kinds[column])
+            end: Key = (column + 1, "vanish", 0) if target is None else _key(column + 1, target, kinds[column + 1])
             total[start, end, event] += neurons
             texts[start, end, event].append(text)
         for (start, end, event), neurons in total.items():
@@ -134,7 +170,7 @@ def _flows(report: TransitionsReport, shown: list[dict[int, Kind]]) -> Iterator[
 def _single_flows(
     pair: LayerPair, before: _Sizes, after: _Sizes
 ) -> Iterator[tuple[int | None, int | None, float, Event, str]]:
-    """The links that lead somewhere, and what vanishes (no target) and emerges (no source), each with its neurons."""
+    """The links between coalitions, and what vanishes (no target) and emerges (no source), each with its neurons."""
     links = {(row.source, row.target): row for row in (*pair.sources, *pair.targets) if row.event not in _ENDS}
     outgoing: dict[int | None, float] = defaultdict(float)
     for row in links.values():
@@ -152,12 +188,12 @@ def _sizes(layer: LayerCoalitions) -> _Sizes:
     return {c.number: len(c.members) for c in layer.coalitions}
 
 
-def _key(column: int, number: int, shown: dict[int, Kind]) -> Key:
-    return (column, "coalition", number) if shown[number] == "coalition" else (column, "others", 0)
+def _key(column: int, number: int, kinds: dict[int, Kind]) -> Key:
+    return (column, "coalition", number) if kinds[number] == "coalition" else (column, "others", 0)
 
 
 def _heights(flows: list[_Flow]) -> dict[Key, float]:
-    """A node's height in neurons: what flows in or, if that is more, out."""
+    """A node's height in neurons: its inflow or outflow, whichever is larger."""
     into: dict[Key, float] = defaultdict(float)
     out: dict[Key, float] = defaultdict(float)
     for source, target, neurons, _event, _text in flows:
@@ -167,9 +203,9 @@ def _heights(flows: list[_Flow]) -> dict[Key, float]:
 
 
 def _ordered(count: int, heights: dict[Key, float], flows: list[_Flow]) -> list[list[Key]]:
-    """The nodes of each column, so that few flows cross: what emerges at the top, what has a source in its order below.
+    """Order the nodes of each column so that few flows cross: emerging ones first, the others in their sources' order.
 
-    The node "emerge" heads its column, "vanish" closes it.
+    The node "emerge" comes first in its column, "vanish" last.
     """
     rank: dict[Kind, int] = {"emerge": 0, "coalition": 1, "others": 2, "vanish": 3}
     goes_on = {source for source, _, _, event, _ in flows if event not in _ENDS}
@@ -190,8 +226,8 @@ def _ordered(count: int, heights: dict[Key, float], flows: list[_Flow]) -> list[
     return columns
 
 
-def _told(report: TransitionsReport, shown: list[dict[int, Kind]], key: Key) -> tuple[str, str]:
-    """A node's label and what a pointer shows."""
+def _texts(report: TransitionsReport, kinds: list[dict[int, Kind]], key: Key) -> tuple[str, str]:
+    """A node's label and the text under the pointer."""
     column, kind, number = key
     layer = report.layers[column]
     if kind in _ENDS:
@@ -200,7 +236,7 @@ def _told(report: TransitionsReport, shown: list[dict[int, Kind]], key: Key) -> 
         side = f"in layer {pair.target_layer}" if kind == "emerge" else f"after layer {pair.source_layer}"
         return f"{kind} {side}: {count}", MEANINGS["emerge" if kind == "emerge" else "vanish"]
     if kind == "others":
-        rest = [c for c in layer.coalitions if shown[column][c.number] == "others"]
+        rest = [c for c in layer.coalitions if kinds[column][c.number] == "others"]
         return f"{len(rest)} others", f"layer {layer.layer}: {len(rest)} smaller coalitions"
     size = next(len(c.members) for c in layer.coalitions if c.number == number)
     return f"{number}", f"layer {layer.layer}, coalition {number}: {size} neurons"

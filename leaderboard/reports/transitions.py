@@ -1,4 +1,4 @@
-"""What ``coterie transitions`` found, as it is written to transitions.json. It may come from anybody: it is checked whole."""
+"""The report of `coterie transitions`, as written to transitions.json. Anybody may have written it: everything is checked."""
 
 from __future__ import annotations
 
@@ -19,20 +19,32 @@ Share = Annotated[float, Field(ge=0, le=1.0001)]
 
 
 class Coalition(Strict):
-    """One coalition; ``number`` is its place among all that the method named, as in its record."""
+    """One coalition."""
 
     number: Index
+    """Number of the coalition among all that the method proposed, as in its record."""
+
     members: Annotated[list[Index], Field(min_length=1)]
+    """Neurons of the coalition."""
 
 
 class LayerCoalitions(Strict):
-    """A layer's coalitions of at least the smallest size. ``from_record`` where a finished cell had them."""
+    """The coalitions of one layer."""
 
     layer: Index
+    """The layer."""
+
     n_players: Index
+    """Number of neurons in the layer."""
+
     coalitions: list[Coalition]
+    """Coalitions of at least the smallest size."""
+
     left_out: Index
+    """Number of smaller coalitions."""
+
     from_record: bool
+    """Whether the coalitions are from the record of a finished cell."""
 
     @model_validator(mode="after")
     def _sound(self) -> LayerCoalitions:
@@ -44,58 +56,92 @@ class LayerCoalitions(Strict):
 
 
 class LinkRow(Strict):
-    """A coalition and its partner by their numbers, see :func:`coterie.benchmark.transitions.events.events`."""
+    """A coalition and its partner, see `coterie.benchmark.transitions.events.events`."""
 
     source: Index | None
+    """Number of the coalition in the earlier layer."""
+
     target: Index | None
+    """Number of the coalition in the later layer."""
+
     mass: Annotated[float, Field(ge=0, le=1e12)]
+    """Mass of the link between them."""
+
     alpha: Share
+    """The link's share of the source's mass."""
+
     beta: Share
+    """The link's share of the target's mass."""
+
     matched: bool
+    """Whether the link is part of the matching."""
+
     event: Event
+    """What happens to the coalition."""
 
     @property
     def leads_on(self) -> bool:
-        """Whether it joins a source and a target: all but what vanishes and emerges."""
+        """Whether the link joins a source and a target, as all events but vanish and emerge do."""
         return self.event not in ("vanish", "emerge")
 
 
 class Count(Strict):
-    """How often an event is, and how often in random coalitions of the same sizes: mean and 95 % range over the draws.
-
-    ``share`` and its like are of the sources, for ``emerge`` of the targets; null where there are none.
-    """
+    """How often an event occurs. Shares are of the sources, for `emerge` of the targets; null if there are none."""
 
     event: Event
+    """The event."""
+
     count: Index
+    """Number of coalitions."""
+
     share: Share | None
+    """Their share."""
+
     chance: Share | None
+    """Mean share among random coalitions of the same sizes."""
+
     chance_low: Share | None
+    """Lower end of the draws' 95 % range."""
+
     chance_high: Share | None
+    """Upper end of the draws' 95 % range."""
 
 
 class LayerPair(Strict):
-    """What becomes of the coalitions of one layer in the next, with the thresholds in force."""
+    """What becomes of the coalitions of one layer in the next."""
 
     source_layer: Index
+    """The earlier layer."""
+
     target_layer: Index
+    """The later layer."""
+
     alpha: float
+    """Threshold of a large alpha."""
+
     beta: float
+    """Threshold of a large beta."""
+
     counts: list[Count]
+    """One count per event: persist, split, merge, vanish, emerge."""
+
     sources: list[LinkRow]
+    """One row per coalition of the earlier layer, in order."""
+
     targets: list[LinkRow]
+    """One row per coalition of the later layer, in order."""
 
     def check(self, before: LayerCoalitions, after: LayerCoalitions) -> None:
-        """Raise ``ValueError`` where a row names what these layers lack, or counts do not cover the events."""
+        """Raise `ValueError` if a row names a coalition that these layers lack, or the counts do not cover the events."""
         if (self.source_layer, self.target_layer) != (before.layer, after.layer):
             raise ValueError(f"expected the pair of layers {before.layer} and {after.layer}")
         if [row.event for row in self.counts] != [*SOURCE_EVENTS, "emerge"]:
             raise ValueError("counts: expected persist, split, merge, vanish and emerge, in this order")
         known = {c.number for c in before.coalitions}, {c.number for c in after.coalitions}
         if [row.source for row in self.sources] != [c.number for c in before.coalitions]:
-            raise ValueError("sources: expected a row for each coalition, in order")
+            raise ValueError("sources: expected one row per coalition, in order")
         if [row.target for row in self.targets] != [c.number for c in after.coalitions]:
-            raise ValueError("targets: expected a row for each coalition, in order")
+            raise ValueError("targets: expected one row per coalition, in order")
         for rows, events in ((self.sources, SOURCE_EVENTS), (self.targets, TARGET_EVENTS)):
             for row in rows:
                 if row.event not in events:
@@ -107,29 +153,56 @@ class LayerPair(Strict):
 
 
 class TransitionsReport(Strict):
-    """Everything that was asked, and what came out. ``task_fingerprints`` are the task's at each layer."""
+    """The question and the results."""
 
     schema_version: Literal[1] = 1
+    """Version of this schema."""
+
     coterie_version: Text
+    """Version of coterie that wrote the report."""
+
     task_name: Text
+    """Name of the task."""
+
     task_fingerprints: list[Text]
+    """Fingerprint of the task at each layer."""
+
     method: Text
+    """The method with its parameters."""
+
     code_hash: Text
+    """Hash of the method's code."""
+
     budget: int
+    """Evaluations that the method may spend per layer."""
+
     seed: int
+    """Seed of the method."""
+
     all_pairs: bool
+    """Whether links outside the matching count too."""
+
     smallest: int
+    """Size of the smallest coalitions that count."""
+
     draws: int
+    """Number of draws of random coalitions."""
+
     warnings: list[Text]
+    """What to consider when reading the report."""
+
     layers: Annotated[list[LayerCoalitions], Field(min_length=1, max_length=200)]
+    """The layers, in order."""
+
     pairs: list[LayerPair]
+    """One pair per two adjacent layers."""
 
     @model_validator(mode="after")
     def _sound(self) -> TransitionsReport:
         if len(self.task_fingerprints) != len(self.layers):
-            raise ValueError("task_fingerprints: expected one for each layer")
+            raise ValueError("task_fingerprints: expected one per layer")
         if len(self.pairs) != len(self.layers) - 1:
-            raise ValueError("pairs: expected one for each two adjacent layers")
+            raise ValueError("pairs: expected one per two adjacent layers")
         for pair, (before, after) in zip(self.pairs, pairwise(self.layers), strict=True):
             pair.check(before, after)
         return self

@@ -1,25 +1,29 @@
 """The statistics of the leaderboard: hierarchical bootstrap, paired comparisons, Holm's correction, shared ranks.
 
-Every number that is ranked is a ratio of sums over the same queries, ``sum_q a[q] / sum_q b[q]`` (a mean where b is all
-ones), averaged over the seeds of a method. Queries are resampled first: a resample is a row of counts, and the same rows
-are used for every method of a table, which is what makes the comparisons paired: what makes a query hard for all methods
-cancels. Then, within each resample, the seeds of each method are resampled, independently of other methods, whose seeds
-have nothing in common with them: what another seed would have proposed is part of what is not known.
+Every ranked number is a ratio of sums over the same queries, `sum_q a[q] / sum_q b[q]` (a mean if b is all ones),
+averaged over the seeds of a method. Queries are resampled first: a resample is a row of counts, and all methods of a table
+share the same rows. That makes comparisons paired: whatever makes a query hard for all methods cancels. Within each
+resample, the seeds of each method are then resampled, independently of those of other methods, with which they have
+nothing in common: what another seed would have proposed is part of the uncertainty.
 
-Seeds are few, queries may be, and a bootstrap of few things is too narrow in two ways, both mended here. The spread over
-S resampled seeds is ``sqrt((S - 1) / S)`` of what it should be: deviations are scaled up by ``sqrt(S / (S - 1))`` (Davison
-& Hinkley 1997, Bootstrap Methods, section 2.6), those of n resampled queries by ``sqrt(n / (n - 1))``. And a variance
-estimated from S values has S - 1 degrees of freedom: with V_q and V_s the parts of the queries and of each method's seeds
-in the variance V of a value or a difference, the degrees of freedom are Welch and Satterthwaite's,
-``V^2 / (V_q^2 / (n - 1) + sum over methods of V_s^2 / (S - 1))``, intervals are stretched by Student's quantile over the
-normal one, and a tail probability is read as the same number of standard errors in Student's distribution. Where no
-resample lies beyond 0, their share says only that it is small: the number of standard errors is then counted.
+Seeds are few, and queries may be. A bootstrap of few things is too narrow in two ways, both corrected:
+
+- The spread over S resampled seeds is `sqrt((S - 1) / S)` of what it should be. Deviations are scaled up by
+  `sqrt(S / (S - 1))` (Davison & Hinkley 1997, Bootstrap Methods, section 2.6), those of n resampled queries by
+  `sqrt(n / (n - 1))`.
+- A variance estimated from S values has S - 1 degrees of freedom. With V_q and V_s the parts of the queries and of each
+  method's seeds in the variance V of a value or a difference, the degrees of freedom are Welch and Satterthwaite's,
+  `V^2 / (V_q^2 / (n - 1) + sum over methods of V_s^2 / (S - 1))`. Intervals are stretched by Student's quantile over the
+  normal one, and a tail probability is converted to standard errors and read in Student's distribution.
+
+If no resample lies beyond 0, the share of resamples only says that p is small, and the standard errors are counted instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -36,51 +40,82 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its bootstrap interval, or with the reason why there is no interval."""
+    """A value with its bootstrap interval, or with the reason why it has none."""
 
     value: float
+    """The value itself, from all queries and seeds."""
+
     low: float | None
+    """Lower end of the interval."""
+
     high: float | None
+    """Upper end of the interval."""
+
     reason: str | None = None
+    """Why the interval is missing, if it is."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """First minus second, with interval and two-sided p-value, or with the reason why there are none."""
+    """First minus second with interval and two-sided p-value, or with the reason why it has none."""
 
     value: float
+    """The difference of the two values."""
+
     low: float | None
+    """Lower end of the interval."""
+
     high: float | None
+    """Upper end of the interval."""
+
     p: float | None
+    """Two-sided p-value of no difference."""
+
     reason: str | None = None
+    """Why interval and p-value are missing, if they are."""
 
 
 def bootstrap_weights(n_queries: int, n_resamples: int = N_RESAMPLES, seed: int = SEED) -> Array:
-    """How often each query is drawn in each resample: ``(n_resamples, n_queries)``, every row sums to ``n_queries``.
+    """How often each query is drawn in each resample: shape (n_resamples, n_queries), rows sum to `n_queries`.
 
-    Rows are multinomial counts of ``n_queries`` draws with equal probabilities, the same for the same arguments.
-    Raises ``ValueError`` unless both sizes are positive.
+    Rows are multinomial counts of `n_queries` draws with equal probabilities, the same for the same arguments.
+    Raises `ValueError` unless both sizes are positive.
     """
     if n_queries < 1 or n_resamples < 1:
         raise ValueError(f"expected at least one query and one resample, got {n_queries} and {n_resamples}")
     counts = np.random.default_rng(seed).multinomial(n_queries, np.full(n_queries, 1 / n_queries), size=n_resamples)
-    return counts.astype(np.float64)  # they are only ever multiplied with floats
+    return counts.astype(np.float64)  # only ever multiplied with floats
+
+
+@lru_cache(maxsize=8)
+def shared_weights(n_queries: int) -> Array:
+    """The default `bootstrap_weights`, kept between tables of the same number of queries and read-only."""
+    weights = bootstrap_weights(n_queries)
+    weights.setflags(write=False)
+    return weights
 
 
 @dataclass(frozen=True)
 class Resampled:
-    """A value and what it is on every resample, or with the reason, and no draws, where there can be no interval.
-
-    ``queries``: the value on every resample of the queries. ``seeds``: what resampling the seeds as well adds to each.
-    ``by_seed``: the variance of the mean over seeds, and its degrees of freedom, of every method that it is made of.
-    """
+    """A value and its resamples, or the reason why it cannot have an interval."""
 
     value: float
+    """The value from all queries and seeds."""
+
     queries: Array | None
+    """The value on every resample of the queries, shape (resamples,); None if there can be no interval."""
+
     seeds: Array | float = 0.0
+    """What resampling the seeds adds to each resample of the queries."""
+
     n_queries: int = 0
+    """Number of queries."""
+
     by_seed: tuple[tuple[float, int], ...] = ()
+    """Variance of the mean over seeds and its degrees of freedom, for every method that goes into the value."""
+
     reason: str | None = None
+    """Why there can be no interval, if so."""
 
     @property
     def draws(self) -> Array | None:
@@ -89,7 +124,7 @@ class Resampled:
 
     @property
     def degrees_of_freedom(self) -> float:
-        """Welch and Satterthwaite's; infinite where nothing varies."""
+        """Welch and Satterthwaite's; infinite if nothing varies."""
         if self.queries is None or self.draws is None:
             return float("inf")
         parts = [(variance, freedom) for variance, freedom in self.by_seed if variance]
@@ -99,7 +134,7 @@ class Resampled:
         return total**2 / below if below else float("inf")
 
     def interval(self, level: float = LEVEL) -> Interval:
-        """The ``(1 - level) / 2`` and ``(1 + level) / 2`` quantiles of the draws, stretched about the value for few seeds."""
+        """The `(1 - level) / 2` and `(1 + level) / 2` quantiles of the draws, stretched about the value for few seeds."""
         if (draws := self.draws) is None:
             return Interval(self.value, None, None, self.reason)
         low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
@@ -111,7 +146,13 @@ class Resampled:
         )
 
     def minus(self, other: Resampled, level: float = LEVEL) -> Difference:
-        """See ``paired_difference``. Both must come from the same weights."""
+        """The paired difference `self - other`; both must come from the same weights.
+
+        With `d*` the difference on each resample (one resample of the queries for both, one of the seeds for each), the
+        interval has the percentiles of `d*`, and `p = min(1, 2 min(P(d* <= 0), P(d* >= 0)))` with
+        `P = (1 + count) / (1 + resamples)`, which is 1 for equal methods; both allow for few seeds and queries as the
+        module describes.
+        """
         value = self.value - other.value
         if self.queries is None or other.queries is None:
             return Difference(value, None, None, None, self.reason or other.reason)
@@ -126,7 +167,7 @@ class Resampled:
         return Difference(value, interval.low, interval.high, both.p_value())
 
     def p_value(self) -> float:
-        """Two-sided p of the value being 0; 1 where there are no draws."""
+        """Two-sided p-value of the value being 0; 1 without draws."""
         if (draws := self.draws) is None:
             return 1.0
         beyond = min(int(np.sum(draws <= 0)), int(np.sum(draws >= 0)))
@@ -142,11 +183,11 @@ class Resampled:
 def resample(
     numerator: Array, denominator: Array, weights: Array, minimum: int = MINIMUM_QUERIES, stream: int = 0
 ) -> Resampled:
-    """``sum(a) / sum(b)`` and ``(w @ a) / (w @ b)`` for each row ``w`` of ``weights``, averaged over seeds.
+    """`sum(a) / sum(b)` and `(w @ a) / (w @ b)` for each row `w` of `weights`, averaged over seeds.
 
-    Below ``minimum`` queries there are no draws: the resamples of so few say little about the next query.
-    Shapes: ``(q,)`` or ``(seeds, q)`` twice, ``(resamples, q)``. ``stream`` tells the random numbers that resample the
-    seeds from those of other methods. Raises ``ValueError`` for a denominator that sums to zero.
+    Below `minimum` queries there are no draws: resamples of a handful of queries say little about the next one.
+    Shapes: (queries,) or (seeds, queries) twice, then (resamples, queries). `stream` keeps the random numbers that resample
+    the seeds apart from those of other methods. Raises `ValueError` for a denominator that sums to zero.
     """
     numerators, denominators = np.atleast_2d(numerator), np.atleast_2d(denominator)
     if np.any((totals := denominators.sum(axis=1)) == 0):
@@ -154,11 +195,12 @@ def resample(
     values = numerators.sum(axis=1) / totals
     value, n_queries = float(values.mean()), numerators.shape[1]
     if n_queries < minimum:
-        return Resampled(value, None, reason=f"{n_queries} queries are too few for an interval, {minimum} are needed")
-    # Not ``weights @ a``: for shapes like these BLAS's threads wait for each other 20 times longer than one computes.
+        reason = f"an interval needs at least {minimum} queries, got {n_queries}"
+        return Resampled(value, None, reason=reason)
+    # Not `weights @ a`: at these shapes, BLAS threads wait for each other 20 times longer than one of them computes.
     below = [np.vecdot(weights, row) for row in denominators]
     if any(np.any(row == 0) for row in below):
-        return Resampled(value, None, reason="the denominator is zero in some resamples, so there is no interval")
+        return Resampled(value, None, reason="no interval: the denominator is zero in some resamples")
     draws = np.stack([np.vecdot(weights, row) / under for row, under in zip(numerators, below, strict=True)])
     mean, n_seeds = draws.mean(axis=0), len(values)
     queries = value + (mean - value) * _widened(n_queries)
@@ -171,36 +213,21 @@ def resample(
 
 
 def _widened(n: int) -> float:
-    """By how much the spread over resamples of n things is too small."""
+    """The factor by which the spread over resamples of n things is too small."""
     return float((n / (n - 1)) ** 0.5) if n > 1 else 1.0
 
 
 def ratio_interval(numerator: Array, denominator: Array, weights: Array, level: float = LEVEL) -> Interval:
-    """``sum(a) / sum(b)`` with its bootstrap interval; shapes and errors as in ``resample``."""
+    """`sum(a) / sum(b)` with its bootstrap interval; shapes and errors as in `resample`."""
     return resample(numerator, denominator, weights).interval(level)
 
 
-def paired_difference(
-    first: tuple[Array, Array], second: tuple[Array, Array], weights: Array, level: float = LEVEL
-) -> Difference:
-    """The difference of two ratios over the same queries: first minus second, as (numerator, denominator) pairs.
-
-    ``d = sum(a1) / sum(b1) - sum(a2) / sum(b2)``, each averaged over its seeds; ``d*`` is the same on each resample, with
-    one resample of the queries for both and one of the seeds for each. Interval: percentiles of ``d*``. Two-sided
-    p-value: ``min(1, 2 min(P(d* <= 0), P(d* >= 0)))`` with ``P = (1 + count) / (1 + resamples)``, which is 1 for equal
-    methods. Both allow for few seeds and queries as the module says. Arrays are ``(q,)`` or ``(seeds, q)``.
-    Raises ``ValueError`` if the two are not over the same number of queries.
-    """
-    if first[0].shape[-1] != second[0].shape[-1]:
-        raise ValueError(f"expected the same queries for both, got {first[0].shape[-1]} and {second[0].shape[-1]}")
-    one, other = resample(*first, weights, stream=1), resample(*second, weights, stream=2)
-    return one.minus(other, level)
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values: rejecting those below alpha keeps the chance of any false rejection below alpha.
+    """Holm's adjusted p-values, in the order given: rejecting those below alpha keeps any false rejection below alpha.
 
-    For the sorted ``p(1) <= ... <= p(m)``: ``adjusted(i) = max_{j <= i} min(1, (m - j + 1) p(j))``. Same order as given.
+    For the sorted `p(1) <= ... <= p(m)`: `adjusted(i) = max_{j <= i} min(1, (m - j + 1) p(j))`.
+
+    Reference: Holm (1979), A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6.
     """
     adjusted = [0.0] * len(p_values)
     largest = 0.0
@@ -211,13 +238,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def ranks(goodness: Sequence[float], separated: NDArray[np.bool_]) -> list[int]:
-    """``rank(i) = 1 + number of j that are better than i and separated from it``.
+    """`rank(i) = 1 + number of j that are better than i and separated from it`.
 
-    ``goodness``: larger is better. ``separated[i, j]``: the difference survived the correction (symmetric). "Not
-    separated" is not transitive: a may tie with b and b with c while a beats c. Counting who beats a method needs no
-    transitivity, gives equal methods equal ranks, and says something exact: rank 1 means that no method is
-    demonstrably better. (Chatbot Arena ranks in the same way.) Ranks may therefore disagree with the order of values:
-    a method that was measured imprecisely can have a better rank than one above it; tables sort by rank, then value.
+    `goodness`: larger is better. `separated[i, j]`: the difference survives the correction (symmetric). "Not separated" is
+    not transitive: a may tie with b and b with c while a beats c. Counting the methods that beat a method needs no
+    transitivity, gives equal methods equal ranks and has an exact meaning: at rank 1, no method is demonstrably better.
+    (Chatbot Arena ranks in the same way.) Ranks may therefore disagree with the order of values: an imprecisely measured
+    method can rank above one with a better value. Tables sort by rank, then value.
     """
     values = np.asarray(goodness, dtype=float)
     beaten_by = separated & (values[None, :] > values[:, None])
@@ -225,19 +252,19 @@ def ranks(goodness: Sequence[float], separated: NDArray[np.bool_]) -> list[int]:
 
 
 def worst_ranks(goodness: Sequence[float], separated: NDArray[np.bool_]) -> list[int]:
-    """``n - number of j that are worse than i and separated from it``: the last place that the comparisons allow.
+    """`n - number of j that are worse than i and separated from it`: the last place that the comparisons allow.
 
-    With ``ranks``, the first one, it is the range of places of a method. Who cannot be told from anybody has all of
-    1 .. n: the middle of the range rewards no imprecision, as the first place alone would.
+    `ranks` has the first such place. A method that ties with all others may have any place from 1 to n: ranking by the
+    middle of this range, unlike ranking by its first place, does not reward imprecision.
     """
     return [len(goodness) + 1 - rank for rank in ranks([-value for value in goodness], separated)]
 
 
 def minimum_detectable_difference(standard_error: float, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The smallest true difference that a two-sided test at ``alpha`` finds with probability ``power``.
+    """The smallest true difference that a two-sided test at `alpha` finds with probability `power`.
 
-    ``(z(1 - alpha / 2) + z(power)) * standard_error``, with the standard error that of the paired difference (the
-    deviation of its resamples, or ``sd / sqrt(n)``) and z the normal quantile. Raises ``ValueError`` for a negative one.
+    `(z(1 - alpha / 2) + z(power)) * standard_error`, with the standard error of the paired difference (the deviation of its
+    resamples, or `sd / sqrt(n)`) and z the normal quantile. Raises `ValueError` for a negative standard error.
     """
     if standard_error < 0:
         raise ValueError(f"expected a standard error >= 0, got {standard_error}")

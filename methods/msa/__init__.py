@@ -1,4 +1,4 @@
-"""Multiperturbation Shapley-value analysis: one store of evidence, and estimators that read from it.
+"""Multiperturbation Shapley-value analysis: a store of evidence, and estimators that read from it.
 
     evidence = Evidence(game, budget=1000)
     estimate = estimate_modes(evidence, "kriging", rng)
@@ -51,11 +51,11 @@ __all__ = [
 def estimate_modes(
     evidence: Evidence, estimator: Estimator, rng: np.random.Generator, precision: float | None = None
 ) -> Estimate:
-    """Spend what the budget of ``evidence`` leaves and estimate the Shapley modes from all that it then holds.
+    """Spend the rest of the budget of `evidence`, then estimate the Shapley modes from all that it holds.
 
-    ``blocks`` is for games of far more players than evaluations (:mod:`coterie.methods.msa.blocks`).
-    ``precision`` stops the permutation estimators early (:func:`permutation_sampling`); the others take the whole budget.
-    Raises :class:`BudgetExceededError` where the permutation estimators cannot afford one sample.
+    The estimator `blocks` is for games with far more players than evaluations. `precision` stops the permutation estimators
+    early (see `permutation_sampling`); the others spend the whole budget. Raises `BudgetExceededError` if a permutation
+    estimator cannot afford one sample.
     """
     if estimator in ("antithetic", "permutation"):
         return permutation_sampling(evidence, rng, antithetic=estimator == "antithetic", precision=precision)

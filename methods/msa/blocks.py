@@ -1,8 +1,8 @@
-"""Large games: blocks of players first, the blocks that matter refined, the top settled by intervals.
+"""Large games: estimate blocks of players, refine the important ones, and settle the top players by intervals.
 
 One permutation of n = 14,336 neurons costs 14,337 evaluations. A game of blocks has few players: a block is in a coalition
-with all of its members or with none. Splitting a block keeps all evidence valid, because every earlier coalition is a union
-of the smaller blocks too.
+with all of its members or with none of them. Splitting a block keeps all evidence valid, because every earlier coalition is
+also a union of the smaller blocks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @final
 class BlockGame(Game):
-    """The quotient game: ``blocks[i]`` is the block of player i; blocks are the players. Evaluations count in the game."""
+    """The quotient game, whose players are blocks: `blocks[i]` is the block of player i. The game counts its evaluations."""
 
     def __init__(self, game: Game, blocks: Int[np.ndarray, " players"]) -> None:
         self._game, self._blocks = game, blocks
@@ -41,12 +41,12 @@ class BlockGame(Game):
 
 
 def block_values(game: Game, budget: int, rng: np.random.Generator, rounds: int = 4) -> Estimate:
-    """Modes of all players of a large game in ``budget`` evaluations: blocks, of which the ones that matter are split.
+    """Estimate the modes of all players of a large game in `budget` evaluations, from blocks of which important ones split.
 
-    Starts from random blocks of equal size, as many as a round's share of the budget can tell apart (a third of it); each
-    round estimates the blocks' modes by kriging on all evidence so far and halves those of largest magnitude, at most a
-    sixth of the share. Members of a block that was not split share its mode equally, as in Owen's value with blocks whose
-    inside is unknown: so no standard errors are given.
+    The first blocks are random, of equal size, and as many as one round's share of the budget can tell apart (a third of
+    it). Each round estimates the modes of the blocks by kriging on all evidence so far and halves those of largest
+    magnitude, at most a sixth of the share. Members of an unsplit block share its mode equally, as in Owen's value for
+    blocks whose inside is unknown, so there are no standard errors.
     """
     share = max(2, budget // rounds)
     blocks = rng.permutation(game.n_players) % min(game.n_players, max(1, share // 3))
@@ -65,7 +65,7 @@ def block_values(game: Game, budget: int, rng: np.random.Generator, rounds: int 
 def _halved(
     blocks: Int[np.ndarray, " players"], magnitude: Float[np.ndarray, " blocks"], most: int, rng: np.random.Generator
 ) -> tuple[Int[np.ndarray, " players"], Int[np.ndarray, " new_blocks"]]:
-    """New block of each player, and old block of each new one, after halving the largest at random."""
+    """Halve the blocks of largest magnitude at random: the new block of each player, and the old block of each new one."""
     size = np.bincount(blocks)
     order = np.argsort(-np.where(size > 1, magnitude, -1.0), kind="stable")
     chosen = [int(block) for block in order[:most] if size[block] > 1]
@@ -79,29 +79,32 @@ def _halved(
 
 @dataclass(frozen=True)
 class Top:
-    """The k players of largest ``|Shapley value of the mean output|`` among the candidates, as far as was settled.
-
-    ``certain``: those whose interval lies above that of all but k - 1 candidates. ``low``, ``high``: simultaneous intervals
-    of the values of ``candidates`` (signed); ``settled``: whether certain has k members.
-    """
+    """The k candidates with the largest absolute Shapley value of the mean output, as far as they could be settled."""
 
     candidates: tuple[int, ...]
+    """The players that were compared."""
     certain: tuple[int, ...]
+    """Players whose interval is above those of all but k - 1 candidates."""
     low: tuple[float, ...]
+    """Lower ends of simultaneous intervals of the (signed) values of `candidates`."""
     high: tuple[float, ...]
+    """Upper ends of these intervals."""
     evaluations: int
+    """Evaluations spent."""
     settled: bool
+    """Whether `certain` has k members."""
 
 
 def settle_top(
     evidence: Evidence, candidates: Int[np.ndarray, " c"], k: int, rng: np.random.Generator, alpha: float = 0.05
 ) -> Top:
-    """Successive elimination: sample marginal contributions of the undecided candidates in shared contexts.
+    """Find the top k candidates by successive elimination, sampling marginal contributions in shared contexts.
 
-    A round draws a random order and a position, and gives each undecided candidate its marginal contribution to the
-    players before that position, and to all the others (antithetic): 2 evaluations a candidate and 4 shared. Student
-    intervals, Bonferroni over candidates and looks (at 8, 16, 32, ... rounds), drop those that are clearly in or out.
-    Stops when k are in or the budget is spent. After ``Neuron Shapley`` (Ghorbani & Zou 2020), with fixed contexts.
+    A round draws a random order and a position, and samples for each undecided candidate its marginal contribution to the
+    players before that position, and to all the others (antithetic): 2 evaluations per candidate and 4 shared ones.
+    Student intervals, Bonferroni-corrected over candidates and looks (at 8, 16, 32, ... rounds), settle candidates that are
+    clearly in or out. Stops when k are in or the budget is spent. After Neuron Shapley (Ghorbani & Zou 2020), with fixed
+    contexts.
     """
     count, start = len(candidates), len(evidence)
     sums, squares, rounds = np.zeros(count), np.zeros(count), np.zeros(count)
@@ -117,13 +120,13 @@ def settle_top(
             continue
         mean = sums / rounds
         deviation = np.sqrt(np.maximum(squares / rounds - mean**2, 0) / (rounds - 1))
-        # The j-th look may err with probability alpha / (j^2 pi^2 / 6): over all looks that makes alpha.
+        # The j-th look may err with probability alpha / (j^2 pi^2 / 6), which sums to alpha over all looks.
         share = alpha / (count * (np.log2(look / 8) + 1) ** 2 * np.pi**2 / 6)
         width = student.isf(share / 2, rounds - 1) * deviation
         low, high = np.where(undecided, mean - width, low), np.where(undecided, mean + width, high)
         nearest = np.where(low * high <= 0, 0.0, np.minimum(np.abs(low), np.abs(high)))
         farthest = np.maximum(np.abs(low), np.abs(high))
-        above = (nearest[:, None] > farthest[None, :]).sum(axis=1)  # how many each one certainly exceeds
+        above = (nearest[:, None] > farthest[None, :]).sum(axis=1)  # how many candidates each one certainly exceeds
         below = (farthest[:, None] < nearest[None, :]).sum(axis=1)
         certain = above >= count - k
         undecided &= ~certain & (below < k)
@@ -139,7 +142,7 @@ def settle_top(
 
 
 def _marginals(evidence: Evidence, players: Int[np.ndarray, " c"], rng: np.random.Generator) -> Float[np.ndarray, " c"]:
-    """Mean over outputs of ``v(T + i) - v(T)``, T the first s of a random order without i, and the same for the rest."""
+    """Mean over outputs of v(T + i) - v(T), with T a random prefix of a random order without i, and the same for the rest."""
     n, order, rows = evidence.n_players, rng.permutation(evidence.n_players), np.arange(len(players))
     place = np.empty(n, dtype=np.int64)
     place[order] = np.arange(n)
@@ -147,7 +150,7 @@ def _marginals(evidence: Evidence, players: Int[np.ndarray, " c"], rng: np.rando
     before = place[None, :] < size + (place[players] < size)[:, None]
     with_i, without = before.copy(), before.copy()
     with_i[rows, players], without[rows, players] = True, False
-    asked = np.concatenate([with_i, without, ~with_i, ~without])
-    one, other, rest, more = evidence.values(evidence.evaluate(asked)).mean(axis=1).reshape(4, -1)
+    coalitions = np.concatenate([with_i, without, ~with_i, ~without])
+    one, other, rest, more = evidence.values(evidence.evaluate(coalitions)).mean(axis=1).reshape(4, -1)
     result: Float[np.ndarray, " c"] = (one - other + more - rest) / 2
     return result

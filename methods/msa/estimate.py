@@ -1,4 +1,4 @@
-"""What an estimator answers: Shapley modes, how sure they are, and whether the game turned out to be additive."""
+"""What an estimator returns: Shapley modes, their standard errors, and whether the game appears to be additive."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
     from coterie.methods.msa.evidence import Evidence
 
-_ROUNDING = 1e-6  # of the largest output: float32
-_ADDITIVE = 1e-4  # of the largest total, as in coterie.tasks.game.refuse_additive
+_ROUNDING = 1e-6  # relative to the largest output: float32
+_ADDITIVE = 1e-4  # relative to the largest total, as in coterie.tasks.game.refuse_additive
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Modes [players, outputs]: row i is what player i contributes to each output; columns sum to v(N) - v(empty).
-
-    ``errors`` are standard errors of the modes, of the same shape, or None where the estimator gives none (a single
-    permutation pair, an exact result). ``evaluations`` = distinct coalitions in the store by then.
-    """
+    """Estimated Shapley modes of all players."""
 
     modes: Float[np.ndarray, "players outputs"]
+    """What each player contributes to each output; columns sum to v(N) - v(empty)."""
     errors: Float[np.ndarray, "players outputs"] | None
+    """Standard errors of the modes; None if the estimator has none (a single permutation pair, an exact result)."""
     estimator: str
+    """Name of the estimator."""
     evaluations: int
+    """Distinct coalitions in the store."""
 
     @property
     def magnitudes(self) -> Float[np.ndarray, " players"]:
@@ -40,24 +40,24 @@ class Estimate:
         return None if self.errors is None else np.sqrt(np.square(self.errors).mean(axis=1))
 
     def notes(self, evidence: Evidence) -> dict[str, Any]:
-        """What a method reports of it, as JSON values. Standard errors in units of the modes' root mean square."""
+        """Return what a method reports, as JSON values. Standard errors are in units of the modes' root mean square."""
         errors, scale = self.player_errors, float(np.sqrt(np.square(self.modes).mean()))
-        known = errors is not None and scale > 0
+        known = errors if scale > 0 else None
         return {
             "estimator": self.estimator,
             "evaluations": self.evaluations,
-            "relative_standard_error_median": float(np.median(errors)) / scale
-            if errors is not None and known
-            else None,
-            "relative_standard_error_max": float(errors.max()) / scale if errors is not None and known else None,
+            "relative_standard_error_median": None if known is None else float(np.median(known)) / scale,
+            "relative_standard_error_max": None if known is None else float(known.max()) / scale,
             "efficiency_gap": float(np.abs(self.modes.sum(axis=0) - evidence.total).max()),
             "additive": is_additive(evidence, self.modes),
         }
 
 
 def contributing(estimate: Estimate, evidence: Evidence) -> Bool[np.ndarray, " players"]:
-    """Which players do anything. Not: a mode that is zero up to rounding; or one within twice its error of a player that changes
-    no output by leaving N, nor by coming alone (both known), as estimates of idle players are small but not zero.
+    """Return which players contribute to any output.
+
+    A player does not if its mode is zero up to rounding. Nor does it if the mode is within twice its error of zero and the
+    player is known to change no output by leaving N and none by coming alone: estimates of idle players are small, not zero.
     """
     values = np.abs(evidence.values([0, 1])).max()
     zero = estimate.magnitudes <= _ROUNDING * values
@@ -72,10 +72,10 @@ def contributing(estimate: Estimate, evidence: Evidence) -> Bool[np.ndarray, " p
 
 
 def is_additive(evidence: Evidence, modes: Float[np.ndarray, "players outputs"]) -> bool:
-    """Whether ``v(S) = v(empty) + sum of the modes of S`` for every coalition in the store: no player interacts.
+    """Return whether v(S) = v(empty) + the sum of the modes of S for every coalition in the store: no player interacts.
 
-    Then one permutation is exact and every interaction is zero. False where fewer than n + 2 coalitions are known,
-    because n + 1 of them (one permutation) fit a sum always.
+    Then one permutation is exact and every interaction is zero. False for fewer than n + 2 known coalitions, as n + 1 of
+    them (one permutation) always fit a sum.
     """
     if len(evidence) < evidence.n_players + 2 and not evidence.complete:
         return False

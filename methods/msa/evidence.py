@@ -1,7 +1,7 @@
-"""The store of evidence: every distinct coalition that was evaluated, once, with its vector of outputs.
+"""The store of evidence: every distinct coalition evaluated so far, with its vector of outputs.
 
-``v(S)`` = the outputs with every player outside S ablated, so ``v(N)`` is the intact network and ``v(empty)`` the network
-without any player. All estimators of this package read from one store; a coalition that is asked for again is looked up.
+v(S) is the outputs with every player outside S ablated, so v(N) is the intact network and v(empty) the network without any
+player. All estimators of this package read from one store, which never evaluates a coalition twice.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
     from coterie.tasks.game import Game
 
-_AT_ONCE = 256  # coalitions handed to the game in one call
-_ENUMERABLE = 20  # players up to which all coalitions may be meant where no budget is given
-_DENSE = 256 * 2**20  # bytes of unpacked signs that may be held at once
+_AT_ONCE = 256  # coalitions per call of the game
+_ENUMERABLE = 20  # players up to which evaluating all coalitions is acceptable without a budget
+_DENSE = 256 * 2**20  # bytes of unpacked signs in memory at a time
 
 
 @final
 class Evidence:
     """Values of coalitions of one game: masks as bits, values as the game's own floats [evaluations, outputs].
 
-    ``budget`` bounds the number of distinct evaluations; None leaves that to the game's meter. Memory: players / 8 bytes
-    plus one number an output, for each evaluation. The two ends, v(empty) and v(N), are evaluated first.
+    `budget` bounds the number of distinct evaluations; None leaves that to the game's meter. Each evaluation takes players /
+    8 bytes and one number per output. The two ends, v(empty) and v(N), are evaluated first and have rows 0 and 1.
     """
 
     def __init__(self, game: Game, budget: int | None = None) -> None:
@@ -50,9 +50,9 @@ class Evidence:
 
     @property
     def left(self) -> int:
-        """Distinct evaluations still allowed by the budget and by the game's meter, and never more than there are to make.
+        """Distinct evaluations that the budget and the game's meter still allow, at most the coalitions that are missing.
 
-        Raises ``ValueError`` where there is no bound: an estimator that spends what is left would never end.
+        Raises `ValueError` if nothing bounds them, as an estimator that spends all of them would never end.
         """
         limits = self._limits()
         if not limits and self.n_players > _ENUMERABLE:
@@ -62,38 +62,38 @@ class Evidence:
         return min([*limits, 2 ** min(self.n_players, 62) - len(self)])
 
     def affords(self, evaluations: int) -> bool:
-        """Whether so many more are within the bounds that there are."""
+        """Return whether the budget and the game's meter allow this many more evaluations."""
         return evaluations <= min(self._limits(), default=evaluations)
 
     def _limits(self) -> list[int]:
-        """What the budget and the game's meter still allow, where they say anything."""
+        """What the budget and the game's meter still allow, for those that have a limit."""
         meter = self.game.meter
         own = [] if self.budget is None else [self.budget - len(self)]
         return own if meter.limit is None else [*own, meter.limit - meter.total]
 
     @property
     def complete(self) -> bool:
-        """Whether every coalition of the game is here."""
+        """Whether the store holds every coalition of the game."""
         return self.n_players < 62 and len(self) == 2**self.n_players
 
     @property
     def total(self) -> Float[np.ndarray, " outputs"]:
-        """v(N) - v(empty), what all modes sum to."""
+        """v(N) - v(empty), the sum of all modes."""
         return self.values([1])[0] - self.values([0])[0]
 
     def new(self, kept: Bool[np.ndarray, "m players"]) -> int:
-        """How many evaluations :meth:`evaluate` would cost: distinct coalitions that are not here yet."""
+        """Return how many evaluations `evaluate` would cost: distinct coalitions that are not in the store."""
         return len({key for key in _keys(np.packbits(kept, axis=1)) if key not in self._row})
 
     def holds(self, kept: Bool[np.ndarray, "m players"]) -> Bool[np.ndarray, " m"]:
-        """Which of these coalitions are here."""
+        """Return which of these coalitions are in the store."""
         return np.array([key in self._row for key in _keys(np.packbits(kept, axis=1))], dtype=bool)
 
     def evaluate(self, kept: Bool[np.ndarray, "m players"]) -> Int[np.ndarray, " m"]:
-        """Rows of these coalitions (True = kept); those that are not here yet are evaluated, each once, in this order.
+        """Return the rows of these coalitions (True = kept), evaluating each missing one once, in this order.
 
-        Raises :class:`BudgetExceededError` before any work where they are more than the budget, and ``ValueError``
-        where the game gives an output that is not finite.
+        Raises `BudgetExceededError`, before any work, if they exceed the budget, and `ValueError` if an output of the game is
+        not finite.
         """
         bits = np.packbits(kept, axis=1)
         keys = _keys(bits)
@@ -103,8 +103,8 @@ class Evidence:
                 first.setdefault(key, position)
         if not self.affords(len(first)):
             raise BudgetExceededError(
-                f"budget: {min(self._limits())} evaluations left, {len(first)} more coalitions asked for; "
-                f"fix: a larger --budget (2 evaluations are the least that Shapley values need)"
+                f"budget: {min(self._limits())} evaluations left, {len(first)} more coalitions requested; "
+                f"fix: a larger --budget (Shapley values need at least 2 evaluations)"
             )
         fresh = np.fromiter(first.values(), dtype=np.int64, count=len(first))
         for start in range(0, len(fresh), _AT_ONCE):
@@ -117,10 +117,10 @@ class Evidence:
             bad = values[~np.isfinite(values)][0]
             raise ValueError(
                 f"outputs of the game: expected finite numbers, got {bad}; "
-                f"fix: load the model in float32 and look for the first layer that is not finite"
+                f"fix: load the model in float32 and look for the first layer with such values"
             )
         start, end = len(self._row), len(self._row) + len(values)
-        if end > len(self._values):  # room for twice as many, so that appending stays cheap
+        if end > len(self._values):  # doubles the room, so that appending stays cheap
             room = max(end, 2 * len(self._values))
             self._values = np.concatenate(
                 [self._values[:start], np.empty((room - start, self.n_outputs), values.dtype)]
@@ -130,15 +130,15 @@ class Evidence:
         self._row.update(zip(_keys(bits), range(start, end), strict=True))
 
     def values(self, rows: Int[np.ndarray, " m"] | list[int] | slice) -> Float[np.ndarray, "m outputs"]:
-        """v(S) of these rows, float64."""
+        """Return v(S) of these rows, in float64."""
         return self._values[: len(self)][rows].astype(np.float64)
 
     def kept(self, rows: Int[np.ndarray, " m"] | slice) -> Bool[np.ndarray, "m players"]:
-        """The coalitions of these rows (True = kept)."""
+        """Return the coalitions of these rows (True = kept)."""
         return np.unpackbits(self._bits[: len(self)][rows], axis=1, count=self.n_players).astype(bool)
 
     def split(self, game: Game, parent: Int[np.ndarray, " children"]) -> Evidence:
-        """The same evidence for a game whose player i is part of player ``parent[i]`` of this one; costs nothing."""
+        """Return the same evidence for a game whose player i is part of player `parent[i]` of this one. Costs nothing."""
         child: Evidence = object.__new__(Evidence)
         child.game, child.budget, child.n_players, child.n_outputs = game, self.budget, len(parent), self.n_outputs
         child._bits = np.packbits(self.kept(slice(None))[:, parent], axis=1)
@@ -147,7 +147,7 @@ class Evidence:
         return child
 
     def pairs(self) -> Pairs:
-        """All coalitions whose complement is here too, each pair once; without the pair of N and the empty set."""
+        """Return all coalitions whose complement is in the store too, each pair once, without the pair of N and empty."""
         one, other = [], []
         for start in range(0, len(self), 4096):
             rows = np.arange(start, min(start + 4096, len(self)))
@@ -162,11 +162,14 @@ class Evidence:
 @final
 @dataclass(frozen=True)
 class Pairs:
-    """Coalitions with their complements: rows ``one`` and ``other`` of the store."""
+    """Coalitions with their complements."""
 
     evidence: Evidence
+    """The store that holds them."""
     one: Int[np.ndarray, " pairs"]
+    """Row of each pair's first coalition in the store."""
     other: Int[np.ndarray, " pairs"]
+    """Row of its complement."""
 
     def __len__(self) -> int:
         return len(self.one)
@@ -177,11 +180,11 @@ class Pairs:
         return self.evidence.values(self.one) - self.evidence.values(self.other)
 
     def sizes(self) -> Int[np.ndarray, " pairs"]:
-        """|S| of each pair's first coalition."""
+        """Return |S| of each pair's first coalition."""
         return np.concatenate([np.zeros(0, np.int64), *((block > 0).sum(axis=1) for block in self.blocks())])
 
     def blocks(self) -> Iterator[Float[np.ndarray, "rows players"]]:
-        """+1 where a player is in S, -1 where it is not: rows of the design, as many at once as memory allows."""
+        """Yield rows of the design, +1 for players in S and -1 for the others, in blocks as large as memory allows."""
         rows = max(1, _DENSE // (8 * self.evidence.n_players))
         if 0 < len(self) <= rows:
             yield self._signs
@@ -191,10 +194,11 @@ class Pairs:
 
     @cached_property
     def _signs(self) -> Float[np.ndarray, "pairs players"]:
-        """The one block that they make, kept: iterative solvers ask for it again and again."""
+        """All rows as one block, cached because iterative solvers need it repeatedly."""
         return _signs(self.evidence.kept(self.one))
 
     def some(self, chosen: Int[np.ndarray, " m"] | slice) -> Pairs:
+        """Return a selection of these pairs."""
         return Pairs(self.evidence, self.one[chosen], self.other[chosen])
 
 

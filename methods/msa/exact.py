@@ -1,4 +1,4 @@
-"""Exact values from a store that holds every coalition of a small game: the oracle of the tests."""
+"""Exact values from a store that holds every coalition of a small game; the tests compare estimators with them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from coterie.methods.msa.evidence import Evidence
     from coterie.methods.msa.sampling import Kind
 
-_MOST = 20  # players: a million evaluations
+_MOST = 20  # players, which take a million evaluations
 
 
 def evaluate_all(evidence: Evidence) -> None:
-    """Fill the store with all 2^n coalitions. Raises ``ValueError`` for more than 20 players."""
+    """Fill the store with all 2^n coalitions. Raises `ValueError` for more than 20 players."""
     n = evidence.n_players
     if n > _MOST:
         raise ValueError(f"players: expected at most {_MOST} for all 2^n coalitions, got {n}; fix: use an estimator")
@@ -27,9 +27,10 @@ def evaluate_all(evidence: Evidence) -> None:
 
 
 def exact(evidence: Evidence, kind: Kind = "shapley") -> Estimate:
-    """``phi_i = sum over S without i of w(|S|) (v(S + i) - v(S))``, w = s! (n - s - 1)! / n!, or 2^(1 - n) for Banzhaf.
+    """Return the exact modes, `phi_i = sum over S without i of w(|S|) (v(S + i) - v(S))`.
 
-    Raises ``ValueError`` where the store does not hold every coalition.
+    The weight w(s) is s! (n - s - 1)! / n! for Shapley and 2^(1 - n) for Banzhaf values. Raises `ValueError` if the store
+    does not hold every coalition.
     """
     n, table = evidence.n_players, _table(evidence)
     size = np.array([code.bit_count() for code in range(2**n)])
@@ -44,10 +45,10 @@ def exact(evidence: Evidence, kind: Kind = "shapley") -> Estimate:
 
 
 def exact_interactions(evidence: Evidence) -> Float[np.ndarray, "players players outputs"]:
-    """The Shapley interaction index of each pair, for each output; symmetric, zero diagonal.
+    """Return the Shapley interaction index of each pair for each output; symmetric, with a diagonal of 0.
 
-    ``I_ij = sum over S without i, j of (v(S + ij) - v(S + i) - v(S + j) + v(S)) / ((n - 1) C(n - 2, |S|))``
-    (Grabisch & Roubens 1999). Zero everywhere exactly where the game is additive.
+    `I_ij = sum over S without i, j of (v(S + ij) - v(S + i) - v(S + j) + v(S)) / ((n - 1) C(n - 2, |S|))` (Grabisch & Roubens
+    1999). All are zero for an additive game. Raises `ValueError` if the store does not hold every coalition.
     """
     n, table = evidence.n_players, _table(evidence)
     codes, result = np.arange(2**n), np.zeros((n, n, evidence.n_outputs))
@@ -61,7 +62,7 @@ def exact_interactions(evidence: Evidence) -> Float[np.ndarray, "players players
 
 
 def _table(evidence: Evidence) -> Float[np.ndarray, "coalitions outputs"]:
-    """v(S) in the order of S as a binary number, player 0 the lowest bit."""
+    """v(S) in the order of S as a binary number, with player 0 as the lowest bit."""
     if not evidence.complete:
         raise ValueError(
             f"evidence: expected all 2^{evidence.n_players} coalitions, got {len(evidence)}; "

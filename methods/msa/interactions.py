@@ -1,18 +1,18 @@
 """Shapley interactions of all pairs of players from sampled coalitions: the even part of the game as a smooth function.
 
-The Shapley interaction index of a pair is the mean of ``d^2 v / (d q_i d q_j)`` of the multilinear extension along its
-diagonal. It does not change when every coalition is exchanged for its complement, so it depends on the even part of v
-alone, which the pairs of complements in the store tell: ``e(S) = (v(S) + v(N minus S)) / 2``. As in
-:mod:`coterie.methods.msa.kriging`, e - e(N) is a Gaussian process on s in {-1, +1}^n with
+The Shapley interaction index of a pair is the mean of d^2 v / (d q_i d q_j) of the multilinear extension along its
+diagonal. It does not change if every coalition is replaced by its complement, so it depends only on the even part of v,
+e(S) = (v(S) + v(N minus S)) / 2, which the pairs of complements in the store determine. As in
+`coterie.methods.msa.kriging`, e - e(N) is a Gaussian process on s in {-1, +1}^n with
 
     k(s, t) = cosh(sum_i l_i s_i t_i) / cosh(sum_i l_i):   cov = k(s, t) - k(s, N) - k(N, t) + k(N, N)   (+ noise),
 
-and the kernel being a product over players, each pair's interaction of it is a one-dimensional integral:
+and as the kernel is a product over players, its interaction of each pair is a one-dimensional integral:
 
     I_ij[cosh(l . s t)] = 4 t_i t_j sinh(l_i) sinh(l_j) * integral over q of prod_{k != i, j} p_k(q),
     p_k(q) = q exp(l_k t_k) + (1 - q) exp(-l_k t_k).
 
-So the posterior means of all pairs are a few products [players, pairs of coalitions] x [pairs, players].
+So the posterior means of all pairs of players are a few products [players, pairs of coalitions] x [pairs, players].
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 
     from coterie.methods.msa.evidence import Evidence
 
-_CHOOSE, _MOST = 400, 2560  # pairs of coalitions from which the prior is chosen, and that the posterior takes
-_NUMBERS = 2**25  # in an array of pairs x players
-_BLOCK = 1024  # players
+_CHOOSE, _MOST = 400, 2560  # pairs of coalitions that choose the prior, and that the posterior uses at most
+_NUMBERS = 2**25  # entries of an array of pairs x players
+_BLOCK = 1024  # players per block of the result
 _nodes, _weights = np.polynomial.legendre.leggauss(16)
 _NODES, _WEIGHTS = (_nodes + 1) / 2, _weights / 2
 
 
 def pair_interactions(evidence: Evidence, rounds: int = 3) -> Float[np.ndarray, "players players"]:
-    """Shapley interaction indices of the mean output: symmetric, diagonal 0, float32, in units of an output.
+    """Return the Shapley interaction indices of the mean output: symmetric, diagonal 0, float32, in units of an output.
 
-    Positive = the two add more together than apart. Costs no evaluation: all pairs of complements in the store count, up
-    to 2,560. The sum of l and the noise maximise the marginal likelihood; up to ``rounds`` times each l_i is set in
-    proportion to the square of player i's interactions, while that helps. Exact where the store holds every coalition,
-    zero where it has no pair.
+    An index is positive if the two players add more together than apart. Costs no evaluation: it uses the pairs of
+    complements in the store, at most 2,560. The sum of l and the noise maximise the marginal likelihood. Then, up to
+    `rounds` times and while the likelihood improves, each l_i becomes proportional to the square of player i's
+    interactions. Exact if the store holds every coalition, zero if it holds no pair.
 
     Reference: the index is Grabisch & Roubens (1999); the estimator is coterie's.
     """
@@ -73,9 +73,14 @@ def pair_interactions(evidence: Evidence, rounds: int = 3) -> Float[np.ndarray, 
 
 @dataclass(frozen=True)
 class _Prior:
+    """The parameters of the Gaussian process."""
+
     likelihood: float
+    """Log likelihood per observation."""
     scale: Float[np.ndarray, " players"]
+    """l of each player."""
     noise: float
+    """Variance of the noise, relative to the kernel's."""
 
 
 def _covariance(
@@ -112,7 +117,7 @@ def _posterior(
     covariance = _covariance(signs, scale)
     covariance[np.diag_indices_from(covariance)] += prior.noise
     alpha = cho_solve(cho_factor(covariance, lower=True, overwrite_a=True, check_finite=False), even)
-    alpha, signs = np.append(alpha, -alpha.sum()), np.concatenate([signs, np.ones((1, n))])  # the end's share
+    alpha, signs = np.append(alpha, -alpha.sum()), np.concatenate([signs, np.ones((1, n))])  # the coefficient of N
     size = 2 * np.sinh(scale)
     factors = []
     for q, weight in zip(_NODES, _WEIGHTS, strict=True):

@@ -1,17 +1,17 @@
-"""Kriging: the values of all coalitions as one smooth random function, its Shapley values in closed form.
+"""Kriging: the values of all coalitions as one smooth random function, with Shapley values in closed form.
 
-For few evaluations (a small multiple of the players) least squares has as many unknowns as equations, and permutations
-move one player at a time. Here the odd part of v is a Gaussian process on the hypercube s in {-1, +1}^n,
+With few evaluations (a small multiple of the players) least squares has as many unknowns as equations, and permutations
+move one player at a time. Kriging models the odd part of v as a Gaussian process on the hypercube s in {-1, +1}^n,
 
     cov(v(s), v(t)) = tau * sinh(sum_i l_i s_i t_i) / sinh(sum_i l_i)   (+ noise),
 
-the odd part of an isotropic kernel, stretched by how much each player matters (l_i): interactions of every odd order, the
-higher ones less likely. ``sum of l`` says how far from additive the game is. The kernel is a product over players, so its
-Shapley values are one-dimensional integrals of products (the multilinear extension):
+the odd part of an isotropic kernel, stretched by how much each player matters (l_i). It allows interactions of every odd
+order, the higher ones being less likely; the sum of l measures how far from additive the game is. The kernel is a product
+over players, so its Shapley values are one-dimensional integrals of products (the multilinear extension):
 
     phi_i[exp(l . s t)] = 2 t_i sinh(l_i) * integral over q of prod_{j != i} (q exp(l_j t_j) + (1 - q) exp(-l_j t_j)).
 
-The modes are the posterior mean, given every pair of the store; v(N) - v(empty) is known exactly, so efficiency holds.
+The modes are the posterior mean given every pair in the store. As v(N) - v(empty) is known exactly, efficiency holds.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ if TYPE_CHECKING:
 
     from coterie.methods.msa.evidence import Evidence, Pairs
 
-LENGTHS = (1e-3, 0.3, 0.7, 1.3, 2.2, 4.0)  # sum of l: the first is additive in all but name
-NOISES = np.geomspace(1e-10, 1e2, 37)  # the least keeps a Cholesky factor of 2,560 pairs from failing
-_CHOOSE, _MOST = 320, 2560  # pairs from which the prior is chosen, and that the posterior takes at most
-_NUMBERS = 2**25  # in an array of pairs x players: fewer pairs for very many players
+LENGTHS = (1e-3, 0.3, 0.7, 1.3, 2.2, 4.0)  # candidates for the sum of l; the first is practically additive
+NOISES = np.geomspace(1e-10, 1e2, 37)  # the smallest keeps the Cholesky factorisation of 2,560 pairs from failing
+_CHOOSE, _MOST = 320, 2560  # pairs that choose the prior, and that the posterior uses at most
+_NUMBERS = 2**25  # entries of an array of pairs x players: very many players leave room for fewer pairs
 _nodes, _weights = np.polynomial.legendre.leggauss(48)
 _NODES, _WEIGHTS = (_nodes + 1) / 2, _weights / 2
 
 
 def kriging(evidence: Evidence, rounds: int = 3) -> Estimate:
-    """Shapley modes as the posterior mean of the Gaussian process above; errors are posterior standard deviations.
+    """Return Shapley modes as the posterior mean of the Gaussian process above; errors are posterior standard deviations.
 
-    The sum of l and the noise maximise the marginal likelihood over a grid, all outputs together; then, up to ``rounds``
-    times, each l_i is set to the posterior mean square of player i's modes (automatic relevance), while that helps.
-    These choices are made on up to 320 pairs, the posterior takes up to 2,560 (a Cholesky factor of pairs x pairs). What
-    it leaves to explain of all pairs, where those are more and at least two a player, or complete, goes through
-    :func:`least_squares`, so that the estimate stays consistent: exact once every coalition is known.
+    The sum of l and the noise maximise the marginal likelihood over a grid, for all outputs together. Then, up to `rounds`
+    times and while the likelihood improves, each l_i is set to the posterior mean square of player i's modes (automatic
+    relevance). These choices use up to 320 pairs, the posterior up to 2,560 (a Cholesky factor of pairs x pairs). If the
+    store is complete, or has more pairs than that and than two per player, `least_squares` fits what the posterior leaves
+    unexplained of all of them. So the estimate is consistent: it is exact once every coalition is known.
     """
     pairs, n = evidence.pairs(), evidence.n_players
     if not len(pairs):
@@ -75,11 +75,14 @@ def kriging(evidence: Evidence, rounds: int = 3) -> Estimate:
 
 @dataclass(frozen=True)
 class _Data:
-    """Coalitions as signs, and the odd part of v there and at N."""
+    """What the Gaussian process is fitted to."""
 
     signs: Float[np.ndarray, "pairs players"]
+    """Coalitions: +1 for members, -1 for the others."""
     odd: Float[np.ndarray, "pairs outputs"]
+    """The odd part of v at these coalitions."""
     total: Float[np.ndarray, " outputs"]
+    """The odd part of v at N."""
 
     @classmethod
     def of(cls, pairs: Pairs) -> _Data:
@@ -88,22 +91,30 @@ class _Data:
 
 @dataclass(frozen=True)
 class _Prior:
-    """l of each player and the noise, relative to tau, with their log likelihood for one observation."""
+    """The parameters of the Gaussian process."""
 
     likelihood: float
+    """Log likelihood per observation."""
     scale: Float[np.ndarray, " players"]
+    """l of each player."""
     noise: float
+    """Variance of the noise, relative to tau."""
 
 
 @dataclass(frozen=True)
 class _Posterior:
+    """The Gaussian process given the data."""
+
     modes: Float[np.ndarray, "players outputs"]
+    """Mean of the Shapley modes."""
     errors: Float[np.ndarray, "players outputs"]
+    """Standard deviation of the Shapley modes."""
     predict: Callable[[Float[np.ndarray, "m players"]], Float[np.ndarray, "m outputs"]]
+    """Mean of the odd part of v at other coalitions, given as signs."""
 
 
 def _best_prior(data: _Data, share: Float[np.ndarray, " players"]) -> _Prior:
-    """The best sum of l and noise on the grid, l divided among the players by ``share``."""
+    """The most likely sum of l and noise on the grid, with l divided among the players by `share`."""
     best = _Prior(-np.inf, share, NOISES[-1])
     for length in LENGTHS:
         scale = share / share.sum() * length
@@ -143,10 +154,7 @@ def _posterior(data: _Data, prior: _Prior) -> _Posterior:
 def _given_the_end(
     data: _Data, scale: Float[np.ndarray, " players"]
 ) -> tuple[Float[np.ndarray, "pairs pairs"], Float[np.ndarray, "pairs outputs"]]:
-    """Covariance of the pairs (its lower triangle) and what is left to explain of them, given the value at N.
-
-    The variance of the value at N is 1.
-    """
+    """Covariance of the pairs (its lower triangle) and their residuals, given the value at N, whose variance is 1."""
     at_end = _kernel(data.signs, np.ones((1, len(scale))), scale)
     stretched = (data.signs * np.sqrt(scale)).T
     covariance: NDArray[np.float64] = dsyrk(1.0, stretched, trans=1, lower=1)
@@ -157,7 +165,7 @@ def _given_the_end(
 
 
 def evenly(count: int, most: int) -> NDArray[np.int64]:
-    """At most ``most`` of ``range(count)``, evenly."""
+    """Return at most `most` evenly spaced indices of `range(count)`."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
 
 
@@ -170,7 +178,7 @@ def _kernel(
 def _functional(
     signs: Float[np.ndarray, "pairs players"], scale: Float[np.ndarray, " players"]
 ) -> Float[np.ndarray, "players pairs"]:
-    """phi_i of the kernel with each coalition t: the integral of the module's text by Gauss-Legendre quadrature."""
+    """phi_i of the kernel with each coalition t: the integral of the module docstring by Gauss-Legendre quadrature."""
     plus = np.log(_NODES[:, None] * np.exp(scale) + (1 - _NODES[:, None]) * np.exp(-scale))  # [nodes, players]
     minus = plus[::-1]  # the nodes are symmetric: q and 1 - q
     product = np.exp(0.5 * ((plus + minus).sum(axis=1) + signs @ (plus - minus).T)) * _WEIGHTS  # [pairs, nodes]
@@ -179,7 +187,7 @@ def _functional(
 
 
 def _variance(scale: Float[np.ndarray, " players"]) -> Float[np.ndarray, " players"]:
-    """phi_i of the kernel in both arguments: the prior variance of a player's value, a double integral."""
+    """phi_i of the kernel in both arguments: the prior variance of a player's value, as a double integral."""
     others = np.zeros(len(scale))
     for q, weight in zip(_NODES, _WEIGHTS, strict=True):
         same = (q * _NODES + (1 - q) * (1 - _NODES))[:, None]

@@ -1,4 +1,4 @@
-"""Permutation sampling: a player's mean marginal contribution over random orders, with standard errors."""
+"""Permutation sampling: mean marginal contributions over random orders, with standard errors."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ if TYPE_CHECKING:
 
     from coterie.methods.msa.evidence import Evidence
 
-_AT_ONCE = 4096  # coalitions of several orders asked for at once
+_AT_ONCE = 4096  # coalitions of several orders requested at a time
 
 
 @dataclass
 class _Running:
-    """Mean and squared deviations of samples, one at a time (Welford)."""
+    """Running mean and squared deviations of samples (Welford)."""
 
     count: int = 0
+    """Number of samples."""
     mean: Float[np.ndarray, "players outputs"] | float = 0.0
+    """Their mean."""
     deviations: Float[np.ndarray, "players outputs"] | float = 0.0
+    """Sum of their squared deviations from the mean."""
 
     def add(self, sample: Float[np.ndarray, "players outputs"]) -> None:
         self.count += 1
@@ -39,7 +42,7 @@ class _Running:
 
 
 def marginals(evidence: Evidence, order: Int[np.ndarray, " players"]) -> Float[np.ndarray, "players outputs"]:
-    """``v(first k players) - v(first k - 1 players)`` for the k-th of the order: n - 1 evaluations at most."""
+    """Return v(first k players) - v(first k - 1 players) for the k-th of the order, in at most n - 1 evaluations."""
     rows = np.r_[0, evidence.evaluate(prefixes(order)), 1]
     contributions = np.empty((evidence.n_players, evidence.n_outputs))
     contributions[order] = np.diff(evidence.values(rows), axis=0)
@@ -49,10 +52,10 @@ def marginals(evidence: Evidence, order: Int[np.ndarray, " players"]) -> Float[n
 def truncated_marginals(
     evidence: Evidence, order: Int[np.ndarray, " players"], truncation: float
 ) -> Float[np.ndarray, "players outputs"]:
-    """As :func:`marginals`, but stop where ``|v(N) - v(prefix)| <= truncation * |v(N) - v(empty)|`` (root mean squares).
+    """Return `marginals`, but stop when |v(N) - v(prefix)| <= truncation * |v(N) - v(empty)| (root mean squares).
 
-    The players after that share what is left equally. BIASED (Ghorbani & Zou 2019 truncate to zero; equal shares keep
-    efficiency): a late player that matters is not seen. Evaluates an eighth of the order at a time.
+    The remaining players share the rest equally. This is biased, as it misses a late player that matters (Ghorbani & Zou
+    2019 truncate to zero; equal shares keep efficiency). Evaluates an eighth of the order at a time.
     """
     n, chain = evidence.n_players, prefixes(order)
     values = [evidence.values([0])]
@@ -71,12 +74,12 @@ def truncated_marginals(
 
 
 def from_orders(evidence: Evidence, orders: Sequence[Int[np.ndarray, " players"]]) -> Estimate:
-    """Shapley modes from these permutations, each one sample."""
+    """Return Shapley modes from these permutations, each one sample."""
     running, at_once = _Running(), max(1, _AT_ONCE // evidence.n_players)
     for start in range(0, len(orders), at_once):
-        some = [np.asarray(order) for order in orders[start : start + at_once]]
-        evidence.evaluate(np.concatenate([prefixes(order) for order in some]))
-        for order in some:
+        batch = [np.asarray(order) for order in orders[start : start + at_once]]
+        evidence.evaluate(np.concatenate([prefixes(order) for order in batch]))
+        for order in batch:
             running.add(marginals(evidence, order))
     return running.estimate("permutations", evidence)
 
@@ -89,19 +92,19 @@ def permutation_sampling(
     truncation: float | None = None,
     most: int | None = None,
 ) -> Estimate:
-    """Random permutations until the budget is spent (or ``most`` samples), each followed by its reverse if ``antithetic``.
+    """Sample random permutations until the budget is spent (or `most` samples are drawn).
 
-    A sample is a permutation, or the mean of both directions, which cancels every even-order interaction: its 2 (n - 1)
-    coalitions are n - 1 pairs of complements, which the regressions read too. Standard errors come from the spread of
-    samples (at least two). Stops early at ``precision``: when the largest player error is at most that share of the root
-    mean square of the modes; and after a sample that shows the game to be additive, as then it is exact.
+    A sample is a permutation or, if `antithetic`, the mean over it and its reverse, which cancels every interaction of even
+    order: its 2 (n - 1) coalitions are n - 1 pairs of complements, which the regressions can read too. Standard errors come
+    from the spread of at least two samples. Stops early when the largest player error is at most `precision` times the root
+    mean square of the modes, and after a first sample that shows the game to be additive, as that sample is exact.
 
-    Raises :class:`BudgetExceededError` where the budget does not allow a single sample, and ``ValueError`` where nothing
-    bounds the number of samples.
+    `truncation` shortens each permutation (see `truncated_marginals`). Raises `BudgetExceededError` if the budget does not
+    allow a single sample, and `ValueError` if nothing bounds the number of samples.
     """
     name = "antithetic permutations" if antithetic else "permutations"
     if most is None and precision is None:
-        most = max(1, evidence.left)  # more than can be paid, but never endless
+        most = max(1, evidence.left)  # more than it can afford, but finite
     running = _Running()
     while most is None or running.count < most:
         order = rng.permutation(evidence.n_players)

@@ -1,12 +1,13 @@
 """Estimators in which every evaluation updates every player: odd regression, regression-adjusted MSR, Banzhaf values.
 
-With ``s_i = +1`` for i in S and -1 otherwise and ``y_S = v(S) - v(N minus S)``, the Shapley value is the phi that minimises
+With s_i = +1 for i in S and -1 otherwise, and y_S = v(S) - v(N minus S), the Shapley value is the phi that minimises
 
     sum over S of w(|S|) (y_S - s . phi)^2      subject to   sum of phi = v(N) - v(empty),   w(s) = (n-1)/(C(n,s) s (n-s))
 
-(Lundberg & Lee 2017; that only the odd part y matters, and pairs isolate it: Fumagalli et al. 2026, arXiv 2602.01399).
-Sampled pairs are weighted so that each size has its exact share (post-stratified): pairs from any source may be read, and
-a store of all pairs gives the exact value. The design is never squared: conjugate gradients, all outputs at once.
+(Lundberg & Lee 2017). Only the odd part y matters, and pairs of complements isolate it (Fumagalli et al. 2026, arXiv
+2602.01399). Sampled pairs are weighted so that each size has its exact share (post-stratified), so pairs from any source
+can be used, and all pairs together yield the exact value. Conjugate gradients solve for all outputs together without
+squaring the design.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ _TOLERANCE = 1e-10
 
 
 def odd_regression(evidence: Evidence, kind: Kind = "shapley") -> Estimate:
-    """Shapley (or Banzhaf) modes by least squares over all pairs in the store; no standard errors.
+    """Return Shapley (or Banzhaf) modes by least squares over all pairs in the store, without standard errors.
 
-    Fewer pairs than players leave directions that nothing is known of: there the solution stays at equal shares.
+    Fewer pairs than players leave some directions undetermined; in these the solution stays at equal shares.
     """
     pairs = evidence.pairs()
     modes = least_squares(pairs, pairs.odd, evidence.total, kind)
@@ -41,7 +42,10 @@ def odd_regression(evidence: Evidence, kind: Kind = "shapley") -> Estimate:
 def least_squares(
     pairs: Pairs, odd: Float[np.ndarray, "pairs outputs"], total: Float[np.ndarray, " outputs"], kind: Kind
 ) -> Float[np.ndarray, "players outputs"]:
-    """The minimiser above for targets ``odd``; Banzhaf values have no constraint on their sum, but one row for (N, empty)."""
+    """Return the minimiser above for targets `odd`.
+
+    Banzhaf values have no constraint on their sum, but one row for the pair of N and empty.
+    """
     n = pairs.evidence.n_players
     start = np.tile(total / n, (n, 1))
     weights = _weights(pairs, kind)
@@ -56,12 +60,14 @@ def least_squares(
 
 
 def regression_adjusted(evidence: Evidence, rng: np.random.Generator, folds: int = 5) -> Estimate:
-    """Maximum sample reuse on what a regression leaves (Witter et al. 2025, regression-adjusted Monte Carlo estimators).
+    """Return modes by maximum sample reuse on the residuals of a regression.
 
-    For each fold of pairs a regression f is fitted on the others; ``phi = phi(f) + sum over sizes of the mean over pairs of
-    a_i(S) (y_S - f_S)``, ``a_i(S) = 1/|S|`` for i in S, ``-1/(n - |S|)`` otherwise. Unbiased where every size was sampled,
-    but for draws without replacement in a game so small that they are a large share of all; sizes without a pair count
-    as the mean of the others. Errors are the standard errors of the second term.
+    For each fold of pairs a regression f is fitted on the other folds. Then phi is phi(f) plus the sum over sizes of the
+    mean over pairs of a_i(S) (y_S - f_S), with a_i(S) = 1/|S| for i in S and -1/(n - |S|) otherwise. Unbiased if every size
+    was sampled, except in a game so small that draws without replacement cover a large share of it; sizes without a pair
+    count as the mean of the others. Errors are the standard errors of the second term.
+
+    Reference: Witter et al. (2025), Regression-adjusted Monte Carlo estimators.
     """
     pairs, n = evidence.pairs(), evidence.n_players
     odd, total = pairs.odd, evidence.total
@@ -82,13 +88,13 @@ def regression_adjusted(evidence: Evidence, rng: np.random.Generator, folds: int
 def _reuse(
     pairs: Pairs, odd: Float[np.ndarray, "pairs outputs"]
 ) -> tuple[Float[np.ndarray, "players outputs"], Float[np.ndarray, "players outputs"]]:
-    """Sum over sizes of the mean of a_i(S) y_S, and its standard error as if pairs were drawn independently."""
+    """The sum over sizes of the mean of a_i(S) y_S, and its standard error as if pairs were drawn independently."""
     n, size = pairs.evidence.n_players, pairs.sizes()
     smaller = np.minimum(size, n - size)
     count, middle = np.bincount(smaller, minlength=n)[smaller], 2 * size == n
     weight = np.where(middle, 0.5, 1.0) / count
-    weight *= (n - 1) / 2 / weight.sum()  # sizes without a pair
-    unseen = 1 - count / comb(n, smaller) * np.where(middle, 2, 1)  # a size that is used up is known exactly
+    weight *= (n - 1) / 2 / weight.sum()  # makes up for sizes without a pair
+    unseen = 1 - count / comb(n, smaller) * np.where(middle, 2, 1)  # a size with all of its pairs is known exactly
     mean, square = np.zeros((n, odd.shape[1])), np.zeros((n, odd.shape[1]))
     start = 0
     for block in pairs.blocks():
@@ -101,7 +107,7 @@ def _reuse(
 
 
 def _weights(pairs: Pairs, kind: Kind) -> Float[np.ndarray, " pairs"]:
-    """Weight of each pair: the mass of its two sizes, shared among the pairs of these sizes."""
+    """Weight of each pair: the mass of its two sizes, divided among the pairs of these sizes."""
     n, size = pairs.evidence.n_players, pairs.sizes()
     mass, smaller = size_mass(n, kind), np.minimum(size, n - size)
     both = mass[smaller] + np.where(2 * smaller == n, 0, mass[n - smaller])
@@ -125,7 +131,7 @@ def _conjugate_gradients(
     right: Float[np.ndarray, "players outputs"],
     most: int,
 ) -> Float[np.ndarray, "players outputs"]:
-    """Solve ``normal(x) = right`` from zero, one step length an output, until all residuals are below the tolerance."""
+    """Solve normal(x) = right from zero, with one step length per output, until all residuals are below the tolerance."""
     x, residual = np.zeros_like(right), right.copy()
     direction, square = right.copy(), np.square(right).sum(axis=0)
     goal = _TOLERANCE**2 * np.maximum(square, np.finfo(float).tiny)

@@ -1,1 +1,1 @@
-"""Collections: queries, documents and judgements, by domain."""
+"""Collections of queries, documents and judgements, read from many formats into one."""

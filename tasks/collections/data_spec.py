@@ -1,48 +1,63 @@
-"""Which texts a task is made of and how many queries of them: as it is written in its file, and how queries are split."""
+"""The `data` section of a task file: which collections a task uses, and how many queries and candidates of each."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationInfo,
+    field_validator,
+)
 
-from coterie.tasks.collections.candidates import in_hash_order, split_of
 from coterie.tasks.collections.specs import DomainSpec
-from coterie.tasks.collections.types import Domain
-from coterie.tasks.config.names import RESERVED
-from coterie.tasks.config.numbers import Flag, Whole
-from coterie.tasks.errors import DataError
+from coterie.tasks.config.names import RESERVED_DOMAINS
 
-FEWEST = 2  # queries of a split
+MIN_QUERIES = 2
+"""The fewest queries that a split may have."""
+Count = int | str
+"""A number of queries: exactly `40`, `"at most 40"`, or `"all"` that are usable."""
 _AT_MOST = re.compile(r"at most ([0-9]{1,9})")
-Count = int | str  # a number, "all" usable queries, or "at most 40" of them
 
 
-def _count(value: Any) -> Any:
-    """A count as it is. Raises ``ValueError`` for anything else."""
-    least, most = (value, value) if type(value) is int else bounds(value) if isinstance(value, str) else (0, 0)
-    if least < FEWEST or (most is not None and most < FEWEST):
-        raise ValueError(f"expected a whole number from {FEWEST} on, 'all' or 'at most {FEWEST}' and more")
-    return value
+def count_range(count: Count) -> tuple[int, int | None]:
+    """The fewest queries that satisfy a count, and the most that it takes (None: all that are usable).
 
-
-def bounds(count: Count) -> tuple[int, int | None]:
-    """The fewest queries that will do, and the most that are taken; None for all that are usable."""
+    Raises `ValueError` for a text that is not a count.
+    """
     if isinstance(count, int):
         return count, count
-    found = _AT_MOST.fullmatch(count)
-    return (FEWEST if count == "all" or found else 0), (int(found[1]) if found else None)
+    if count == "all":
+        return MIN_QUERIES, None
+    if at_most := _AT_MOST.fullmatch(count):
+        return MIN_QUERIES, int(at_most[1])
+    raise ValueError(f"not a count: {count!r}")
 
 
-def _counts(value: Any) -> Any:
+def _check_count(value: Any) -> Any:
+    try:
+        if type(value) is int or isinstance(value, str):  # not bool
+            least, most = count_range(value)
+            if least >= MIN_QUERIES and (most is None or most >= MIN_QUERIES):
+                return value
+    except ValueError:
+        pass
+    raise ValueError(f"expected a whole number of at least {MIN_QUERIES}, 'all' or 'at most N'")
+
+
+def _check_counts(value: Any) -> Any:
     if not isinstance(value, Mapping):
-        return _count(value)
+        return _check_count(value)
     for name, count in value.items():
         try:
-            _count(count)
+            _check_count(count)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     return value
@@ -53,48 +68,55 @@ class _Spec(BaseModel):
 
 
 class QueryCounts(_Spec):
-    """Queries of each split; ``transfer`` is for each transfer domain, or by the domain's name. ``all``: all usable ones."""
+    """The number of queries of each split."""
 
-    discovery: Whole = Field(default=64, ge=FEWEST)
-    heldout: Whole = Field(default=64, ge=FEWEST)
-    transfer: Annotated[Count | dict[str, Count], BeforeValidator(_counts)] = 48
+    discovery: StrictInt = Field(default=64, ge=MIN_QUERIES)
+    """Queries for methods to discover coalitions on."""
+    heldout: StrictInt = Field(default=64, ge=MIN_QUERIES)
+    """Queries of the same domain for judging."""
+    transfer: Annotated[Count | dict[str, Count], BeforeValidator(_check_counts)] = 48
+    """Queries of each transfer domain: one count for all domains, or one per domain by name."""
 
 
 class DataSpec(_Spec):
-    """Which texts, how many of them, and the revision that published results were made with.
-
-    Where the reranker was trained on the source (``source_trained``), 84 % of its queries, by a hash of their ids, are
-    for training and never judged; discovery and held-out queries are taken from the rest. ``random_candidates`` of a
-    query's ``candidates`` are drawn at random instead of from the top of BM25. ``document_words`` cuts every document to
-    that many words, so that an objective is computed on what the reranker reads.
-    """
+    """The collections of a task, and what is used of them."""
 
     source: DomainSpec
+    """The domain of the discovery and held-out queries."""
     transfer: tuple[DomainSpec, ...] = ()
-    candidates: Whole = Field(default=10, ge=2)
-    random_candidates: Whole = Field(default=0, ge=0)
-    document_words: Whole | None = Field(default=None, ge=1)
-    source_trained: Flag = False
+    """Other domains to judge on."""
+    candidates: StrictInt = Field(default=10, ge=2)
+    """Documents to rank per query."""
+    random_candidates: StrictInt = Field(default=0, ge=0)
+    """How many of these candidates are drawn at random instead of from the top of BM25."""
+    document_words: StrictInt | None = Field(default=None, ge=1)
+    """Words to truncate each document to, so that an objective is computed on what the reranker reads; None: whole."""
+    source_trained: StrictBool = False
+    """Whether the reranker was trained on the source. If so, 84 % of its queries, chosen by a hash of their ids, are set
+    aside for training and never judged; discovery and held-out queries come from the rest."""
     queries: QueryCounts = QueryCounts()
+    """Queries of each split."""
     revision: str | None = None
+    """Revision of the texts that published results were made with; other texts cause a warning."""
 
     @field_validator("transfer")
     @classmethod
     def _names_differ(cls, domains: tuple[Any, ...]) -> tuple[Any, ...]:
         names = [domain.name for domain in domains]
-        if len(set(names)) < len(names) or set(names) & set(RESERVED):
+        if len(set(names)) < len(names) or set(names) & set(RESERVED_DOMAINS):
             raise ValueError(
-                f"expected domains of different names, none of them {', '.join(RESERVED)}, got {names} (fix: give each a name)"
+                f"expected domains with different names other than {', '.join(RESERVED_DOMAINS)}, got {names} (fix: give "
+                f"each a name)"
             )
         return domains
 
     @field_validator("random_candidates")
     @classmethod
-    def _some_are_ranked(cls, count: int, info: ValidationInfo) -> int:
+    def _leaves_room_for_relevant_ones(cls, count: int, info: ValidationInfo) -> int:
         candidates = info.data.get("candidates")
         if candidates is not None and count >= candidates:
             raise ValueError(
-                f"expected fewer than candidates, {candidates}: a relevant one is always among them (fix: "
+                f"expected fewer than candidates, {candidates}, because a relevant document is always among them (fix: "
                 f"random_candidates: {candidates - 1})"
             )
         return count
@@ -108,59 +130,26 @@ class DataSpec(_Spec):
         names = [domain.name for domain in domains]
         if set(transfer) != set(names):
             raise ValueError(
-                f"transfer: expected a number of queries for each of {names or 'no domain'}, got some for {list(transfer)} (fix: "
+                f"transfer: expected one count for each of {names or 'no domain'}, got counts for {list(transfer)} (fix: "
                 f"one number or 'all' for all domains, or exactly these names)"
             )
         return counts
 
     def transfer_count(self, domain: str) -> Count:
-        """How many queries of a transfer domain are asked for."""
+        """The number of queries requested of a transfer domain."""
         counts = self.queries.transfer
         return counts[domain] if isinstance(counts, dict) else counts
 
-    def most_queries(self, found: Mapping[str, int] | None = None) -> dict[str, int | None]:
-        """The most queries of each split: ``discovery``, ``heldout``, and each transfer domain.
+    def most_queries(self, actual: Mapping[str, int] | None = None) -> dict[str, int | None]:
+        """The most queries of each split: `discovery`, `heldout` and each transfer domain.
 
-        None where all are asked for and ``found``, the numbers of those that were read, does not say how many there are.
+        `actual` gives the numbers that were read, where known. None marks a split that takes all queries, a number that
+        only reading tells.
         """
         most: dict[str, int | None] = {"discovery": self.queries.discovery, "heldout": self.queries.heldout}
-        most |= {domain.name: bounds(self.transfer_count(domain.name))[1] for domain in self.transfer}
-        return {split: (found or {}).get(split, count) for split, count in most.items()}
+        most |= {domain.name: count_range(self.transfer_count(domain.name))[1] for domain in self.transfer}
+        return {split: (actual or {}).get(split, count) for split, count in most.items()}
 
-    def most_pairs(self, found: Mapping[str, int] | None = None) -> int:
-        """The most query-document pairs of all splits; a split whose number nothing says counts with the fewest queries."""
-        return self.candidates * sum(count or FEWEST for count in self.most_queries(found).values())
-
-
-def split_queries(data: DataSpec, transfer: str | None, query_ids: list[str]) -> dict[str, list[str]]:
-    """The queries of each split of the source, ``discovery`` and ``heldout``, or of the transfer domain of that name.
-
-    None stands in two splits, none was trained on: by the hash of their ids where part of the source is for training,
-    else one after the other in hash order. Raises ``DataError`` for too few queries.
-    """
-    wanted = data.queries
-    if transfer is not None:
-        return {transfer: _take(in_hash_order(query_ids), data.transfer_count(transfer), transfer)}
-    name = data.source.name
-    if data.source_trained:
-        of = {s: in_hash_order([q for q in query_ids if split_of(q) == s]) for s in ("discovery", "heldout")}
-        return {s: _take(ids, getattr(wanted, s), f"{name}/{s}") for s, ids in of.items()}
-    both = _take(in_hash_order(query_ids), wanted.discovery + wanted.heldout, name)
-    return {"discovery": both[: wanted.discovery], "heldout": both[wanted.discovery :]}
-
-
-def cut(domain: Domain, words: int | None) -> Domain:
-    """The domain with every document cut to its first ``words`` words."""
-    if words is None:
-        return domain
-    return replace(domain, documents={d: " ".join(text.split()[:words]) for d, text in domain.documents.items()})
-
-
-def _take(query_ids: list[str], count: Count, where: str) -> list[str]:
-    least, most = bounds(count)
-    if len(query_ids) < least:
-        raise DataError(
-            f"data.queries: {where} has {len(query_ids)} queries, {least} asked for; fix: "
-            + ("another collection" if isinstance(count, str) else "ask for fewer")
-        )
-    return query_ids[:most]
+    def most_pairs(self, actual: Mapping[str, int] | None = None) -> int:
+        """The most query-document pairs over all splits. A split of unknown size counts with the fewest queries."""
+        return self.candidates * sum(count or MIN_QUERIES for count in self.most_queries(actual).values())

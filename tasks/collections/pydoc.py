@@ -1,18 +1,18 @@
-"""Collection ``pydoc``: the docstrings of the packages that coterie itself depends on.
+"""The collection `pydoc`: the docstrings of the packages that coterie depends on.
 
-Real text that every installation has, without a download. A *query* is the summary line of a public function's or
-class's docstring; its *document* is the rest of that docstring with the object's own name masked. Source files are
-read with :mod:`ast`; nothing is imported or executed.
+It is real text that every installation has, without a download. A *query* is the summary line of the docstring of a public
+function or class; its *document* is the rest of that docstring, with the name of the object masked. Source files are parsed
+with `ast`; nothing is imported or executed.
 
-Judgements are binary: the document of the same object is relevant (grade 1), every other one is not. A middle grade for
-siblings that the text itself points at was measured and dropped. The share of documents that name one is a habit of the
-package, not a matter of relevance: 9 % in the source domain, 4 % in mlflow, 34 % in scientific and 53 % in pandas, whose
-docstrings have "See Also" sections (python docs/tables/pydoc_siblings.py). With that grade, a drop of nDCG on
-one transfer domain could not be compared with a drop on another.
+Judgements are binary: the document of the same object is relevant (grade 1), all others are not. An intermediate grade for
+siblings that a docstring refers to was tried and dropped, because the share of documents that name a sibling reflects the
+habits of a package rather than relevance: 9 % in the source domain, 4 % in mlflow, 34 % in scientific and 53 % in pandas,
+whose docstrings have "See Also" sections (python docs/tables/pydoc_siblings.py). With that grade, nDCG drops on different
+transfer domains could not be compared.
 
-Domains are groups of packages. The first one is what the bundled rerankers were trained on; the others are for
-transfer. The texts depend on the installed versions: :meth:`Domain.fingerprint` tells whether they are the ones that
-the bundled weights and results were made with.
+Domains are groups of packages. The bundled rerankers were trained on the first; the others are for transfer. The texts
+depend on the installed versions: `Domain.fingerprint` shows whether they are those that the bundled weights and results were
+made with.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from coterie.tasks.cache import remembered
+from coterie.tasks.cache import cached_json
 from coterie.tasks.collections.types import Domain
 
 DOMAINS: dict[str, tuple[str, ...]] = {
@@ -41,26 +41,27 @@ DOMAINS: dict[str, tuple[str, ...]] = {
 }
 SOURCE_DOMAIN = "deep-learning"
 MASK = "_"
-_DISTRIBUTIONS = {"sklearn": "scikit-learn"}  # where the package's name is not the distribution's
-_FORMAT = 2  # raise it when the reading rules below change: it is part of the cache key
+_DISTRIBUTIONS = {"sklearn": "scikit-learn"}  # packages whose distribution has another name
+_FORMAT = 2  # part of the cache key: increase it whenever the reading rules below change
 _SKIPPED_FOLDERS = frozenset({"tests", "test", "testing", "externals", "_vendor", "vendored"})
 _QUERY_WORDS = range(4, 25)
 _MIN_DOCUMENT_WORDS = 25
 
 
 def load_pydoc() -> dict[str, Domain]:
-    """Return the four domains, read from the installed packages (about 10 s, then from the cache).
+    """Read the four domains from the installed packages (about 10 s; later from the cache).
 
-    A text that stands twice (the same summary or the same remainder up to case, digits and punctuation) is kept once,
-    at its first qualified name, over all domains in the order of :data:`DOMAINS`: no transfer text was trained on.
+    A text that occurs twice (the same summary or remainder up to case, digits and punctuation) is kept once, under its
+    first qualified name over all domains in the order of `DOMAINS`, so that no transfer text was trained on. Raises
+    `ModuleNotFoundError` if a package is not installed.
     """
     packages = [p for group in DOMAINS.values() for p in group]
-    pairs_by_domain = remembered("pydoc", pydoc_key(), lambda: _read(packages))
+    pairs_by_domain = cached_json("pydoc", pydoc_key(), lambda: _read(packages))
     return {name: _domain(name, pairs) for name, pairs in pairs_by_domain.items()}
 
 
 def pydoc_key() -> list[Any]:
-    """What determines the texts: the reading rules and the installed versions."""
+    """The cache key of the texts: reading rules and installed versions."""
     return [_FORMAT, DOMAINS, _versions([p for group in DOMAINS.values() for p in group])]
 
 
@@ -71,7 +72,7 @@ def _read(packages: list[str]) -> dict[str, list[tuple[str, str, str]]]:
 
 
 def split_docstring(name: str, docstring: str) -> tuple[str, str] | None:
-    """Split a docstring into (summary, remainder with ``name`` masked); None where either is too short or too long."""
+    """Split a docstring into its summary and the rest with `name` masked; None if either is too short or too long."""
     summary, _, rest = inspect.cleandoc(docstring).partition("\n\n")
     query, document = " ".join(summary.split()), " ".join(rest.split())
     document = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", MASK, document)
@@ -81,7 +82,7 @@ def split_docstring(name: str, docstring: str) -> tuple[str, str] | None:
 
 
 def public_docstrings(source: str, module: str) -> Iterator[tuple[str, str]]:
-    """Yield (qualified name, docstring) of the public functions and classes defined in a module's source."""
+    """Yield the qualified name and docstring of each public function and class in the source of a module."""
     stack: list[tuple[ast.AST, str]] = [(ast.parse(source), module)]
     while stack:
         node, prefix = stack.pop()
@@ -106,14 +107,14 @@ def _statements(node: ast.AST) -> Iterator[ast.stmt]:
 
 
 def _harvest(package: str) -> list[tuple[str, str, str]]:
-    """All (qualified name, query, document) of an installed package, sorted by name."""
+    """The (qualified name, query, document) triples of an installed package, sorted by name."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(
-            f"collection pydoc reads the package {package!r}, which is not installed; fix: pip install {package}"
+            f"collection pydoc: expected the package {package!r}, which is not installed; fix: pip install {package}"
         )
     root = Path(spec.submodule_search_locations[0])
-    gc.disable()  # halves the time of ast.parse; this runs in a worker process that ends right after
+    gc.disable()  # halves the time of ast.parse; this runs in a worker process that exits right after
     found: dict[str, tuple[str, str, str]] = {}
     for path in sorted(root.rglob("*.py")):
         relative = path.relative_to(root)
@@ -159,5 +160,5 @@ def _domain(name: str, pairs: list[tuple[str, str, str]]) -> Domain:
 
 
 def _versions(packages: list[str]) -> list[str]:
-    """The installed versions, without importing anything: the texts are read anew when one changes."""
+    """The installed versions, determined without importing anything."""
     return [importlib.metadata.version(_DISTRIBUTIONS.get(p, p)) for p in packages]

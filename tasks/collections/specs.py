@@ -1,55 +1,67 @@
-"""Where the texts of a domain come from, as it is written in a task file: one model a kind of collection."""
+"""Where the texts of a domain come from, as written in a task file: one model per kind of collection."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    field_validator,
+    model_validator,
+)
 
-from coterie.tasks.config.names import domain_name
-from coterie.tasks.config.numbers import Flag, Whole
-from coterie.tasks.config.paths import at_home
+from coterie.tasks.config.names import check_domain_name
+from coterie.tasks.config.paths import expand_home
 
-Local = Annotated[str, AfterValidator(at_home)]
+LocalPath = Annotated[str, AfterValidator(expand_home)]
 
 
 class _Source(BaseModel):
-    """What all kinds have. Grades below ``relevant_from`` become 0; ``binary`` makes the others 1.
-
-    ``pool`` says where a query's candidates come from when there is no run: BM25 over all documents, or its judged ones.
-    """
-
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = ""
-    relevant_from: Whole = Field(default=1, ge=1)
-    binary: Flag = False
+    """Name of the domain; by default derived from the collection."""
+    relevant_from: StrictInt = Field(default=1, ge=1)
+    """Lowest grade that counts as relevant; lower ones become 0."""
+    binary: StrictBool = False
+    """Whether all relevant grades become 1."""
     pool: Literal["bm25", "judged"] = "bm25"
+    """Where a query's candidates come from without a run: BM25 over all documents, or the query's judged documents."""
 
     @model_validator(mode="before")
     @classmethod
-    def _named(cls, values: Any) -> Any:
+    def _set_default_name(cls, values: Any) -> Any:
         if isinstance(values, dict) and not values.get("name"):
             return {**values, "name": cls.default_name(values)}
         return values
 
     @field_validator("name")
     @classmethod
-    def _can_name(cls, name: str) -> str:
-        return domain_name(name)
+    def _check_name(cls, name: str) -> str:
+        return check_domain_name(name)
 
     @classmethod
     def default_name(cls, values: dict[str, Any]) -> str:
+        """The domain's name if the task file gives none."""
         raise NotImplementedError
 
     def paths(self) -> dict[str, str]:
-        """The fields that hold paths."""
+        """The fields that hold paths, with their values."""
         return {}
 
     def files(self) -> list[Path]:
-        """The files that are read, whether they exist or not, and the folders that are read with all that is in them."""
+        """The files that may be read, whether they exist or not, and the folders that are read whole."""
         return [Path(path) for _, path in sorted(self.paths().items())]
+
+    def resolved_in(self, folder: Path) -> Self:
+        """The specification with paths that are relative to the task file's folder made absolute."""
+        return self.model_copy(update={field: str(folder / path) for field, path in self.paths().items()})
 
 
 class PydocSource(_Source):
@@ -57,12 +69,13 @@ class PydocSource(_Source):
 
     collection: Literal["pydoc"]
     domain: str
+    """One of the collection's domains, such as `pandas`."""
 
     @model_validator(mode="after")
-    def _as_it_is(self) -> Self:
+    def _judgements_are_fixed(self) -> Self:
         if (self.relevant_from, self.binary, self.pool) != (1, False, "bm25"):
             raise ValueError(
-                "relevant_from, binary, pool: expected none of them for pydoc, whose judgements are binary"
+                "relevant_from, binary, pool: expected none of these for pydoc, whose judgements are binary"
             )
         return self
 
@@ -72,12 +85,17 @@ class PydocSource(_Source):
 
 
 class BeirSource(_Source):
-    """A folder with ``corpus.jsonl`` and ``queries.jsonl`` (or ``.gz``), judgements as BEIR's TSV or as TREC qrels."""
+    """A folder with `corpus.jsonl` and `queries.jsonl`, and judgements as BEIR's TSV or TREC qrels; all may be gzipped."""
 
     collection: Literal["beir"]
-    path: Local
-    qrels: Local | None = Field(default=None, description="default: qrels/test.tsv, else qrels.trec, else qrels.tsv")
-    run: Local | None = Field(default=None, description="a TREC run whose documents are the candidates")
+    path: LocalPath
+    """The folder."""
+    qrels: LocalPath | None = Field(
+        default=None, description="default: qrels/test.tsv, else qrels.trec, else qrels.tsv"
+    )
+    """File of judgements, relative to the folder."""
+    run: LocalPath | None = Field(default=None, description="a TREC run whose documents are the candidates")
+    """File of a run, relative to the folder."""
 
     @classmethod
     def default_name(cls, values: dict[str, Any]) -> str:
@@ -86,23 +104,27 @@ class BeirSource(_Source):
     def paths(self) -> dict[str, str]:
         return {"path": self.path}
 
-    def judgements(self) -> tuple[str, ...]:
-        """The files that may hold the judgements; the first that exists does."""
+    def qrels_files(self) -> tuple[str, ...]:
+        """The files that may hold the judgements; the first that exists is read."""
         return (self.qrels,) if self.qrels else ("qrels/test.tsv", "qrels.trec", "qrels.tsv")
 
     def files(self) -> list[Path]:
-        names = ["queries.jsonl", "corpus.jsonl", *self.judgements(), *([self.run] if self.run else [])]
-        return [Path(self.path, f"{name}{end}") for name in names for end in ("", ".gz")]
+        names = ["queries.jsonl", "corpus.jsonl", *self.qrels_files(), *([self.run] if self.run else [])]
+        return [Path(self.path, f"{name}{suffix}") for name in names for suffix in ("", ".gz")]
 
 
 class TrecSource(_Source):
-    """Single files: queries (id, text) as TSV, documents as TSV or JSON lines, TREC qrels, and a TREC run if there is one."""
+    """Separate files for queries, documents, judgements and a run."""
 
     collection: Literal["trec"]
-    queries: Local
-    documents: Local
-    qrels: Local
-    run: Local | None = None
+    queries: LocalPath
+    """TSV (id, text) or JSON lines."""
+    documents: LocalPath
+    """TSV (id, text) or JSON lines."""
+    qrels: LocalPath
+    """TREC qrels."""
+    run: LocalPath | None = None
+    """TREC run whose documents are the candidates."""
 
     @classmethod
     def default_name(cls, values: dict[str, Any]) -> str:
@@ -113,11 +135,13 @@ class TrecSource(_Source):
 
 
 class Top1000Source(_Source):
-    """MS MARCO's top-1000 file: query id, passage id, query, passage, separated by tabs, no header."""
+    """MS MARCO's top-1000 file: query id, passage id, query and passage, separated by tabs, without a header."""
 
     collection: Literal["msmarco-top1000"]
-    path: Local
-    qrels: Local
+    path: LocalPath
+    """The top-1000 file."""
+    qrels: LocalPath
+    """TREC qrels."""
 
     @classmethod
     def default_name(cls, values: dict[str, Any]) -> str:
@@ -128,10 +152,11 @@ class Top1000Source(_Source):
 
 
 class IrDatasetsSource(_Source):
-    """A dataset of ir_datasets; its scoreddocs are the candidates where there are any."""
+    """A dataset of the package ir_datasets; its scoreddocs, if any, are the candidates."""
 
     collection: Literal["ir_datasets"]
     id: str
+    """The dataset's id, such as `beir/scifact/test`."""
 
     @classmethod
     def default_name(cls, values: dict[str, Any]) -> str:
@@ -139,25 +164,32 @@ class IrDatasetsSource(_Source):
 
 
 class HuggingFaceSource(_Source):
-    """A Hugging Face dataset, by hub id or local folder: BEIR's three configurations, or rows of query and passages.
+    """A Hugging Face dataset: BEIR's three configurations, or rows of a query and its passages.
 
-    With ``positive`` given, each row of ``split`` is a query with relevant texts (a string or a list) and, in the column
-    ``negatives``, others; they are its candidates. Without, the configurations ``corpus``, ``queries`` and ``qrels``
-    (columns as in BEIR) are read; the last may have another name, and be of another dataset (``qrels_dataset`` at
-    ``qrels_revision``). Without a revision the hub's newest is taken; the task's fingerprint tells its texts. No code of
-    a dataset is ever run.
+    If `positive` is given, each row of `split` is a query with relevant texts and, in the column `negatives`, other texts;
+    together they are its candidates. Otherwise the configurations `corpus`, `queries` and `qrels` are read, with BEIR's
+    columns. The code of a dataset is never run.
     """
 
     collection: Literal["huggingface"]
-    dataset: Local
+    dataset: LocalPath
+    """Hub id or local folder."""
     revision: str | None = None
+    """Commit, branch or tag; None: the newest. The task's fingerprint identifies the texts in any case."""
     split: str = "test"
+    """Split of the rows or of the judgements."""
     query: str = "query"
+    """Column of the query."""
     positive: str | None = None
+    """Column of the relevant texts, a string or a list."""
     negatives: str | None = None
+    """Column of other texts, a string or a list."""
     qrels: str | None = "qrels"
-    qrels_dataset: Local | None = None
+    """Configuration of the judgements."""
+    qrels_dataset: LocalPath | None = None
+    """Dataset of the judgements, if it is another one."""
     qrels_revision: str | None = None
+    """Revision of that dataset."""
 
     @classmethod
     def default_name(cls, values: dict[str, Any]) -> str:
@@ -166,21 +198,13 @@ class HuggingFaceSource(_Source):
     def paths(self) -> dict[str, str]:
         return {k: v for k in ("dataset", "qrels_dataset") if (v := getattr(self, k)) is not None}
 
+    def resolved_in(self, folder: Path) -> Self:
+        """As for other sources; a dataset that is not in the folder is a hub id and stays as given."""
+        local = {field: folder / path for field, path in self.paths().items()}
+        return self.model_copy(update={field: str(path) for field, path in local.items() if path.exists()})
+
 
 DomainSpec = Annotated[
     PydocSource | BeirSource | TrecSource | Top1000Source | IrDatasetsSource | HuggingFaceSource,
     Field(discriminator="collection"),
 ]
-
-
-def resolve(spec: Any, folder: Path) -> Any:
-    """The specification with paths relative to the task file's folder made absolute.
-
-    A Hugging Face dataset that is no folder there is a hub id.
-    """
-    changed = {
-        field: str(folder / path)
-        for field, path in spec.paths().items()
-        if not isinstance(spec, HuggingFaceSource) or (folder / path).exists()
-    }
-    return spec.model_copy(update=changed)

@@ -1,4 +1,4 @@
-"""What tells one state of a collection from another without reading it whole: the key of what is remembered of it."""
+"""Identify the current state of a collection without reading all of it, as a cache key for what was read from it."""
 
 from __future__ import annotations
 
@@ -14,73 +14,74 @@ from coterie.tasks.collections.pydoc import pydoc_key
 from coterie.tasks.collections.specs import DomainSpec, HuggingFaceSource, IrDatasetsSource, PydocSource
 from coterie.tasks.errors import DataError
 
-_HASHED = 1 << 20  # bytes: smaller files, those that are edited by hand, are hashed, whatever their times say
+MAX_HASHED_BYTES = 1 << 20  # smaller files are hashed, because people edit those by hand
 
 
 def source_key(spec: DomainSpec) -> list[Any]:
-    """Versions and commits, and the state of every file that is read: through links, in nested folders, with ``.gz`` or not.
+    """A JSON key that changes with the collection: versions, commits and the state of every file that may be read.
 
-    A file that does not exist is in the key too, where one that would be read instead of another may come later.
+    Links and nested folders are followed, and gzipped variants included. Files that do not exist are in the key too,
+    because one that is created later may be read instead of another. Raises `DataError` if the hub cannot be reached.
     """
     if isinstance(spec, PydocSource):
         return pydoc_key()
     if isinstance(spec, IrDatasetsSource):
         return [spec.id, _ir_datasets_version(), os.environ.get("IR_DATASETS_HOME")]
-    key: list[Any] = _revisions(spec) if isinstance(spec, HuggingFaceSource) else []
-    for place in spec.files():
-        if place.is_dir():
-            key += [_state(path) for path in (*_below(place), *_elsewhere(place))]
-        elif place.exists() or not isinstance(spec, HuggingFaceSource):  # else an id on the hub
-            key.append(_state(place))
+    key: list[Any] = _hub_revisions(spec) if isinstance(spec, HuggingFaceSource) else []
+    for path in spec.files():
+        if path.is_dir():
+            key += [_file_state(file) for file in (*_files_below(path), *_files_named_by_readme(path))]
+        elif path.exists() or not isinstance(spec, HuggingFaceSource):  # else it is a hub id
+            key.append(_file_state(path))
     return key
 
 
-def _state(path: Path) -> list[Any]:
-    """A small file by its content; a large one by all that the file system knows of it, which a replacement with the same
-    size and times does not have.
+def _file_state(path: Path) -> list[Any]:
+    """The hash of a small file. For a large one, all file system metadata that change even if a replacement keeps size
+    and times.
     """
     try:
-        found = path.stat()
-        if found.st_size <= _HASHED:
+        stat = path.stat()
+        if stat.st_size <= MAX_HASHED_BYTES:
             return [str(path), hashlib.sha256(path.read_bytes()).hexdigest()]
     except OSError:
         return [str(path), None]
-    return [str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino]
+    return [str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_dev, stat.st_ino]
 
 
-def _below(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
-    """The files in a folder and in those below it, in order, through links, but not around in a circle."""
-    status = folder.stat()
-    here = (status.st_dev, status.st_ino)
-    if here in above:
+def _files_below(folder: Path, parents: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
+    """All files in a folder and its subfolders, in order. Links are followed, but not back to a parent."""
+    stat = folder.stat()
+    identity = (stat.st_dev, stat.st_ino)
+    if identity in parents:
         return
     for path in sorted(folder.iterdir()):
         if path.is_dir():
-            yield from _below(path, (*above, here))
+            yield from _files_below(path, (*parents, identity))
         elif path.is_file():
             yield path
 
 
-def _elsewhere(folder: Path) -> Iterator[Path]:
-    """The files that a dataset's README.md names outside of its folder."""
+def _files_named_by_readme(folder: Path) -> Iterator[Path]:
+    """The files outside the folder that the README.md of a Hugging Face dataset refers to."""
     try:
-        _, *front = (folder / "README.md").read_text("utf8").split("---\n")
-        configurations = yaml.safe_load(front[0])["configs"] if front else []
+        _, *front_matter = (folder / "README.md").read_text("utf8").split("---\n")
+        configurations = yaml.safe_load(front_matter[0])["configs"] if front_matter else []
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
         return
-    for pattern in sorted(set(_texts(configurations))):
+    for pattern in sorted(set(_strings_in(configurations))):
         if pattern.startswith("/") or ".." in Path(pattern).parts:
-            place = Path(os.path.normpath(folder / pattern))
-            fixed = next((p for p in place.parents if not any(c in str(p) for c in "*?[")), place)
-            yield from sorted(p for p in fixed.glob(str(place.relative_to(fixed))) if p.is_file())
+            path = Path(os.path.normpath(folder / pattern))
+            root = next((parent for parent in path.parents if not set("*?[") & set(str(parent))), path)
+            yield from sorted(file for file in root.glob(str(path.relative_to(root))) if file.is_file())
 
 
-def _texts(value: object) -> Iterator[str]:
+def _strings_in(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
-            yield from _texts(inner)
+            yield from _strings_in(inner)
 
 
 def _ir_datasets_version() -> str | None:
@@ -92,19 +93,19 @@ def _ir_datasets_version() -> str | None:
         return None
 
 
-def _revisions(spec: HuggingFaceSource) -> list[str]:
-    """The commits that are read: those of the specification, else the hub's newest; none for a local folder."""
+def _hub_revisions(spec: HuggingFaceSource) -> list[str]:
+    """The commits to read: those of the specification, else the newest on the hub. A local folder has none."""
     from huggingface_hub import dataset_info
 
-    found = []
+    revisions = []
     for dataset, revision in ((spec.dataset, spec.revision), (spec.qrels_dataset, spec.qrels_revision)):
         if dataset is None or Path(dataset).exists():
             continue
         try:
-            found.append(revision or str(dataset_info(dataset).sha))
+            revisions.append(revision or str(dataset_info(dataset).sha))
         except (OSError, ValueError) as error:
             raise DataError(
-                f"{dataset}: the hub does not tell its newest revision: {' '.join(str(error).split())[:120]}; "
-                f"fix: name a revision (a commit), or the network"
+                f"{dataset}: cannot get its newest revision from the hub: {' '.join(str(error).split())[:120]}; "
+                f"fix: give a revision (a commit), or check the network"
             ) from None
-    return found
+    return revisions

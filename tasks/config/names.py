@@ -1,4 +1,4 @@
-"""What names in a task file may be: those of tasks, which become paths and addresses, and those of domains, which do not."""
+"""Which names a task file may use: task names become paths and URLs, domain names do not."""
 
 from __future__ import annotations
 
@@ -7,39 +7,40 @@ import unicodedata
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _TASK = re.compile(rf"{_PART}(/{_PART})?")
-_CHANGED = re.compile(rf"{_PART}(/{_PART})?(\[[a-z0-9=:,._-]{{1,120}}\])?")
-_LONGEST = 100  # characters of a domain's name
-RESERVED = (
-    "discovery",
-    "heldout",
-    "transfer",
-)  # what results call the source's splits, and all transfer domains together
+_TASK_WITH_CHANGES = re.compile(rf"{_PART}(/{_PART})?(\[[a-z0-9=:,._-]{{1,120}}\])?")
+_MAX_DOMAIN_LENGTH = 100
+RESERVED_DOMAINS = ("discovery", "heldout", "transfer")
+"""Names that results give to the splits of the source, and to all transfer domains together."""
 
 
-def task_name(name: str, changed: bool = True) -> str:
-    """The name, where it can name a task: as on the hub, and with what was ``changed`` in brackets behind it.
+def check_task_name(name: str, allow_changes: bool = True) -> str:
+    """Return a valid task name unchanged; with `allow_changes`, changed parameters may follow in brackets.
 
-    Raises ``ValueError`` with a name that can.
+    Raises `ValueError` with a suggestion for any other name.
     """
-    if (_CHANGED if changed else _TASK).fullmatch(name):
+    if (_TASK_WITH_CHANGES if allow_changes else _TASK).fullmatch(name):
         return name
     parts = [re.sub(r"[^a-z0-9._-]+", "-", part.lower()).strip("-._")[:64] for part in name.split("/")[:2]]
-    fixed = "/".join(part for part in parts if part) or "my-task"
+    suggestion = "/".join(part for part in parts if part) or "my-task"
     raise ValueError(
-        f"expected letters, digits, '.', '_' and '-', at most one '/', no '.', '_' or '-' first, at most 64 characters on "
-        f"either side of the '/' (fix: {fixed})"
+        f"expected letters, digits, '.', '_' and '-', starting with a letter or digit, with at most one '/' and at most "
+        f"64 characters on either side of it (fix: {suggestion})"
     )
 
 
-def domain_name(name: str) -> str:
-    """The name, where it can name a domain: any printable characters but ``/``, so folders' names go.
+def check_domain_name(name: str) -> str:
+    """Return a valid domain name unchanged. Any printable characters but `/` will do, so that folder names are valid.
 
-    Raises ``ValueError``.
+    Raises `ValueError` for any other name.
     """
-    odd = [c for c in name if unicodedata.category(c)[0] == "C" or unicodedata.category(c) in ("Zl", "Zp") or c == "/"]
-    if name and not odd and name == name.strip() and len(name) <= _LONGEST:
+    if name and name == name.strip() and len(name) <= _MAX_DOMAIN_LENGTH and not any(map(_is_forbidden, name)):
         return name
     raise ValueError(
-        f"expected 1 to {_LONGEST} printable characters without '/', and no space first or last (fix: give the domain a "
-        f"name: my-domain)"
+        f"expected 1 to {_MAX_DOMAIN_LENGTH} printable characters without '/' and without spaces at either end (fix: "
+        f"name the domain, for example my-domain)"
     )
+
+
+def _is_forbidden(character: str) -> bool:
+    category = unicodedata.category(character)
+    return character == "/" or category.startswith("C") or category in ("Zl", "Zp")

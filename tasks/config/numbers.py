@@ -1,4 +1,4 @@
-"""Numbers of a task file, read as they are written."""
+"""Number types for task files that accept a value only as it is written: no text, no `true` for 1."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-Whole = Annotated[int, Field(strict=True)]  # no text, no true or false, no 3.0
-Flag = Annotated[bool, Field(strict=True)]
 
-
-def _no_flag(value: Any) -> Any:
+def _refuse_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("expected a number")
     return value
 
 
-Number = Annotated[float, BeforeValidator(_no_flag), Field(allow_inf_nan=False)]  # YAML reads 3e-4 as a text
+Number = Annotated[float, BeforeValidator(_refuse_bool), Field(allow_inf_nan=False)]
+"""A finite number. Text is accepted, because YAML reads 3e-4 as text."""
+
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
+"""A seed that NumPy and PyTorch both accept."""

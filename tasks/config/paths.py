@@ -1,12 +1,12 @@
-"""Paths as people write them."""
+"""Paths as users write them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 
-def at_home(path: str) -> str:
-    """The path with a leading ``~`` or ``~user`` as that home folder. Raises ``ValueError`` for a user who has none."""
+def expand_home(path: str) -> str:
+    """Replace a leading `~` or `~user` by that home folder. Raises `ValueError` for an unknown user."""
     if not path.startswith("~"):
         return path
     try:

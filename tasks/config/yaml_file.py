@@ -1,4 +1,4 @@
-"""YAML files that users write: read safely, checked by pydantic, wrong fields told with their line."""
+"""Read the YAML files that users write, and report each invalid field with its file and line."""
 
 from __future__ import annotations
 
@@ -13,47 +13,60 @@ from pydantic import ValidationError
 
 from coterie.tasks.errors import TaskFileError
 
-_REPR = Repr()  # of a few items of each level: an alias may stand for millions
+MAX_BYTES = 1 << 20  # nobody writes a megabyte of YAML by hand
+MAX_REPORTED = 5  # problems in one error
+
+_REPR = Repr()  # abbreviates every level: a few YAML aliases can expand to millions of items
 _REPR.maxother = _REPR.maxstring = 80
-MOST_TOLD = 5  # problems that one error names
-LARGEST = 1 << 20  # bytes; nobody writes a megabyte of task by hand
-
-
-_PLAIN = {  # what pydantic says in its own terms
-    "extra_forbidden": "expected no field of this name here (fix: its spelling, or its place: docs/tasks.md)",
+_MESSAGES = {  # plain wordings for errors that pydantic describes in its own terms
+    "extra_forbidden": "unknown field (fix: check its spelling and its place, see docs/tasks.md)",
     "missing": "required, and missing",
     "tuple_type": "expected a list",
     "bool_type": "expected true or false",
 }
 
 
-class Words(yaml.SafeLoader):
-    """Reads ``yes``, ``no``, ``on`` and ``off`` as the words that they are, as YAML 1.2 does; booleans are true and false."""
+class StrictLoader(yaml.SafeLoader):
+    """A safe loader whose only booleans are `true` and `false`, as in YAML 1.2: `yes`, `no`, `on` and `off` are text."""
 
-    yaml_implicit_resolvers = {  # noqa: RUF012 - as yaml declares it
-        first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:bool"]
-        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    yaml_implicit_resolvers = {  # noqa: RUF012 - declared as in yaml
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
-Words.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), [*"tTfF"])
+StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), [*"tTfF"]
+)
 
 
 class Origin:
-    """Where a specification was read. It says nothing of the task, so all origins are equal."""
+    """Where a specification was read, for errors about it. All origins are equal: they say nothing about the task."""
 
     def __init__(self, source: str, root: yaml.Node | None = None) -> None:
         self.source, self._root = source, root
 
     def changed_by(self, selector: str, fields: Collection[str]) -> Origin:
-        """The same, where a selector has other values of some fields."""
-        return _Selected(selector, fields, self)
+        """The origin after a selector has replaced some fields: errors about those name the selector."""
+        return _ChangedOrigin(selector, fields, self)
 
     def at(self, *field: str | int) -> str:
-        """``file:line: field``, as errors begin."""
+        """The place of a field as errors begin: `file:line: field`."""
         if self._root is None:
             return f"{self.source}: {'.'.join(map(str, field))}"
-        return f"{self.source}:{_find(self._root, field)[0]}: {'.'.join(map(str, field))}"
+        return f"{self.source}:{_locate(self._root, field)[0]}: {'.'.join(map(str, field))}"
+
+    def locate(self, error: ValidationError) -> TaskFileError:
+        """Turn pydantic's error into one line that lists its problems as `file:line: field: expected, got`."""
+        problems = sorted(error.errors(), key=lambda problem: problem["type"] == "missing")  # wrong values first
+        reported = []
+        for problem in problems[:MAX_REPORTED]:
+            line, fields = _locate(self._root, problem["loc"])
+            got = "" if problem["type"] == "missing" else f", got {_abbreviate(problem['input'])}"
+            message = _MESSAGES.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+            reported.append(f"{self.source}:{line}: {'.'.join(fields) or 'top level'}: {message}{got}")
+        more = len(problems) - len(reported)
+        return TaskFileError("; ".join(reported) + (f"; and {more} more" if more else ""))
 
     def __eq__(self, other: object) -> bool:
         return other is None or isinstance(other, Origin)
@@ -61,7 +74,7 @@ class Origin:
     __hash__ = None  # type: ignore[assignment]
 
 
-class _Selected(Origin):
+class _ChangedOrigin(Origin):
     def __init__(self, selector: str, fields: Collection[str], file: Origin) -> None:
         super().__init__(selector)
         self._fields, self._file = fields, file
@@ -70,16 +83,20 @@ class _Selected(Origin):
         return super().at(*field) if field[0] in self._fields else self._file.at(*field)
 
 
-def read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
-    """The values of a YAML file, and its nodes for :func:`told_by_line`. Raises :class:`TaskFileError`."""
+def read_yaml(path: Path) -> tuple[Any, Origin]:
+    """Read a YAML file strictly; return its value and the origin that locates its fields.
+
+    Raises `TaskFileError` for a file that cannot be read, is larger than 1 MiB, is not UTF-8 or not YAML, or repeats a
+    key of a mapping (plain YAML silently keeps the last).
+    """
     try:
-        if path.stat().st_size > LARGEST:
-            raise TaskFileError(f"{path}: expected a task file of at most {LARGEST} bytes, got {path.stat().st_size}")
-        text = path.read_text("utf8")
-        nodes = yaml.compose(text, Loader=Words)
-        if twice := repeated_key(nodes):
-            raise TaskFileError(f"{path}:{twice[1]}: {twice[0]}: expected once, stands twice; fix: leave one out")
-        return None if nodes is None else Words("").construct_document(nodes), nodes
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise TaskFileError(f"{path}: expected a file of at most {MAX_BYTES} bytes, got {size}")
+        root = yaml.compose(path.read_text("utf8"), Loader=StrictLoader)
+        if repeated := _find_repeated_key(root):
+            key, line = repeated
+            raise TaskFileError(f"{path}:{line}: {key}: expected once, got twice; fix: leave one out")
+        return None if root is None else StrictLoader("").construct_document(root), Origin(str(path), root)
     except OSError as error:
         raise TaskFileError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -88,54 +105,35 @@ def read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
         ) from None
     except TaskFileError:
         raise
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise TaskFileError(f"{path}: not YAML: {why_not(error)}; fix: that place") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date or number out of range is a ValueError
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())[:300]
+        raise TaskFileError(f"{path}: cannot be read as YAML: {reason}; fix: correct the file") from None
 
 
-def why_not(error: Exception) -> str:
-    """What is wrong with a text that is no YAML, or whose numbers, dates or nesting are none, in one line."""
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    return " ".join(str(error).split())[:300]
-
-
-def told_by_line(path: Path, error: ValidationError, root: yaml.Node | None) -> TaskFileError:
-    """The problems of a file, each as ``file:line: field: expected, got``."""
-    told = []
-    problems = sorted(error.errors(), key=lambda problem: problem["type"] == "missing")  # what is there comes first
-    for problem in problems[:MOST_TOLD]:
-        line, fields = _find(root, problem["loc"])
-        got = "" if problem["type"] == "missing" else f", got {_short(problem['input'])}"
-        message = _PLAIN.get(problem["type"], problem["msg"].removeprefix("Value error, "))
-        told.append(f"{path}:{line}: {'.'.join(fields) or 'top level'}: {message}{got}")
-    left = error.error_count() - len(told)
-    return TaskFileError("; ".join(told) + (f"; and {left} more" if left else ""))
-
-
-def repeated_key(root: yaml.Node | None) -> tuple[str, int] | None:
-    """A key that stands twice in one mapping, with the line of the second; YAML would take the last without a word."""
-    waiting, visited = [root], set[int]()
-    while waiting:
-        node = waiting.pop()
-        if node is None or id(node) in visited:  # an alias may lead around in a circle
+def _find_repeated_key(root: yaml.Node | None) -> tuple[str, int] | None:
+    """A key that one mapping contains twice, and the line of its second occurrence."""
+    pending, visited = [root], set[int]()
+    while pending:
+        node = pending.pop()
+        if node is None or id(node) in visited:  # an alias may refer to a node that contains it
             continue
         visited.add(id(node))
         if isinstance(node, yaml.SequenceNode):
-            waiting += node.value
+            pending += node.value
         if isinstance(node, yaml.MappingNode):
-            seen = set()
+            keys = set()
             for key, value in node.value:
-                if (key.tag, str(key.value)) in seen:
+                if (key.tag, str(key.value)) in keys:
                     return str(key.value), key.start_mark.line + 1
-                seen.add((key.tag, str(key.value)))
-                waiting.append(value)
+                keys.add((key.tag, str(key.value)))
+                pending.append(value)
     return None
 
 
-def _find(node: yaml.Node | None, location: Sequence[int | str]) -> tuple[int, list[str]]:
-    """The line (from 1) of the deepest node on the way to a location, and the way's names.
+def _locate(node: yaml.Node | None, location: Sequence[int | str]) -> tuple[int, list[str]]:
+    """The line (from 1) of the deepest node on the path to a location, and the names of that path.
 
-    Steps that the file does not have are left out: pydantic names a union's member there, or what is missing.
+    Steps that the file lacks are skipped, except the last: pydantic puts the member of a union, or a missing field, there.
     """
     line, fields = 1, []
     for step in location:
@@ -154,6 +152,6 @@ def _find(node: yaml.Node | None, location: Sequence[int | str]) -> tuple[int, l
     return line, fields
 
 
-def _short(value: object) -> str:
+def _abbreviate(value: object) -> str:
     text = _REPR.repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,4 +1,4 @@
-"""What a model hands to its layers beside the hidden states (rotary tables, masks): caught in a forward pass, for a replay."""
+"""What a model passes to its layers besides the hidden states (rotary tables, masks), recorded in a forward pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 @contextmanager
 def arguments_of(layers: Sequence[nn.Module]) -> Iterator[list[Arguments]]:
-    """What a forward pass in this context hands to each of these layers beside the hidden states."""
+    """Record what a forward pass in this context passes to each of these layers besides the hidden states."""
     seen: list[Arguments] = []
 
     def hook(_module: nn.Module, positional: tuple[Any, ...], keywords: dict[str, Any]) -> None:
@@ -29,7 +29,7 @@ def arguments_of(layers: Sequence[nn.Module]) -> Iterator[list[Arguments]]:
 
 
 def picked(value: Any, pairs: int, part: Tensor) -> Any:
-    """A layer argument for some of a batch's pairs; arguments without a batch dimension stay."""
+    """A layer argument for some of a batch's pairs; arguments without a batch dimension stay the same."""
     if isinstance(value, dict):
         return {name: picked(v, pairs, part) for name, v in value.items()}
     if isinstance(value, tuple):
@@ -40,7 +40,7 @@ def picked(value: Any, pairs: int, part: Tensor) -> Any:
 
 
 def repeated(value: Any, pairs: int, times: int) -> Any:
-    """A layer argument for ``times`` copies of a batch of ``pairs``; arguments without a batch dimension stay."""
+    """A layer argument for `times` copies of a batch of `pairs`; arguments without a batch dimension stay the same."""
     if isinstance(value, dict):
         return {name: repeated(v, pairs, times) for name, v in value.items()}
     if isinstance(value, tuple):
@@ -53,7 +53,7 @@ def repeated(value: Any, pairs: int, times: int) -> Any:
 def _by_pair(value: Any, pairs: int) -> bool:
     """Whether a layer argument has a batch dimension.
 
-    A matrix of floats has none, whatever its size: it is a table that all pairs share (DeBERTa's relative positions).
+    A matrix of floats has none, whatever its size: it is a table that all pairs share, as in DeBERTa (relative positions).
     """
     if not isinstance(value, Tensor) or pairs == 1 or value.ndim == 0 or value.shape[0] != pairs:
         return False
@@ -61,5 +61,5 @@ def _by_pair(value: Any, pairs: int) -> bool:
 
 
 def attends_to_all(arguments: list[Arguments]) -> bool:
-    """Whether every token sees all before it: no sliding window in force, no mask that only the layer itself can use."""
+    """Whether every token attends to all earlier ones: no sliding window in force, no mask that only the layer can use."""
     return all(keywords.get("attention_mask") is None for _, keywords in arguments)

@@ -1,8 +1,7 @@
-"""A decoder layer with rotary attention, replayed over distinct tokens: whole, or at the last token of each pair only.
+"""A decoder layer with rotary attention, replayed over distinct tokens: whole, or only at the last token of each pair.
 
-The same arithmetic as in transformers, for the layouts of submodules in :data:`ROTARY_LAYERS`. What it does without: every
-token that another pair has already (:mod:`coterie.tasks.engine.tokens`), padding, and in the last layer all queries, output
-projections and MLPs but those of the last token.
+The arithmetic is that of transformers, for the layouts of submodules in `ROTARY_LAYERS`. Tokens shared between pairs are
+computed once (`tokens.py`), padding never, and in the last layer queries, output projection and MLP only at the last token.
 """
 
 from __future__ import annotations
@@ -18,60 +17,83 @@ from torch import Tensor, nn
 
 from coterie.tasks.engine.tokens import Tokens
 
-Rotary = tuple[Tensor, Tensor]  # cosines and sines, [1 or rows, T, rotated part of the head size]
-Projection = tuple[Tensor, Tensor | None]  # weight [heads x head size, d_model] and bias
+Rotary = tuple[Tensor, Tensor]
+"""Cosines and sines [1 or rows, T, rotated dimensions of a head]."""
+
+Projection = tuple[Tensor, Tensor | None]
+"""Weight [heads x head size, d_model] and bias."""
 
 
 @dataclass(frozen=True)
 class RotaryLayer:
-    """What a layer is made of."""
+    """The parts of a layer."""
 
-    norm: Any  # before the attention
-    project: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]  # queries, keys, values [..., heads, size]
+    norm: Any
+    """The norm before the attention."""
+
+    project: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+    """From the normed stream to queries, keys and values [..., heads, size]."""
+
     scaling: float
-    finish: Callable[[Tensor, Tensor], Tensor]  # from stream and mixed values to the layer's output, at any tokens
+    """The factor of the attention logits."""
+
+    finish: Callable[[Tensor, Tensor], Tensor]
+    """From stream and mixed values to the layer's output, at any tokens."""
 
     def output(
         self, hidden: Float[Tensor, "m distinct d_model"], tokens: Tokens, rotary: Rotary
     ) -> Float[Tensor, "m distinct d_model"]:
-        """The layer's output at all distinct tokens; ``rotary`` has a row for each of them [distinct, 1, rotated]."""
+        """The layer's output at all distinct tokens; `rotary` has one row per distinct token [distinct, 1, rotated]."""
         query, key, value = self.project(self.norm(hidden))
-        asked, keys, values = (
+        queries, keys, values = (
             tokens.spread(x).transpose(1, 2) for x in (rotate(query, *rotary), rotate(key, *rotary), value)
         )
         mixed = F.scaled_dot_product_attention(
-            asked, keys, values, is_causal=True, scale=self.scaling, enable_gqa=asked.shape[1] != keys.shape[1]
+            queries, keys, values, is_causal=True, scale=self.scaling, enable_gqa=queries.shape[1] != keys.shape[1]
         )
         return self.finish(hidden, tokens.collected(mixed.transpose(1, 2).flatten(2)))
 
 
 @dataclass(frozen=True)
 class LastLayer:
-    """A layer as its replay at the last token sees it."""
+    """The parts of a layer that a replay at the last token needs."""
 
-    norm: Any  # before the attention
+    norm: Any
+    """The norm before the attention."""
+
     query: Projection
+    """The projection to queries."""
+
     key: Projection
+    """The projection to keys."""
+
     value: Projection
-    size: int  # of a head
+    """The projection to values."""
+
+    size: int
+    """Dimensions of a head."""
+
     scaling: float
-    finish: Callable[[Tensor, Tensor], Tensor]  # from stream and mixed values at the last token to the layer's output
+    """The factor of the attention logits."""
+
+    finish: Callable[[Tensor, Tensor], Tensor]
+    """From stream and mixed values at the last token to the layer's output."""
 
     @property
     def heads(self) -> int:
-        """How many heads ask."""
+        """Number of query heads."""
         return len(self.query[0]) // self.size
 
     @property
     def has_low_rank_form(self) -> bool:
-        """Whether the norm is what the formulas assume: RMSNorm or LayerNorm with a gain."""
+        """Whether the norm is one that the formulas cover: RMSNorm or LayerNorm with a gain."""
         name = type(self.norm).__name__
         return name.endswith(("RMSNorm", "LayerNorm")) and self.norm.weight is not None
 
     def output(
         self, hidden: Float[Tensor, "m distinct d_model"], tokens: Tokens, rotary: Rotary
     ) -> Float[Tensor, "m pairs d_model"]:
-        """The layer's output at each pair's last token; ``rotary`` as for the whole layer."""
+        """The layer's output at each pair's last token; `rotary` as in `RotaryLayer.output`."""
         normed, last = self.norm(hidden), tokens.last
         key, value = (F.linear(normed, *one).unflatten(-1, (-1, self.size)) for one in (self.key, self.value))
         keys, values = (tokens.spread(x).transpose(1, 2) for x in (rotate(key, *rotary), value))
@@ -90,7 +112,7 @@ class LastLayer:
 
 
 def llama_layer(layer: Any) -> RotaryLayer:
-    """A layer with the submodule names of Llama."""
+    """A layer with Llama's submodule names."""
     attention = layer.self_attn
 
     def project(normed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -109,7 +131,7 @@ def llama_layer(layer: Any) -> RotaryLayer:
 
 
 def last_llama_layer(layer: Any) -> LastLayer | None:
-    """The same as the last layer; None where a projection is not a plain linear map (unmerged LoRA)."""
+    """A Llama layer as the last one; None if a projection is not a plain linear map (unmerged LoRA)."""
     attention, whole = layer.self_attn, llama_layer(layer)
     query, key, value = (_projection(m) for m in (attention.q_proj, attention.k_proj, attention.v_proj))
     if query is None or key is None or value is None:
@@ -118,7 +140,7 @@ def last_llama_layer(layer: Any) -> LastLayer | None:
 
 
 def gpt_neox_layer(layer: Any) -> RotaryLayer:
-    """A layer of GPT-NeoX: queries, keys and values of a head side by side in one map; the MLP beside or after."""
+    """A GPT-NeoX layer: one map for queries, keys and values, head by head; the MLP beside or after the attention."""
     attention = layer.attention
 
     def project(normed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -136,7 +158,7 @@ def gpt_neox_layer(layer: Any) -> RotaryLayer:
 
 
 def last_gpt_neox_layer(layer: Any) -> LastLayer | None:
-    """The same as the last layer; None where the projection is not a plain linear map (unmerged LoRA)."""
+    """A GPT-NeoX layer as the last one; None if the projection is not a plain linear map (unmerged LoRA)."""
     attention, whole = layer.attention, gpt_neox_layer(layer)
     fused = _projection(attention.query_key_value)
     if fused is None:
@@ -156,15 +178,19 @@ ROTARY_LAYERS: dict[str, tuple[Callable[[Any], RotaryLayer], Callable[[Any], Las
 
 @dataclass(frozen=True)
 class RotaryLayers:
-    """All layers after the site: whole ones, then the last at the last token."""
+    """All layers after the site."""
 
     whole: tuple[RotaryLayer, ...]
+    """All but the last, computed at all distinct tokens."""
+
     last: LastLayer
+    """The last, computed at the last token of each pair."""
 
     @classmethod
     def of(cls, layout: str, layers: list[nn.Module]) -> RotaryLayers | None:
-        """Layers of one layout; None where the last one cannot be computed at the last token alone, or where they lie on
-        several devices: then the layers themselves know how to pass a tensor on.
+        """Layers of one layout; None if the last one cannot be computed at the last token alone.
+
+        Also None if they are spread over several devices, where the model's own layers must pass the tensors on.
         """
         whole, at_last = ROTARY_LAYERS[layout]
         last = at_last(layers[-1])
@@ -175,7 +201,7 @@ class RotaryLayers:
     def output(
         self, hidden: Float[Tensor, "m distinct d_model"], tokens: Tokens, rotary: Rotary
     ) -> Float[Tensor, "m pairs d_model"]:
-        """The last layer's output at each pair's last token from the first one's input; tables as the model makes them."""
+        """The last layer's output at each pair's last token from the first layer's input; `rotary` as the model makes it."""
         cosine, sine = (table[0][tokens.position][:, None] for table in rotary)
         for layer in self.whole:
             hidden = layer.output(hidden, tokens, (cosine, sine))
@@ -183,15 +209,15 @@ class RotaryLayers:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding in the half-split layout, of as many dimensions of a head as the tables have."""
-    turned, rest = x[..., : cos.shape[-1]], x[..., cos.shape[-1] :]
-    first, second = turned.chunk(2, dim=-1)
-    turned = turned * cos + torch.cat((-second, first), dim=-1) * sin
+    """Rotary position embedding in the half-split layout, of as many dimensions per head as the tables have."""
+    part, rest = x[..., : cos.shape[-1]], x[..., cos.shape[-1] :]
+    first, second = part.chunk(2, dim=-1)
+    rotated = part * cos + torch.cat((-second, first), dim=-1) * sin
     if not rest.shape[-1]:
-        return turned
-    return torch.cat((turned, rest.expand(*turned.shape[:-1], -1)), dim=-1)
+        return rotated
+    return torch.cat((rotated, rest.expand(*rotated.shape[:-1], -1)), dim=-1)
 
 
 def _projection(module: nn.Module) -> Projection | None:
-    """Weight and bias of a plain linear map."""
+    """Weight and bias of a plain linear map; None for any other module."""
     return (module.weight.detach(), module.bias) if type(module) is nn.Linear else None

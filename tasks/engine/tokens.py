@@ -1,7 +1,7 @@
-"""Which tokens of right-padded pairs a replay computes: what pairs have in common is computed once, padding never.
+"""Which tokens of right-padded pairs a replay computes: common prefixes once, padding never.
 
-Attention is causal and positions count from 0 in every pair, so a token's residual stream is a function of the tokens up
-to it: the candidates of one query, which start alike, share those of the query.
+Attention is causal and positions count from 0 in every pair, so a token's residual stream depends only on the tokens up to
+it. The candidates of one query start alike and share the query's tokens.
 """
 
 from __future__ import annotations
@@ -17,50 +17,50 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Tokens:
-    """The distinct tokens of some pairs, and where each pair finds its own among them.
-
-    ``first`` [distinct] is where each stands among the pairs' tokens, flattened; ``place`` [pairs, tokens] which of the
-    distinct ones a pair's token is (where padded: the first, which no real token looks at); ``last`` [pairs] which one is
-    a pair's last.
-    """
+    """The distinct tokens of some pairs, and each pair's tokens among them."""
 
     first: Int[Tensor, " distinct"]
+    """Index of each distinct token's first occurrence among the pairs' tokens, flattened."""
+
     place: Int[Tensor, "pairs tokens"]
+    """Index of each pair's tokens among the distinct ones; padding has 0, which no real token attends to."""
+
     last: Int[Tensor, " pairs"]
+    """Index of each pair's last (or pooled) token among the distinct ones."""
 
     @classmethod
     def every(cls, last: Int[Tensor, " pairs"], width: int) -> Tokens:
-        """Each of the ``width`` tokens of each pair on its own; ``last`` [pairs] is the index of the last real one."""
+        """All `width` tokens of every pair, sharing none; `last` is the index of the last real (or pooled) token."""
         places = torch.arange(len(last) * width, device=last.device)
         return cls(places, places.view(-1, width), places[::width] + last)
 
     def to(self, device: torch.device) -> Tokens:
-        """The same there."""
+        """The same tokens on a device."""
         return Tokens(self.first.to(device), self.place.to(device), self.last.to(device))
 
     @property
     def position(self) -> Int[Tensor, " distinct"]:
-        """Where a token stands in its pair."""
+        """The position of each token in its pair."""
         return self.first % self.place.shape[1]
 
     def columns(self, start: int, width: int) -> Int[Tensor, " distinct"]:
-        """Where each stands among all pairs of a batch padded to ``width``, if these pairs begin at ``start``."""
+        """The index of each token in a batch whose pairs are padded to `width`, if these pairs begin at `start`."""
         return (start + self.first // self.place.shape[1]) * width + self.position
 
     def spread(self, x: Tensor) -> Tensor:
-        """[m, distinct, ...] as each pair's own tokens, [m * pairs, tokens, ...]."""
+        """From distinct tokens [m, distinct, ...] to each pair's own [m * pairs, tokens, ...]."""
         return x.index_select(1, self.place.flatten()).view(-1, self.place.shape[1], *x.shape[2:])
 
     def collected(self, x: Tensor) -> Tensor:
-        """[m * pairs, tokens, ...] as the distinct ones, [m, distinct, ...]: undoes :meth:`spread`."""
+        """From each pair's tokens [m * pairs, tokens, ...] to the distinct ones [m, distinct, ...]: undoes `spread`."""
         return x.reshape(-1, self.place.numel(), *x.shape[2:]).index_select(1, self.first)
 
 
 def shared(rows: Sequence[list[Any]], most: int) -> Iterator[tuple[slice, Tokens]]:
-    """Rows of tokens (ids, or ids with what else distinguishes them), cut into runs of at most ``most`` distinct tokens (or
-    one row), and the tokens of each run.
+    """Split rows of tokens into runs of at most `most` distinct tokens (and at least one row).
 
-    A prefix is found in the rows of one run: those that share one stand side by side.
+    Yields the rows and the tokens of each run. A token is its id, with whatever else tells inputs apart. Prefixes are
+    shared within a run only, so rows that share one should be neighbours.
     """
     start, run = 0, _Run()
     for i, row in enumerate(rows):
@@ -72,15 +72,15 @@ def shared(rows: Sequence[list[Any]], most: int) -> Iterator[tuple[slice, Tokens
 
 
 class _Run:
-    """A tree of prefixes: a node is a distinct token, known by the one before it and its id."""
+    """A tree of prefixes. A node is a distinct token, identified by its predecessor and its id."""
 
     def __init__(self) -> None:
-        self.first: list[tuple[int, int]] = []  # row and position of each node
+        self.first: list[tuple[int, int]] = []  # row and position of each node's first occurrence
         self._nodes: dict[tuple[int, Any], int] = {}
         self._places: list[list[int]] = []
 
     def new(self, row: list[Any]) -> int:
-        """How many tokens of a row are not there yet."""
+        """The number of tokens of a row that the tree does not have yet."""
         node = -1
         for position, token in enumerate(row):
             if (node := self._nodes.get((node, token), -2)) == -2:
@@ -107,8 +107,9 @@ class _Run:
 
 
 def in_batches(encoded: list[list[Any]], tokens_at_once: int, alike: bool) -> list[list[tuple[int, list[Any]]]]:
-    """Pairs in batches of at most half ``tokens_at_once`` padded tokens (and at least one pair): of similar length, or
-    those side by side that begin ``alike``.
+    """Group pairs into batches of at most half `tokens_at_once` padded tokens (and at least one pair).
+
+    Returns each pair with its row. Pairs are sorted by length, or by content if `alike`, so that common prefixes meet.
     """
     batches: list[list[tuple[int, list[Any]]]] = []
     longest = 0

@@ -1,36 +1,36 @@
-"""Planted games: the truth is known, because the game was made around it.
+"""Planted games: the groups to find are known, because the game was built around them.
 
-The players of a group share what they do; every other player is a decoy. With ``r_i = [i in A]``, the output of pair x
-with A ablated is
+The players of a group share an effect; every other player is a decoy. With `r_i = [i in A]`, the output of pair x with the
+players A ablated is
 
     y(x; A) = y(x) - sum_g t_g(x) F(g, A) - sum_i c_i r_i - b/2 sum_ij E_ij r_i r_j
 
-``t_g(x) >= 0``, of mean 1 over the pairs, is how much group g matters for x; ``c_i`` is a player's own additive effect, the
-same on every pair: it differs from player to player, so that a ranking of single effects tells nothing about groups.
-``E`` (symmetric, standard normal, zero diagonal) is interaction without structure. Effects f(A) = mean_x [y(x) - y(x; A)];
-psi(i, j) = f({i, j}) - f({i}) - f({j}). What a group of m players adds to f, by its rule:
+`t_g(x) >= 0`, with mean 1 over the pairs, is the importance of group g for x. `c_i` is a player's own additive effect, equal on
+all pairs; it differs between players, so that a ranking of single effects reveals nothing about groups. `E` (symmetric,
+standard normal, zero diagonal) is unstructured interaction. Effects are f(A) = mean_x [y(x) - y(x; A)], and synergies
+psi(i, j) = f({i, j}) - f({i}) - f({j}). What a group of m players adds to f depends on its rule:
 
 | rule | F(g, A) | psi of a pair in g | Shapley value of a member | Harsanyi dividends |
 |---|---|---|---|---|
-| ``graded`` | (share of g in A)^2 | 2 / m^2 | 1 / m | 1 / m^2 singles, 2 / m^2 pairs |
-| ``all`` | 1 where all of g is in A | 1 where m = 2, else 0 | 1 / m | 1 on g itself |
-| ``any`` | 1 where some of g is in A | -1 | 1 / m | (-1)^(s + 1) on every subset of s players |
+| `graded` | (share of g in A)^2 | 2 / m^2 | 1 / m | 1 / m^2 singles, 2 / m^2 pairs |
+| `all` | 1 if all of g is in A | 1 if m = 2, else 0 | 1 / m | 1 on g itself |
+| `any` | 1 if some of g is in A | -1 | 1 / m | (-1)^(s + 1) on every subset of s players |
 
-``all`` is an AND of ablations (each member is a backup for the others), ``any`` an AND of presences (each member is
-needed). Every pair across groups has psi = b E_ij alone. Who can find the groups:
+`all` is an AND of ablations (each member is a backup for the others), `any` an AND of presences (each member is needed). A
+pair across groups has psi = b E_ij and nothing else. What reveals the groups:
 
-- by ablations of pairs: ``graded`` (psi > 0) and ``all`` of two; not ``all`` of three and more, whose pairs show nothing;
-  ``any`` only for those who take psi < 0 for a bond;
-- by contributions to outputs (Shapley modes): all three, members of g contribute in proportion to the same t_g(x);
-- by activations: where ``coactive``, a_i = l_i (t_g + noise) for members of g, independent otherwise;
-- by weights: where ``writes`` is ``grouped`` (members write in nearly one direction). ``apart``: all directions are
-  orthogonal, they tell nothing. OCA asks for coactive members that write apart, so it is blind to ``grouped`` ones.
-- by gradients with nothing ablated: the first order never (F is flat there, or, for ``any``, the same for all groups);
-  the second order where pairs of ablations do.
+- Ablations of pairs: for `graded` (psi > 0) and for `all` with two members; not for `all` with more members, whose pairs have
+  no synergy; for `any` only if a method takes psi < 0 for a bond.
+- Contributions to outputs (Shapley modes): for all rules, because members of g contribute in proportion to the same t_g(x).
+- Activations: if `coactive`, a_i = l_i (t_g + noise) for members of g; otherwise activations are independent.
+- Weights: if `writes` is `grouped`, members write in nearly the same direction. If `apart`, all directions are orthogonal and
+  reveal nothing. OCA looks for coactive members that write apart, so it cannot find `grouped` ones.
+- Gradients with nothing ablated: first derivatives never do (F is flat there, or, for `any`, the same for all groups); second
+  derivatives do whenever ablations of pairs do.
 
-Decoys: ``additive`` players, each with its own activation; ``copies``, pairs that fire and write alike and of which either
-ablation has the whole effect (F as in ``any``, psi = -1): redundant, not a coalition; ``inhibitors``, which fire against
-the groups in turn and whose ablation raises the outputs; ``dead`` players that never fire, write nothing, do nothing.
+Decoys: `additive` players have an independent activation and effect. `copies` are pairs that fire and write alike, and either
+ablation has the whole effect (F as for `any`, psi = -1): redundant, not a coalition. `inhibitors` fire against one group each,
+and their ablation raises the outputs. `dead` players never fire, write nothing and have no effect.
 """
 
 from __future__ import annotations
@@ -41,63 +41,80 @@ from typing import Annotated, Literal, Self, final
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 from torch import Tensor
 
-from coterie.tasks.config.numbers import Flag, Number, Seed, Whole
+from coterie.tasks.config.numbers import Number, Seed
 from coterie.tasks.derivatives import gradients_of, hessian_products_of
-from coterie.tasks.game import Capability, Game, Meter, Pooling
+from coterie.tasks.game import Capability, Meter, Pooling
+from coterie.tasks.query_game import QueryGame
 
 Rule = Literal["graded", "all", "any"]
 Groups = tuple[tuple[int, ...], ...]
 
-PLANTED_VERSION = 1  # raised when the same planting makes another game
-_MOST = 20_000  # players: their interactions are a matrix
-_COPY = 2  # players in a set of redundant copies
-_DEVIATION = 0.5  # of the logarithm of a factor, and nearly of the factor
-_JITTER = 0.3  # length of a grouped player's own part of its write vector, against 1 for the group's part
+PLANTED_VERSION = 1  # part of fingerprints: increase it whenever the same planting makes a different game
+_MAX_PLAYERS = 20_000  # because their interactions are a matrix
+_COPIES = 2  # players in a set of redundant copies
+_DEVIATION = 0.5  # standard deviation of the logarithm of a factor, and nearly of the factor
+_JITTER = 0.3  # length of a grouped player's own part of its write vector, relative to the group's part
 
 
 class Planting(BaseModel):
-    """What is planted. Everything else about the game follows from these numbers."""
+    """What to plant. Everything else about the game follows from these numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sizes: tuple[Annotated[Whole, Field(ge=1, le=_MOST)], ...] = Field(
-        default=(4,) * 6, description="players of each planted group"
-    )
-    rule: Rule = Field(default="graded", description="when the effect of a group appears")
-    overlap: Whole = Field(default=0, ge=0, description="members that a group shares with the next one")
-    coactive: Flag = Field(default=True, description="members of a group fire together")
-    writes: Literal["apart", "grouped"] = Field(default="apart", description="directions that the players write")
-    additive: Whole = Field(default=0, ge=0, description="decoys with an effect and an activation of their own")
-    copies: Whole = Field(default=0, ge=0, description="pairs of redundant copies")
-    inhibitors: Whole = Field(default=0, ge=0, description="decoys that fire against a group and lower the outputs")
-    dead: Whole = Field(default=0, ge=0, description="decoys that do nothing")
-    noise: Number = Field(default=0.0, ge=0, description="unstructured part of activations and of pair interactions")
+    sizes: tuple[Annotated[StrictInt, Field(ge=1, le=_MAX_PLAYERS)], ...] = (4,) * 6
+    """Number of players in each group."""
+    rule: Rule = "graded"
+    """How the effect of a group depends on the share of its members that is ablated."""
+    overlap: StrictInt = Field(default=0, ge=0)
+    """Number of members that each group shares with the next."""
+    coactive: StrictBool = True
+    """Whether the members of a group fire together."""
+    writes: Literal["apart", "grouped"] = "apart"
+    """Directions of the players' write vectors: all orthogonal, or similar within a group."""
+    additive: StrictInt = Field(default=0, ge=0)
+    """Number of decoys with an independent effect and activation."""
+    copies: StrictInt = Field(default=0, ge=0)
+    """Number of pairs of redundant copies."""
+    inhibitors: StrictInt = Field(default=0, ge=0)
+    """Number of decoys that fire against a group and lower the outputs."""
+    dead: StrictInt = Field(default=0, ge=0)
+    """Number of decoys without any effect."""
+    noise: Number = Field(default=0.0, ge=0)
+    """Strength of unstructured interactions between pairs and of noise in the activations, relative to the structure."""
     seed: Seed = 0
+    """Seed of everything random."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        players = sum(self.sizes) + self.additive + _COPY * self.copies + self.inhibitors + self.dead
-        if players > _MOST:
-            raise ValueError(f"expected at most {_MOST} players in all, got {players}; fix: fewer or smaller groups")
+        players = sum(self.sizes) + self.additive + _COPIES * self.copies + self.inhibitors + self.dead
+        if players > _MAX_PLAYERS:
+            raise ValueError(
+                f"expected at most {_MAX_PLAYERS} players in total, got {players}; fix: plant fewer or smaller groups"
+            )
         return self
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Who is who, players in hidden order: their numbers tell nothing."""
+    """The role of each player. Players are numbered at random, so that their numbers reveal nothing."""
 
     n_players: int
+    """Number of players, including decoys."""
     truth: Groups
+    """The planted groups, each in ascending order."""
     copies: Groups
+    """The pairs of redundant copies."""
     inhibitors: tuple[int, ...]
+    """The inhibitors, in the order of the groups that they fire against."""
     dead: tuple[int, ...]
+    """The dead players. All others are additive."""
 
     @classmethod
     def of(cls, planting: Planting) -> Layout:
-        """Deal the roles. Raises ``ValueError`` where groups are too small or share more than half of their members."""
+        """Assign the roles. Raises `ValueError` if groups are too small, or share more than half of their members."""
         if not planting.sizes or min(planting.sizes) < max(2, 2 * planting.overlap):
             raise ValueError(
                 f"sizes: expected groups of at least {max(2, 2 * planting.overlap)} players (2, and twice the overlap), "
@@ -105,7 +122,7 @@ class Layout:
             )
         starts = np.cumsum([0, *(size - planting.overlap for size in planting.sizes[:-1])])
         grouped = int(starts[-1]) + planting.sizes[-1]
-        copied, others = _COPY * planting.copies, planting.inhibitors + planting.dead
+        copied, others = _COPIES * planting.copies, planting.inhibitors + planting.dead
         n = grouped + copied + others + planting.additive
         seat = np.random.default_rng([planting.seed, 0]).permutation(n)
 
@@ -115,17 +132,18 @@ class Layout:
         return cls(
             n_players=n,
             truth=tuple(seats(int(s), size) for s, size in zip(starts, planting.sizes, strict=True)),
-            copies=tuple(seats(grouped + _COPY * i, _COPY) for i in range(planting.copies)),
+            copies=tuple(seats(grouped + _COPIES * i, _COPIES) for i in range(planting.copies)),
             inhibitors=tuple(int(i) for i in seat[grouped + copied : grouped + copied + planting.inhibitors]),
             dead=seats(grouped + copied + planting.inhibitors, planting.dead),
         )
 
 
 @final
-class PlantedGame(Game):
-    """The game of a :class:`Planting` on ``n_queries`` queries of ``depth`` pairs; rows of the activations are pairs.
+class PlantedGame(QueryGame):
+    """The game of a `Planting` on `n_queries` queries with `depth` pairs each; the rows of the activations are pairs.
 
-    ``split`` draws other pairs of the same game: groups, own effects, weights and background stay. All float64.
+    Games of different `split` have the same groups, own effects, weights and interactions, but different pairs. Computation
+    is in float64. Raises `ValueError` for an impossible planting.
     """
 
     capabilities = frozenset(Capability) - {Capability.LENS}
@@ -157,11 +175,11 @@ class PlantedGame(Game):
         return self._outputs(masks.double())
 
     def _outputs(self, removed: Float[Tensor, "m players"]) -> Float[Tensor, "m outputs"]:
-        """The outputs where each player is removed by an amount from 0 to 1: the polynomials of the module's table."""
+        """Outputs if each player is removed by an amount from 0 to 1: polynomials that extend the module's table."""
         return self._unablated - self._losses(removed) @ self._importance
 
     def _losses(self, removed: Float[Tensor, "m players"]) -> Float[Tensor, "m terms"]:
-        """F of each group and each pair of copies, and last what is the same for every pair of texts."""
+        """F of each group and each pair of copies; the last term is the loss that all query-document pairs share."""
         lost = [_lost(removed[:, list(s)], self._rule(i)) for i, s in enumerate(self._sets)]
         common = removed @ self._own + 0.5 * ((removed @ self._background) * removed).sum(1)
         return torch.stack([*lost, common], dim=1)
@@ -171,7 +189,7 @@ class PlantedGame(Game):
 
     def _gradients(self, amounts: Float[Tensor, " players"] | None) -> Float[Tensor, "outputs players"]:
         at = torch.zeros(self.n_players) if amounts is None else amounts
-        # The outputs are linear in a few terms: one backward pass each, not one an output.
+        # The outputs are linear in a few terms, so one backward pass per term replaces one per output.
         terms = gradients_of(lambda amounts: self._losses(amounts.double()[None])[0], at)
         return -self._importance.float().T @ terms
 
@@ -191,7 +209,7 @@ class PlantedGame(Game):
         return own
 
     def _background_interactions(self, rng: np.random.Generator) -> np.ndarray:
-        """Noise times the psi of a ``graded`` pair in a group of median size is the deviation of a psi."""
+        """The matrix b E. It gives a psi the deviation `noise` times the psi of a `graded` pair in a group of median size."""
         upper = np.triu(rng.normal(size=(self.n_players, self.n_players)), 1)
         upper *= self.planting.noise * 2 / np.median(self.planting.sizes) ** 2
         upper[list(self.layout.dead)] = upper[:, list(self.layout.dead)] = 0
@@ -199,7 +217,7 @@ class PlantedGame(Game):
         return background
 
     def _directions(self, rng: np.random.Generator) -> np.ndarray:
-        """Random lengths times orthonormal directions [players, players]; grouped: the group's mean direction as well."""
+        """Write vectors [players, players]: random lengths times orthonormal directions, plus a shared one if grouped."""
         basis = np.linalg.qr(rng.normal(size=(self.n_players, self.n_players)))[0]
         directions = basis.copy()
         if self.planting.writes == "grouped":
@@ -214,7 +232,7 @@ class PlantedGame(Game):
         return scaled
 
     def _fire(self, rng: np.random.Generator, importance: np.ndarray) -> np.ndarray:
-        """Activations [outputs, players]: a load times the player's factor and its own noise; never negative."""
+        """Activations [outputs, players]: the player's load times its factor plus noise, never negative."""
         factor = _factors(rng, self.n_players, self.n_outputs)
         if self.planting.coactive:
             factor[sorted({i for group in self.truth for i in group})] = 0
@@ -232,14 +250,14 @@ class PlantedGame(Game):
 
 
 def _factors(rng: np.random.Generator, count: int, outputs: int) -> np.ndarray:
-    """Positive factors [count, outputs], log-normal, each of mean 1 over the outputs."""
+    """Log-normal factors [count, outputs], each with mean 1 over the outputs."""
     factors = np.exp(_DEVIATION * rng.normal(size=(count, outputs)))
     scaled: np.ndarray = factors / factors.mean(1, keepdims=True)
     return scaled
 
 
 def _lost(removed: Float[Tensor, "m members"], rule: Rule) -> Float[Tensor, " m"]:
-    """F(g, A) by rule, from which members are removed (1) and which stay (0)."""
+    """F(g, A) of one group, given which members are removed (1) and which stay (0)."""
     if rule == "graded":
         return removed.mean(1) ** 2
     return removed.prod(1) if rule == "all" else 1 - (1 - removed).prod(1)

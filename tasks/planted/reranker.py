@@ -1,20 +1,21 @@
-"""A real transformer with planted groups: a Llama of two layers, its weights written down, not trained.
+"""A transformer with planted groups: a Llama of two layers whose weights are written down instead of trained.
 
-The residual stream has a constant coordinate, far larger than all others, so that every RMS norm divides by nearly the same
-number; coordinates for the factors, one a group and one an additive player; a copy of these for their means over the
-text; a coordinate of its own for each player; and the score's. A word is a random sign on every factor.
+The residual stream has one constant coordinate, far larger than all others, so that every RMS norm divides by nearly the
+same number; one coordinate per factor, where each group and each additive player has a factor; a copy of these for the
+factors' means over the text; one coordinate per player; and one for the score. A word is a random sign on every factor.
 
-- Layer 0, attention: no queries and keys, so it is uniform; the factors' means over the tokens so far, t_g, are added.
+- Layer 0, attention: without queries and keys it is uniform, and adds the means t_g of the factors over the tokens so far.
 - Layer 0, MLP, the site: the gate reads the constant; neuron i of group g fires a_i = l_i (1 + b t_g), and adds
-  x_i = a_i / l_i to its own coordinate. Members fire together and write apart.
-- Layer 1, attention: off. MLP: two neurons a group, ``silu(u) u + silu(-u) (-u) = u^2`` with ``u_g = sum over g of x_i - m``
-  for m members: all in place, u_g = m b t_g; with r removed, u_g falls by r (1 + b t_g).
-- The score falls with the sum of u_g^2, in proportion, up to the norms.
+  x_i = a_i / l_i to its coordinate. Members fire together and write apart.
+- Layer 1, attention: off. MLP: two neurons per group compute `silu(u) u + silu(-u) (-u) = u^2` with
+  `u_g = sum over g of x_i - m` for m members: u_g = m b t_g if nothing is ablated; removing r members lowers it by
+  r (1 + b t_g).
+- The score falls in proportion to the sum of u_g^2, up to the norms.
 
-So f(A) = const * sum over g of [r^2 (1 + v) - 2 m r v], r = |A in g|, v = b^2 E[t_g^2]: psi > 0 inside a group, the same for
-all its pairs as by the rule ``graded`` of :mod:`coterie.tasks.planted.game`, and about 0 across. All live players add a little to
-the score by themselves, from player to player another amount, so that single effects do not tell groups apart; additive
-players do nothing else; dead ones neither read nor write.
+So f(A) = const * sum over g of [r^2 (1 + v) - 2 m r v], with r = |A in g| and v = b^2 E[t_g^2]: inside a group psi > 0, equal
+for all pairs as for the rule `graded` of `coterie.tasks.planted.game`, and across groups psi is about 0. In addition, every
+live player adds a small amount to the score that differs between players, so that single effects do not reveal the groups;
+additive players do nothing else; dead ones neither read nor write.
 """
 
 from __future__ import annotations
@@ -27,38 +28,39 @@ import torch
 
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.planted.game import Layout, Planting
-from coterie.tasks.rerankers.reranker import Reranker, Template
+from coterie.tasks.rerankers.reranker import Reranker
+from coterie.tasks.rerankers.spec import Template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 WORDS = 64
 _SPECIAL = ("<pad>", "<unk>", "<s>", "<sep>", "</s>")
-_CONSTANT = 40.0  # the constant coordinate, against 1 of a player and of a word's factor
-_SWING = 1.5  # b: a mean of 20 words deviates by 0.22, so a factor of about 0.33
-_CURVATURE = 0.05  # how much of a u^2 goes to the score's coordinate
-_OWN = (0.05, 0.25)  # what a player adds to the score's coordinate by itself
+_CONSTANT = 40.0  # value of the constant coordinate; a player and a word's factor have 1
+_SWING = 1.5  # b: a mean over 20 signs deviates by 0.22, so b t_g deviates by about 0.33
+_CURVATURE = 0.05  # share of u^2 that is subtracted from the score's coordinate
+_OWN = (0.05, 0.25)  # range of a player's own addition to the score's coordinate
 
 
 def planted_reranker(planting: Planting, device: str = "cpu") -> Reranker:
-    """The reranker of a planting; players of layer 0 are numbered as in :class:`Layout`.
+    """Build the reranker of a planting; the players of layer 0 are numbered as in `Layout`.
 
-    Raises ``ValueError`` on a planting that it does not make: the rule is ``graded``, the decoys additive and dead.
+    Raises `ValueError` for a planting with another rule than `graded`, or with other decoys than additive and dead ones.
     """
-    made = planting.model_copy(update={"sizes": (), "additive": 0, "dead": 0, "seed": 0})
-    if made != Planting(sizes=()):
+    unsupported = planting.model_copy(update={"sizes": (), "additive": 0, "dead": 0, "seed": 0})
+    if unsupported != Planting(sizes=()):
         raise ValueError(
-            f"a planted reranker has sizes, additive, dead and seed; got {planting.model_dump(exclude_defaults=True)}; "
-            f"fix: leave the others out, or plant a game (inside: game)"
+            f"planting: expected only sizes, additive, dead and seed for a planted reranker, got "
+            f"{planting.model_dump(exclude_defaults=True)}; fix: leave the others out, or plant a game (inside: game)"
         )
     from transformers import LlamaConfig, LlamaForSequenceClassification
 
     layout = Layout.of(planting)
     grouped = {i for group in layout.truth for i in group}
-    alone = [i for i in range(layout.n_players) if i not in grouped and i not in layout.dead]
-    n_factors = len(layout.truth) + len(alone)
+    single = [i for i in range(layout.n_players) if i not in grouped and i not in layout.dead]
+    n_factors = len(layout.truth) + len(single)
     width = 2 + 2 * n_factors + layout.n_players
-    width += width % 2  # rotary embeddings ask for pairs of coordinates
+    width += width % 2  # rotary embeddings need pairs of coordinates
     config = LlamaConfig(
         vocab_size=len(_SPECIAL) + WORDS,
         hidden_size=width,
@@ -70,16 +72,16 @@ def planted_reranker(planting: Planting, device: str = "cpu") -> Reranker:
         pad_token_id=0,
         max_position_embeddings=256,
     )
-    with torch.random.fork_rng(devices=[]):  # the random start is thrown away, the global random state is not touched
+    with torch.random.fork_rng(devices=[]):  # keeps the global random state; the random weights are replaced below
         model = LlamaForSequenceClassification(config).eval()
     for parameter in model.parameters():
         parameter.data = torch.ones_like(parameter) if parameter.ndim == 1 else torch.zeros_like(parameter)
-    _write(model, layout, alone, n_factors, np.random.default_rng([planting.seed, 3]))
+    _write(model, layout, single, n_factors, np.random.default_rng([planting.seed, 3]))
     return Reranker(model.to(device), _tokenizer(), Template(max_length=128), {})
 
 
 def planted_pairs(n_queries: int, depth: int, split: int, seed: int = 0) -> list[Candidate]:
-    """Queries of 4 and documents of 16 random words; every pair has grade 0, nothing is relevant here."""
+    """Queries of 4 and documents of 16 random words; all pairs have grade 0, because nothing is relevant."""
     rng = np.random.default_rng([seed, 4, split])
 
     def text(length: int) -> str:
@@ -89,12 +91,12 @@ def planted_pairs(n_queries: int, depth: int, split: int, seed: int = 0) -> list
     return [Candidate(q, f"{q}-{j}", query, text(16), 0) for q, query in queries for j in range(depth)]
 
 
-def _write(model: Any, layout: Layout, alone: Sequence[int], n_factors: int, rng: np.random.Generator) -> None:
-    """All weights that are not 0. Coordinates: constant, score, factors, their means, players."""
+def _write(model: Any, layout: Layout, single: Sequence[int], n_factors: int, rng: np.random.Generator) -> None:
+    """Set all weights that are not 0. Coordinates are, in order: constant, score, factors, their means, players."""
     constant, score, players = 0, 1, 2 + 2 * n_factors
     factors, means = slice(2, 2 + n_factors), slice(2 + n_factors, players)
     width, first, second = model.config.hidden_size, model.model.layers[0], model.model.layers[1]
-    norm = (_CONSTANT**2 + n_factors) ** 0.5 / width**0.5  # what RMS norms divide by, nearly, everywhere
+    norm = (_CONSTANT**2 + n_factors) ** 0.5 / width**0.5  # nearly what every RMS norm divides by
 
     embedding = torch.zeros(len(_SPECIAL) + WORDS, width)
     embedding[: len(_SPECIAL), constant] = (_CONSTANT**2 + n_factors) ** 0.5
@@ -105,10 +107,10 @@ def _write(model: Any, layout: Layout, alone: Sequence[int], n_factors: int, rng
     first.self_attn.v_proj.weight.data[factors, factors] = norm * torch.eye(n_factors)
     first.self_attn.o_proj.weight.data[means, factors] = torch.eye(n_factors)
 
-    reading = width**-0.5  # the constant over what the norm divides by is the root of the width: reads it as 1
+    reading = width**-0.5  # reads the normed constant, which is the root of the width, as 1
     gate, up, down = (getattr(first.mlp, f"{part}_proj").weight.data for part in ("gate", "up", "down"))
     open_gate = 20.0  # silu(20) = 20 to eight digits
-    for factor, members in enumerate([*layout.truth, *((i,) for i in alone)]):
+    for factor, members in enumerate([*layout.truth, *((i,) for i in single)]):
         for i in members:
             load = float(rng.uniform(0.5, 2.0))
             gate[i, constant] = open_gate * reading
@@ -128,7 +130,7 @@ def _write(model: Any, layout: Layout, alone: Sequence[int], n_factors: int, rng
 
 
 def _tokenizer() -> PreTrainedTokenizerBase:
-    """One token a word; a pair is ``<s> query <sep> document </s>``, padded on the right."""
+    """One token per word; a pair is `<s> query <sep> document </s>`, padded on the right."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 

@@ -1,4 +1,4 @@
-"""Adapters: every tensor of the file in its place, every promise kept, and the same scores before and after the merge."""
+"""Adapters: every tensor of the file is used, every promise of its configuration kept, and merging changes no score."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from coterie.tasks.errors import RerankerError
-from coterie.tasks.rerankers.checkpoint import adapter_file, one_line_errors
-from coterie.tasks.rerankers.readouts import is_language_model
+from coterie.tasks.rerankers.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_file, one_line_errors
+from coterie.tasks.rerankers.spec import is_language_model
 from coterie.tasks.rerankers.weights import names_of, quiet_transformers
 
 if TYPE_CHECKING:
@@ -25,16 +25,15 @@ _SAMPLE = "Which neurons work together? <s>[SEP]</s> Query: 1 0 yes no"
 
 
 def with_adapter(model: PreTrainedModel, spec: RerankerSpec, missing: Sequence[str]) -> Any:
-    """The model under its adapter, not merged, after checking that every tensor of the adapter's file is in place.
+    """The model with its adapter, not merged, after checking that every tensor of the adapter's file is in use.
 
-    ``missing`` are the tensors of the head that the base lacks, which the adapter must bring.
+    `missing` names the tensors of the head that the base lacks; the adapter must bring them.
     """
     adapter = str(spec.adapter)
     wanted = _check_config(spec, missing)
     targets = wanted.get("target_modules")
-    modules = [name for name, _ in model.named_modules()]
     for target in targets if isinstance(targets, list) else []:
-        if not any(name == target or name.endswith(f".{target}") for name in modules):
+        if not has_module(model, target):
             raise RerankerError(
                 f"{adapter}: expected modules named {target!r} (target_modules of adapter_config.json) in {spec.base}, got "
                 f"none; fix: the base that the adapter was made for"
@@ -54,15 +53,21 @@ def with_adapter(model: PreTrainedModel, spec: RerankerSpec, missing: Sequence[s
     return tuned
 
 
+def has_module(model: nn.Module, target: str) -> bool:
+    """Whether peft finds a module by this name: its whole path, or the end of one."""
+    names = (name for name, _ in model.named_modules())
+    return bool(target) and any(name == target or name.endswith(f".{target}") for name in names)
+
+
 def merged(tuned: Any, spec: RerankerSpec) -> PreTrainedModel:
-    """The model with its adapter in its weights."""
+    """The model with its adapter merged into its weights."""
     with quiet_transformers(), one_line_errors(str(spec.adapter)):
         whole: PreTrainedModel = tuned.merge_and_unload()
     return whole
 
 
 def check_tokenizer(spec: RerankerSpec, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raise :class:`RerankerError` where an adapter brings a tokenizer of its own that is not the base's."""
+    """Raise `RerankerError` if an adapter comes with a tokenizer that differs from the base's."""
     folder = Path(str(spec.adapter))
     if not folder.is_dir() or not any(
         (folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")
@@ -74,17 +79,17 @@ def check_tokenizer(spec: RerankerSpec, tokenizer: PreTrainedTokenizerBase) -> N
         own = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
     if own.get_vocab() != tokenizer.get_vocab() or own(_SAMPLE)["input_ids"] != tokenizer(_SAMPLE)["input_ids"]:
         raise RerankerError(
-            f"{folder}: expected the tokenizer of {spec.base}, got another one beside the adapter, which would not be used; fix: "
-            f"save base and adapter merged, with that tokenizer, or take its files away where they are not the adapter's"
+            f"{folder}: expected the tokenizer of {spec.base}, got a different one beside the adapter, which would be ignored; "
+            f"fix: save base and adapter merged, with that tokenizer, or remove its files if they are not the adapter's"
         )
 
 
 def _check_config(spec: RerankerSpec, missing: Sequence[str]) -> dict[str, Any]:
-    """The adapter's configuration; refuses a pickle, an unknown kind or field, and a head that is needed and not in the file."""
+    """The adapter's configuration. Refuses pickles, unknown kinds and settings, and a required head that is not in the file."""
     adapter, revision = str(spec.adapter), spec.adapter_revision
     names = tensor_names(spec)
     try:
-        wanted: Any = json.loads(adapter_file(adapter, "adapter_config.json", revision).read_text("utf8"))
+        wanted: Any = json.loads(adapter_file(adapter, ADAPTER_CONFIG, revision).read_text("utf8"))
     except ValueError as error:
         raise RerankerError(f"{adapter}: adapter_config.json: expected JSON, got: {error}; fix: that file") from None
     _check_kind(wanted, adapter)
@@ -92,21 +97,21 @@ def _check_config(spec: RerankerSpec, missing: Sequence[str]) -> dict[str, Any]:
     classifies = not is_language_model(spec.readout)
     if classifies and (missing or promised) and not any(".score." in key or ".classifier." in key for key in names):
         raise RerankerError(
-            f"{adapter}: expected the classification head in the adapter, got none: its base's own, or a random one, "
+            f"{adapter}: expected the classification head in the adapter, got none: the base's head, or a random one, "
             f"would be used; fix: save the adapter with task type SEQ_CLS and modules_to_save=['score']"
         )
     brought = {_plain(name).removeprefix("base_model.model.") for name in names}
     lacking = [name for name in missing if name not in brought]
     if lacking:
         raise RerankerError(
-            f"{adapter}: expected all of the head that {spec.base} lacks, {len(lacking)} tensors are in neither and would be "
+            f"{adapter}: expected all tensors of the head that {spec.base} lacks, {len(lacking)} are in neither and would be "
             f"random: {names_of(lacking)}; fix: save the adapter with these modules in modules_to_save"
         )
     return dict(wanted)
 
 
 def _check_kind(wanted: Any, adapter: str) -> None:
-    """Raise :class:`RerankerError` for a kind of adapter, or a setting of one, that the installed peft does not know."""
+    """Raise `RerankerError` for a kind of adapter, or a setting of it, that the installed peft does not know."""
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
     kind = wanted.get("peft_type") if isinstance(wanted, dict) else None
@@ -126,11 +131,11 @@ def _check_kind(wanted: Any, adapter: str) -> None:
 
 
 def tensor_names(spec: RerankerSpec) -> list[str]:
-    """The tensors of the adapter's file. Raises :class:`RerankerError` where there are none."""
+    """The names of the tensors in the adapter's file. Raises `RerankerError` if it has none."""
     from safetensors import safe_open
 
     adapter = str(spec.adapter)
-    path = adapter_file(adapter, "adapter_model.safetensors", spec.adapter_revision)
+    path = adapter_file(adapter, ADAPTER_WEIGHTS, spec.adapter_revision)
     with one_line_errors(adapter), safe_open(str(path), framework="pt") as weights:
         names = list(weights.keys())
     if not names:
@@ -139,12 +144,12 @@ def tensor_names(spec: RerankerSpec) -> list[str]:
 
 
 def _check_loaded(tuned: Any, spec: RerankerSpec) -> None:
-    """Every tensor of the file is where it belongs, and none is missing there."""
+    """Check that every tensor of the file is in the model, unchanged, and that the model needs no others."""
     from peft import get_peft_model_state_dict
     from safetensors.torch import load_file
 
     adapter = str(spec.adapter)
-    path = adapter_file(adapter, "adapter_model.safetensors", spec.adapter_revision)
+    path = adapter_file(adapter, ADAPTER_WEIGHTS, spec.adapter_revision)
     with one_line_errors(adapter):
         file = {_plain(name): tensor for name, tensor in load_file(path).items()}
         state = get_peft_model_state_dict(tuned, save_embedding_layers=False)
@@ -157,7 +162,7 @@ def _check_loaded(tuned: Any, spec: RerankerSpec) -> None:
         found += [f"{len(unused)} belong to nothing: {names_of(unused)}"] if unused else []
         raise RerankerError(
             f"{adapter}: expected exactly the tensors that adapter_config.json promises for this base; {'; '.join(found)}; "
-            f"fix: the adapter of this base, saved whole"
+            f"fix: the complete adapter of this base"
         )
     for name, tensor in file.items():
         own = loaded.get(name, everything.get(name, tensor))
@@ -169,10 +174,10 @@ def _check_loaded(tuned: Any, spec: RerankerSpec) -> None:
 
 
 def _same(loaded: Tensor, own: Tensor) -> bool:
-    """Whether a tensor is the file's, in the precision that it was loaded in."""
+    """Whether a loaded tensor equals the file's, in the precision in which it was loaded."""
     return bool(torch.equal(loaded.cpu(), own.to(loaded.dtype)))
 
 
 def _plain(name: str) -> str:
-    """A tensor's name without what versions of peft put between: the adapter's name, the wrapper of a saved module."""
+    """A tensor's name without the adapter's name and the wrappers of saved modules, which differ between peft versions."""
     return re.sub(r"\.(modules_to_save(\.default)?|original_module|default)(?=\.|$)", "", name)

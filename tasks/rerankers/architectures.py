@@ -1,15 +1,15 @@
-"""Where each architecture keeps the neurons of its MLPs: one row per family, and nothing else to write for a new one."""
+"""Where each architecture keeps the neurons of its MLPs: one row per family. A new family needs nothing but a row."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from torch import nn
 
+from coterie.tasks.config.text import nearest
 from coterie.tasks.errors import UnknownArchitectureError
-from coterie.tasks.rerankers.readouts import LogitReadout, ScoreReadout, is_language_model
+from coterie.tasks.rerankers.spec import LogitReadout, ScoreReadout, is_language_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -19,37 +19,51 @@ Pooled = Literal["last", "first", "mean", "decoder"]
 
 @dataclass(frozen=True)
 class Architecture:
-    """Module paths of a reranker: from the model (``layers``, ``after``), from a layer (the rest).
-
-    ``after`` leads from the last layer's output at the pooled token to the logits: the final norm first, where there is one,
-    the linear head last; a name with a colon is a function (``:tanh``). ``lm_head`` is the head of the same network as a
-    language model. A neuron's activation is the input of ``down``, its write vector a column of it; ``mlp`` leads from the
-    MLP's input to there. ``read`` are the projections of that input: a neuron's read vectors are its row of each, or of each
-    half where gate and up are one matrix. Where a norm follows ``down``, ``branch_norm`` is one of the MLP's output alone,
-    ``sum_norm`` one of its sum with the residual stream. ``experts`` is a mixture's module of fused expert weights.
-
-    ``pooled`` says what the head reads: the last or the first token, the mean over tokens of the normed stream, or the first
-    step of a decoder, whose layers, numbered after the encoder's, have the row ``decoder``. ``causal`` is whether a token
-    sees those before it alone, so that padding behind it needs no mask. ``rotary`` says whose layout of
-    norm, rotary attention and MLP a layer has (:mod:`coterie.tasks.engine.rotary_layer`), so that only distinct tokens are
-    replayed, and in the last layer only the last one. ``unused`` are patterns of tensors that a checkpoint may hold, or lack,
-    without a change of any score: heads of other tasks, buffers.
-    """
+    """Module paths of one family of rerankers: `layers` and `after` from the model, all others from a layer."""
 
     layers: str = "model.layers"
+    """The list of transformer layers."""
+
     after: tuple[str, ...] = ("model.norm", "score")
+    """From the last layer's output at the pooled token to the logits: final norm if there is one, ..., linear head. A name
+    with a colon is a function (`:tanh`)."""
+
     lm_head: str | None = "lm_head"
+    """The head of the same network as a language model."""
+
     mlp: tuple[str, ...] = ("mlp",)
+    """From the MLP's input to the activations, in order."""
+
     read: tuple[str, ...] = ("mlp.gate_proj", "mlp.up_proj")
+    """Projections of the MLP's input. A neuron's read vectors are its rows of them; a fused matrix holds gate and up."""
+
     down: str = "mlp.down_proj"
+    """Down projection. Its input are the neurons' activations, its columns their write vectors."""
+
     branch_norm: str | None = None
+    """Norm after `down` that is applied to the MLP's output only."""
+
     sum_norm: str | None = None
+    """Norm after `down` that is applied to the sum of the MLP's output and the residual stream."""
+
     experts: str | None = None
+    """Module with the fused weights of all experts, in a mixture."""
+
     pooled: Pooled = "last"
+    """What the head reads: the last token, the first, the mean over tokens of the normed stream, or a decoder's first step."""
+
     causal: bool = True
+    """Whether a token sees only those before it, so that padding after it needs no mask."""
+
     decoder: Architecture | None = None
+    """Row of the decoder's layers, which are numbered after the encoder's."""
+
     rotary: Literal["llama", "gpt_neox"] | None = None
+    """Layout of norm, rotary attention and MLP if `tasks/engine/rotary_layer.py` knows it: then only distinct tokens are
+    replayed, and in the last layer only the last one."""
+
     unused: tuple[str, ...] = (r"^lm_head\.",)
+    """Patterns of tensors that do not affect any score, so that a checkpoint may have or lack them: other heads, buffers."""
 
     @property
     def head(self) -> str:
@@ -58,7 +72,7 @@ class Architecture:
 
     @property
     def head_modules(self) -> tuple[str, ...]:
-        """The parts of the model that a base without a head lacks: all of ``after`` beside the network itself."""
+        """The modules that a base without a head lacks: everything in `after` outside the network itself."""
         network = self.layers.partition(".")[0]
         parts = [path.partition(".")[0] for path in self.after if not path.startswith(":")]
         return tuple(dict.fromkeys(part for part in parts if part != network))
@@ -87,7 +101,7 @@ _T5_DECODER = Architecture(
     mlp=("layer.2.DenseReluDense",),
     read=("layer.2.DenseReluDense.wi",),
     down="layer.2.DenseReluDense.wo",
-    pooled="first",  # the one token of the first step
+    pooled="first",  # the first step has a single token
 )
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -170,10 +184,10 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 def architecture_for(config: PreTrainedConfig, readout: ScoreReadout) -> Architecture:
-    """The row of a configuration under a readout. Raises :class:`UnknownArchitectureError`."""
+    """The row for a configuration and a readout. Raises `UnknownArchitectureError`."""
     model_type = str(config.model_type)
     if model_type not in ARCHITECTURES:
-        near = get_close_matches(model_type, ARCHITECTURES, n=2)
+        near = nearest(model_type, ARCHITECTURES, most=2)
         raise UnknownArchitectureError(
             f"model type {model_type!r}: expected one of {sorted(ARCHITECTURES)}"
             + (f" (did you mean {' or '.join(near)}?)" if near else "")
@@ -184,27 +198,27 @@ def architecture_for(config: PreTrainedConfig, readout: ScoreReadout) -> Archite
     if is_language_model(readout):
         if row.lm_head is None:
             raise UnknownArchitectureError(
-                f"model type {model_type!r}: expected a classifier, got a readout of words; fix: reranker.readout: "
+                f"model type {model_type!r}: expected readout logit or labels, got yes-no; fix: reranker.readout: "
                 f"{{kind: logit}}"
             )
         unused = tuple(pattern for pattern in row.unused if row.lm_head not in pattern)
         row = replace(row, after=(*row.after[:-1], row.lm_head), unused=(*unused, r"^score\."))
     elif row.decoder is not None:
         raise UnknownArchitectureError(
-            f"model type {model_type!r}: expected a readout of words, got {readout.kind!r}; fix: reranker.readout: "
+            f"model type {model_type!r}: expected readout yes-no, got {readout.kind!r}; fix: reranker.readout: "
             f'{{kind: yes-no, yes: "▁true", no: "▁false"}}'
         )
     return _as_configured(row, config)
 
 
 def _as_configured(row: Architecture, config: PreTrainedConfig) -> Architecture:
-    """The row with what differs from checkpoint to checkpoint of one family."""
+    """The row adjusted to what differs between checkpoints of one family."""
     both_ways = getattr(config, "is_causal", True) is False or getattr(config, "use_bidirectional_attention", False)
     if row.pooled == "last" and both_ways:
         row = replace(row, causal=False, rotary=None)
     if getattr(config, "classifier_pooling", "cls") == "mean":  # ModernBERT
         row = replace(row, pooled="mean")
-    if not getattr(config, "do_layer_norm_before", True):  # OPT-350m: the norms stand after attention and MLP
+    if not getattr(config, "do_layer_norm_before", True):  # OPT-350m: norms follow attention and MLP
         row = replace(row, sum_norm="final_layer_norm")
     if row.decoder is not None and config.is_gated_act:  # T5 v1.1
         row = replace(_gated(row), decoder=_gated(row.decoder))
@@ -216,19 +230,19 @@ def _gated(row: Architecture) -> Architecture:
 
 
 def layers_in(model: PreTrainedModel, row: Architecture) -> list[nn.Module]:
-    """The transformer layers in the order in which they are computed: a decoder's come after the encoder's."""
+    """The transformer layers in the order of computation: a decoder's come after the encoder's."""
     rows = [row] if row.decoder is None else [row, row.decoder]
     return [layer for one in rows for layer in cast("nn.ModuleList", model.get_submodule(one.layers))]
 
 
 def row_of_layer(model: PreTrainedModel, row: Architecture, layer: int) -> Architecture:
-    """The row for one of :func:`layers_in`."""
+    """The row for one layer, by its number in `layers_in`."""
     own = len(cast("nn.ModuleList", model.get_submodule(row.layers)))
     return row if row.decoder is None or layer < own else row.decoder
 
 
 def after_layers(model: PreTrainedModel, row: Architecture) -> list[nn.Module]:
-    """The modules from the last layer's output to the logits, in order; those that a checkpoint does without are left out."""
+    """The modules from the last layer's output to the logits, in order, without those that this checkpoint lacks."""
     found = []
     for path in row.after:
         module: Any = _function(path, model.config) if path.startswith(":") else model
@@ -248,7 +262,7 @@ def _function(name: str, config: PreTrainedConfig) -> nn.Module:
 
 
 def architecture_of(model: PreTrainedModel) -> Architecture:
-    """The row of a classifier. Raises :class:`UnknownArchitectureError` that shows the row to add."""
+    """The row of a classifier. Raises `UnknownArchitectureError`, which shows the row to add."""
     return architecture_for(model.config, LogitReadout())
 
 

@@ -1,7 +1,7 @@
-"""What a reranker reads of a task's pairs: a hash of every token, and how much of the texts is cut off.
+"""What a reranker reads of a task's pairs: a hash of all tokens, and how much of the texts is truncated.
 
-The hash stands for the tokenizer in the task's fingerprint. Whatever changes a token, a file of the checkpoint or a version of
-a package, changes it; whatever changes none leaves it.
+The hash represents the tokenizer in the task's fingerprint: it changes with anything that changes a token, whether a file
+of the checkpoint or a package version, and with nothing else.
 """
 
 from __future__ import annotations
@@ -13,52 +13,63 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coterie.tasks.cache import remembered
+from coterie.tasks.cache import cached_json
 from coterie.tasks.collections.types import Candidate
-from coterie.tasks.rerankers.checkpoint import concrete_class, model_class, tokenizer_state
+from coterie.tasks.rerankers.checkpoint import tokenizer_state
+from coterie.tasks.rerankers.configuration import concrete_class, model_class
+from coterie.tasks.rerankers.encoder import Encoder, accepted_by
 from coterie.tasks.rerankers.readouts import columns_of
 from coterie.tasks.rerankers.spec import RerankerSpec
+from coterie.tasks.rerankers.weights import load_tokenizer
 
-_VERSION = 1  # raise it when the rules of tasks/rerankers/template.py change: it is part of the cache key
+_VERSION = 1  # part of the cache key: raise it when the rules in tasks/rerankers/encoder.py change
 
 
 @dataclass(frozen=True)
 class Cut:
-    """How many pairs a split has, of how many the document was cut, and of how many the query, too."""
+    """How much of a split is truncated."""
 
     pairs: int
+    """Number of pairs."""
+
     documents: int
+    """Number of pairs whose document is truncated."""
+
     queries: int
+    """Number of pairs whose query is truncated as well."""
 
 
 @dataclass(frozen=True)
 class TaskInputs:
-    """``digest`` is the SHA-256 of all tokens; ``cut`` says by split what was left out."""
+    """What the tokenizer makes of a task's pairs."""
 
     digest: str
-    cut: Mapping[str, Cut]
+    """SHA-256 of all tokens."""
 
-    def in_words(self, split: str, max_length: int) -> str | None:
-        """How much of a split is cut, in words; None where nothing is."""
+    cut: Mapping[str, Cut]
+    """What was left out, by split."""
+
+    def truncation(self, split: str, max_length: int) -> str | None:
+        """A phrase that says how much of a split is truncated; None if nothing is."""
         cut = self.cut[split]
         if not cut.documents:
             return None
-        queries = f", and {cut.queries / cut.pairs:.1%} of the queries" if cut.queries else ""
-        return f"{cut.documents / cut.pairs:.1%} of the documents{queries} are cut to fit {max_length} tokens"
+        queries = f" and {cut.queries / cut.pairs:.1%} of the queries" if cut.queries else ""
+        return f"{cut.documents / cut.pairs:.1%} of the documents{queries} are truncated to fit {max_length} tokens"
 
 
 def inputs_of(spec: RerankerSpec, pairs: Mapping[str, Sequence[Candidate]]) -> TaskInputs:
-    """Tokenize all pairs, once: the result is kept in the cache folder."""
+    """Tokenize all pairs of every split; the result is kept in the cache folder."""
     texts = hashlib.sha256()
     for split, rows in pairs.items():
         texts.update(json.dumps([split, [(p.query, p.document) for p in rows]]).encode())
     key = [_VERSION, tokenizer_state(spec), spec.template.model_dump(), spec.readout.model_dump(), texts.hexdigest()]
-    found = remembered("inputs", key, lambda: _tokenized(spec, pairs), _is_tokenized)
+    found = cached_json("inputs", key, lambda: _tokenized(spec, pairs), _is_tokenized)
     return TaskInputs(found["digest"], {split: Cut(*counts) for split, counts in found["cut"].items()})
 
 
 def _is_tokenized(value: Any) -> bool:
-    """Whether a value has the form of what :func:`_tokenized` gives."""
+    """Whether a value has the form of what `_tokenized` returns."""
     return (
         isinstance(value, dict)
         and value.keys() == {"digest", "cut"}
@@ -70,19 +81,12 @@ def _is_tokenized(value: Any) -> bool:
 
 
 def _tokenized(spec: RerankerSpec, pairs: Mapping[str, Sequence[Candidate]]) -> dict[str, object]:
-    from coterie.tasks.rerankers.reranker import accepted_by
-    from coterie.tasks.rerankers.template import Encoder
-    from coterie.tasks.rerankers.weights import load_tokenizer
-
     tokenizer = load_tokenizer(spec)
-    columns_of(spec.readout, model_class(spec)[1], tokenizer, spec.base)  # words that it reads must be tokens
+    columns_of(spec.readout, model_class(spec)[1], tokenizer, spec.base)  # raises for a readout of unknown tokens
     encoder = Encoder(tokenizer, spec.template, accepted_by(concrete_class(spec)))
     digest, cut = hashlib.sha256(), {}
     for split, rows in pairs.items():
         inputs = encoder.encode(rows)
         digest.update(json.dumps([[one.ids, dict(one.extras)] for one in inputs], sort_keys=True).encode())
-        documents, queries = (
-            sum(n > 0 for n in counts) for counts in zip(*((i.cut_document, i.cut_query) for i in inputs), strict=True)
-        )
-        cut[split] = [len(rows), documents, queries]
+        cut[split] = [len(rows), sum(i.cut_document > 0 for i in inputs), sum(i.cut_query > 0 for i in inputs)]
     return {"digest": digest.hexdigest(), "cut": cut}

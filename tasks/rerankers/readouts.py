@@ -1,74 +1,24 @@
-"""Which of a model's outputs is its relevance score: the one logit, a difference of labels, or of two words' logits."""
+"""From a model's outputs to its relevance score: one logit, or the difference of two labels or tokens."""
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+from coterie.tasks.config.text import nearest
 from coterie.tasks.errors import RerankerError
+from coterie.tasks.rerankers.spec import LabelsReadout, LogitReadout, ScoreReadout, YesNoReadout, is_language_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-Columns = tuple[int, int | None]  # outputs that are read: the first one, less the second where there is one
-
-
-class _Readout(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LogitReadout(_Readout):
-    """The only logit of a classifier."""
-
-    kind: Literal["logit"] = "logit"
-
-
-class LabelsReadout(_Readout):
-    """The logit of one label of a classifier, less that of another, by their names in ``id2label``."""
-
-    kind: Literal["labels"]
-    positive: str
-    negative: str | None = None
-
-    @model_validator(mode="after")
-    def _two_labels(self) -> Self:
-        if self.positive == self.negative:
-            raise ValueError(f"expected two labels, got {self.positive!r} twice; fix: leave negative out")
-        return self
-
-
-class YesNoReadout(_Readout):
-    """The logit of one token, less that of another, of a language model.
-
-    Of a decoder it is read at the last token, of an encoder-decoder at the decoder's first step. The tokens are given as the
-    vocabulary spells them (``yes``, or with SentencePiece's mark ``▁true``).
-    """
-
-    kind: Literal["yes-no"]
-    yes: str
-    no: str | None = None
-
-    @model_validator(mode="after")
-    def _two_tokens(self) -> Self:
-        if self.yes == self.no:
-            raise ValueError(f"expected two tokens, got {self.yes!r} twice; fix: leave no out")
-        return self
-
-
-ScoreReadout = Annotated[LogitReadout | LabelsReadout | YesNoReadout, Field(discriminator="kind")]
-
-
-def is_language_model(readout: ScoreReadout) -> bool:
-    """Whether the score is read from the logits of words."""
-    return isinstance(readout, YesNoReadout)
+Columns = tuple[int, int | None]  # index of the output that is read, and of the one that is subtracted
 
 
 def check_labels(readout: ScoreReadout, config: PreTrainedConfig, where: str) -> None:
-    """Raise :class:`RerankerError` where the classifier that a configuration describes has other outputs than are read."""
+    """Raise `RerankerError` if the classifier that a configuration describes does not have the outputs to read."""
     labels = [str(label) for _, label in sorted(config.id2label.items())]
     if isinstance(readout, LogitReadout) and len(labels) != 1:
         raise RerankerError(
@@ -86,17 +36,15 @@ def check_labels(readout: ScoreReadout, config: PreTrainedConfig, where: str) ->
 def columns_of(
     readout: ScoreReadout, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, where: str
 ) -> Columns:
-    """The outputs that a readout takes. Raises :class:`RerankerError` for a label or a token that does not exist."""
+    """The outputs that a readout takes. Raises `RerankerError` for a label or a token that does not exist."""
     if isinstance(readout, YesNoReadout):
-        yes, no = (
-            None if name is None else _token(name, tokenizer, config, where) for name in (readout.yes, readout.no)
-        )
-        return int(yes or 0), no
+        no = None if readout.no is None else _token(readout.no, tokenizer, config, where)
+        return _token(readout.yes, tokenizer, config, where), no
     check_labels(readout, config, where)
     if isinstance(readout, LogitReadout):
         return 0, None
-    of = {str(label): int(number) for number, label in config.id2label.items()}
-    return of[readout.positive], None if readout.negative is None else of[readout.negative]
+    number_of = {str(label): int(number) for number, label in config.id2label.items()}
+    return number_of[readout.positive], None if readout.negative is None else number_of[readout.negative]
 
 
 def _token(name: str, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, where: str) -> int:
@@ -104,17 +52,28 @@ def _token(name: str, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConf
     if name in vocabulary:
         if vocabulary[name] >= config.vocab_size:
             raise RerankerError(
-                f"{where}: reranker.readout: expected a token that the model can say, got {name!r} with number "
-                f"{vocabulary[name]} of {config.vocab_size}; fix: the tokenizer of this model"
+                f"{where}: reranker.readout: expected a token that the model can produce, got {name!r} with id "
+                f"{vocabulary[name]}, and the model has {config.vocab_size} outputs; fix: the tokenizer of this model"
             )
         return int(vocabulary[name])
     pieces = tokenizer.convert_ids_to_tokens(tokenizer(name, add_special_tokens=False)["input_ids"])
     near = [spelled for spelled in (f"▁{name}", f"Ġ{name}") if spelled in vocabulary]
-    near = near or get_close_matches(name, vocabulary, n=1, cutoff=0.7)
+    near = near or nearest(name, vocabulary, most=1, cutoff=0.7)
     raise RerankerError(
         f"{where}: reranker.readout: expected a token of the vocabulary, got {name!r}, which the tokenizer writes as "
         f"{pieces[:6]}; fix: one token, spelled as in the vocabulary" + (f" ({near[0]!r}?)" if near else "")
     )
+
+
+def logit_cap(config: PreTrainedConfig, readout: ScoreReadout) -> float | None:
+    """The soft cap of a language model's logits; None if it has none, or the readout is a classifier's."""
+    cap: float | None = getattr(config, "final_logit_softcapping", None) if is_language_model(readout) else None
+    return cap
+
+
+def capped(logits: Tensor, cap: float | None) -> Tensor:
+    """`cap * tanh(logits / cap)`, as Gemma 2 limits its logits; unchanged without a cap."""
+    return logits if cap is None else cap * torch.tanh(logits / cap)
 
 
 def selected(logits: Tensor, columns: Columns) -> Tensor:
@@ -125,9 +84,9 @@ def selected(logits: Tensor, columns: Columns) -> Tensor:
 
 
 class ScoreHead(nn.Module):
-    """A model's last linear map, for the outputs that are read alone.
+    """A model's last linear map, restricted to the outputs that are read.
 
-    ``logit = (w x + b) * scale``, ``cap * tanh(logit / cap)`` where the model caps its logits, then first less second.
+    `logit = (w x + b) * scale`, then `cap * tanh(logit / cap)` if the model caps its logits, then first minus second.
     """
 
     def __init__(self, linear: nn.Linear, columns: Columns, scale: float = 1.0, cap: float | None = None) -> None:
@@ -136,24 +95,21 @@ class ScoreHead(nn.Module):
         self._cap = cap
         self.weight = linear.weight.detach()[rows] * scale
         self.bias = None if linear.bias is None else linear.bias.detach()[rows] * scale
-        if cap is None and len(rows) == 2:  # linear: one row does it, in the precision of the weights
+        if cap is None and len(rows) == 2:  # without a cap the score is linear: one row is enough
             self.weight = self.weight[:1] - self.weight[1:]
             self.bias = None if self.bias is None else self.bias[:1] - self.bias[1:]
 
     def forward(self, x: Tensor) -> Tensor:
-        """The score [..., 1]."""
-        logits = nn.functional.linear(x, self.weight, self.bias)
-        if self._cap is not None:
-            logits = self._cap * torch.tanh(logits / self._cap)
+        """The score [..., 1] from the head's input [..., d_model]."""
+        logits = capped(nn.functional.linear(x, self.weight, self.bias), self._cap)
         return logits if logits.shape[-1] == 1 else logits[..., :1] - logits[..., 1:]
 
 
 def score_head(model: Any, head: nn.Module, readout: ScoreReadout, columns: Columns) -> nn.Module:
-    """The module that ends in the score [..., 1]: the classifier itself where it has one logit."""
+    """A module that returns the score [..., 1]: the classifier itself if it has a single logit."""
     if isinstance(readout, LogitReadout):
         return head
     config = model.config
-    words = is_language_model(readout)
-    cap = getattr(config, "final_logit_softcapping", None) if words else None
-    scaled = words and getattr(config, "scale_decoder_outputs", False)  # T5, where embeddings and head are tied
-    return ScoreHead(head, columns, config.d_model**-0.5 if scaled else 1.0, cap)  # type: ignore[arg-type]
+    scaled = is_language_model(readout) and getattr(config, "scale_decoder_outputs", False)  # T5 with a tied head
+    scale = config.d_model**-0.5 if scaled else 1.0
+    return ScoreHead(head, columns, scale, logit_cap(config, readout))  # type: ignore[arg-type]

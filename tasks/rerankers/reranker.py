@@ -2,90 +2,86 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from coterie.tasks.collections.types import Candidate
 from coterie.tasks.errors import RerankerError
 from coterie.tasks.rerankers.adapters import check_tokenizer, merged, with_adapter
 from coterie.tasks.rerankers.architectures import Architecture, architecture_for, layers_in, row_of_layer
-from coterie.tasks.rerankers.readouts import (
-    Columns,
-    LogitReadout,
-    ScoreReadout,
-    columns_of,
-    is_language_model,
-    selected,
-)
+from coterie.tasks.rerankers.encoder import Encoder, Inputs, accepted_by
+from coterie.tasks.rerankers.readouts import Columns, capped, columns_of, logit_cap, selected
 from coterie.tasks.rerankers.samples import check_same, sample_scores
 from coterie.tasks.rerankers.site import parameters_of
-from coterie.tasks.rerankers.spec import RerankerSpec
+from coterie.tasks.rerankers.spec import LogitReadout, RerankerSpec, ScoreReadout, Template
 from coterie.tasks.rerankers.tail import Tail
-from coterie.tasks.rerankers.template import Encoder, Inputs, Template
 from coterie.tasks.rerankers.weights import check_finite, check_tensors, load_model, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from coterie.tasks.collections.types import Candidate
-
-_WORD_STARTS = (
-    "\N{LOWER ONE EIGHTH BLOCK}",
-    "\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}",
-)  # of SentencePiece, of GPT-2's bytes
+_WORD_STARTS = ("▁", "Ġ")  # how SentencePiece and GPT-2's bytes write the space before a word
 
 
 @dataclass(frozen=True)
 class Reranker:
-    """A loaded reranker with its adapter merged.
-
-    ``base_mlp`` keeps, by layer, the MLP parameters that the merge replaced. ``columns`` are the outputs that the readout
-    reads.
-    """
+    """A loaded reranker with its adapter merged."""
 
     model: PreTrainedModel
+    """The network."""
+
     tokenizer: PreTrainedTokenizerBase
+    """The base's tokenizer."""
+
     template: Template
+    """How a pair becomes text."""
+
     base_mlp: Mapping[int, Mapping[str, Tensor]]
+    """MLP parameters that the merge replaced, by layer and name; empty without an adapter."""
+
     readout: ScoreReadout = field(default_factory=LogitReadout)
+    """Which output is the score."""
+
     columns: Columns = (0, None)
+    """The same, as indices of the outputs."""
 
     @property
     def device(self) -> torch.device:
+        """Where the network's first parameter is."""
         return next(self.model.parameters()).device
 
     @cached_property
     def row(self) -> Architecture:
-        """The module paths of the network; of an encoder-decoder, those of the encoder."""
+        """Module paths of the network; for an encoder-decoder, of the encoder."""
         return architecture_for(self.model.config, self.readout)
 
     @cached_property
     def layers(self) -> list[nn.Module]:
-        """The transformer layers in the order in which they are computed."""
+        """The transformer layers in the order of computation."""
         return layers_in(self.model, self.row)
 
     def row_of(self, layer: int) -> Architecture:
-        """The module paths for one layer. Raises :class:`RerankerError` for one that something else follows than a layer."""
+        """Module paths for one layer. Raises `RerankerError` if the next module is not a layer."""
         if (
             layer == 0
             and getattr(self.model.config, "conv_kernel_size", 0) > 0
             and self.row.layers.startswith("deberta")
         ):
             raise RerankerError(
-                "layer: expected a layer that the next one follows, got 0, after which this DeBERTa mixes tokens by a "
-                "convolution; fix: layer 1 or later"
+                "layer: expected a layer that is directly followed by the next, got 0, after which this DeBERTa mixes tokens "
+                "by a convolution; fix: layer 1 or later"
             )
         return row_of_layer(self.model, self.row, layer)
 
     def inputs(self, pairs: Sequence[Candidate]) -> list[Inputs]:
-        """What the model reads of each pair: all that the tokenizer makes for it, cut to the template's length.
+        """The tokens, segment ids etc. of each pair, truncated to the template's length.
 
-        Raises :class:`RerankerError` for a token that the model has no embedding of.
+        Raises `RerankerError` for a token that the model has no embedding for.
         """
         inputs = self._encoder.encode(pairs)
         for pair, one in zip(pairs, inputs, strict=True):
@@ -97,13 +93,13 @@ class Reranker:
         return inputs
 
     def encode(self, pairs: Sequence[Candidate]) -> list[list[int]]:
-        """The token ids alone of each pair, not padded."""
+        """The token ids of each pair, without padding."""
         return [one.ids for one in self.inputs(pairs)]
 
     def token_strings(self, ids: Sequence[int]) -> list[str]:
-        """The text of each token by itself; one that begins a word has its space in front.
+        """The text of each token, with a leading space if it begins a word.
 
-        A token that is a part of a character's bytes shows as U+FFFD. Raises nothing for special tokens: their names.
+        A token that is part of a character's bytes becomes U+FFFD; a special token becomes its name.
         """
         pieces = self.tokenizer.convert_ids_to_tokens(list(ids))
         texts = [self.tokenizer.decode([i], clean_up_tokenization_spaces=False) for i in ids]
@@ -111,9 +107,10 @@ class Reranker:
         return [f" {text.lstrip(' ')}" if first else text for text, first in zip(texts, begins, strict=True)]
 
     def batch(self, inputs: Sequence[Inputs]) -> tuple[dict[str, Tensor], Tensor]:
-        """The model's arguments for some pairs, right-padded [rows, longest], and the lengths [rows].
+        """The model's arguments [rows, longest] for some pairs, and their lengths [rows].
 
-        Padding is on the right whatever the tokenizer's is. A causal decoder gets no mask: it never looks there.
+        Padding is always on the right, whatever the tokenizer's side. A causal decoder gets no mask, since it never
+        attends to what follows.
         """
         filler = next((f for f in (self.tokenizer.pad_token_id, self.model.config.pad_token_id) if f is not None), 0)
         arguments = {"input_ids": self._padded([one.ids for one in inputs], int(filler))}
@@ -129,23 +126,22 @@ class Reranker:
         return arguments, lengths
 
     def logits(self, inputs: Sequence[Inputs]) -> Tensor:
-        """The scores [rows] of some pairs in one batch, by the model's own forward.
+        """The scores [rows] of one batch by the model's own forward.
 
-        Where the head reads the last token, it is found by its place and not by the padding token.
+        If the head reads the last token, that token is found by the pair's length and not by the padding token.
         """
         arguments, lengths = self.batch(inputs)
         if self.row.pooled == "last":
             hidden = self.model.base_model(**arguments).last_hidden_state
             rows = torch.arange(len(hidden), device=hidden.device)
             outputs = self.model.get_submodule(self.row.head)(hidden[rows, lengths.to(hidden.device) - 1])
-            cap = getattr(self.model.config, "final_logit_softcapping", None) if self._reads_words else None
-            return selected(outputs if cap is None else cap * torch.tanh(outputs / cap), self.columns)
+            return selected(capped(outputs, logit_cap(self.model.config, self.readout)), self.columns)
         logits: Tensor = self.model(**arguments).logits
         return selected(logits[:, 0] if self.row.pooled == "decoder" else logits, self.columns)
 
     @torch.no_grad()
     def score(self, pairs: Sequence[Candidate], batch_size: int = 64) -> Tensor:
-        """The scores [pairs] by the model's own forward: the plain way, without the engine."""
+        """The scores [pairs] by the model's own forward, without the engine."""
         inputs = self.inputs(pairs)
         order = sorted(range(len(inputs)), key=lambda i: len(inputs[i].ids))
         scores = torch.empty(len(inputs), dtype=self.model.dtype)
@@ -156,17 +152,13 @@ class Reranker:
 
     @cached_property
     def tail(self) -> Tail:
-        """What follows the layers (of the encoder, where there are two stacks)."""
+        """What follows the layers; in an encoder-decoder, those of the encoder."""
         return Tail(self, self.row)
 
     @cached_property
     def _embeddings(self) -> int:
         table: Any = self.model.get_input_embeddings()
         return int(table.weight.shape[0])
-
-    @property
-    def _reads_words(self) -> bool:
-        return is_language_model(self.readout)
 
     @cached_property
     def _encoder(self) -> Encoder:
@@ -179,19 +171,14 @@ class Reranker:
         return values.to(self.device)
 
 
-def accepted_by(kind: type) -> frozenset[str]:
-    """The arguments of a model class that a tokenizer may fill, by name; what it would take and ignore is not among them."""
-    return frozenset(inspect.signature(kind.forward).parameters) - {"self", "input_ids", "attention_mask"}  # type: ignore[attr-defined]
-
-
 def load_reranker(
     spec: RerankerSpec, device: str = "cpu", keep_base: Sequence[int] | None = None, new_head: bool = False
 ) -> Reranker:
-    """Load a base model, its adapter and tokenizer, check that every tensor is the checkpoint's, and merge the adapter.
+    """Load a base, its tokenizer and its adapter, check that every tensor is the checkpoint's, and merge the adapter.
 
-    ``keep_base`` are the layers whose MLP is kept as it was before the adapter (default: all); ``new_head`` allows a
-    base without a classification head, which then gets a random one. Never runs code from a checkpoint, never unpickles
-    one. Raises :class:`RerankerError` for what would give wrong scores silently, and for what cannot be loaded.
+    `keep_base` lists the layers whose MLP parameters before the merge are kept (default: all). `new_head` allows a base
+    without a classification head, which then gets a random one. Never runs code from a checkpoint or unpickles one. Raises
+    `RerankerError` for whatever does not load or would silently give wrong scores.
     """
     model, info = load_model(spec, new_head)
     tokenizer = load_tokenizer(spec)
@@ -204,30 +191,18 @@ def load_reranker(
         _exact_norms(model)
         if row.experts is not None:
             model.config._experts_implementation = "eager"  # the grouped kernels are for lower precision
-    base_mlp: dict[int, dict[str, Tensor]] = {}
-
-    def whole(network: PreTrainedModel) -> Reranker:
-        return Reranker(network, tokenizer, spec.template, base_mlp, spec.readout, columns)
-
+    reranker = Reranker(model, tokenizer, spec.template, {}, spec.readout, columns)
     if spec.adapter is not None:
-        layers = layers_in(model, row)
-        wanted = range(len(layers)) if keep_base is None else [i for i in keep_base if i < len(layers)]
-        before = {i: parameters_of(row_of_layer(model, row, i), layers[i]) for i in wanted}
         check_tokenizer(spec, tokenizer)
-        tuned = with_adapter(model, spec, missing_head)
-        check_finite(tuned.base_model.model, spec)
-        unmerged = sample_scores(whole(tuned.base_model.model))
-        model = merged(tuned, spec)
-        one = whole(model)
-        check_same(sample_scores(one), unmerged, "merged into the weights", str(spec.adapter), one)
-        after = {i: parameters_of(row_of_layer(model, row, i), layers[i]) for i in wanted}
-        base_mlp |= {i: before[i] for i in wanted if any(not torch.equal(before[i][n], after[i][n]) for n in before[i])}
-    model = model.eval() if spec.device_map else model.eval().to(device)
-    reranker = whole(model)
+        layers = range(len(reranker.layers))
+        wanted = layers if keep_base is None else [layer for layer in keep_base if layer in layers]
+        reranker = _with_merged_adapter(reranker, spec, missing_head, wanted)
+    model = reranker.model.eval() if spec.device_map else reranker.model.eval().to(device)
+    reranker = replace(reranker, model=model)
     head: Any = reranker.tail.modules[-1]
     if not new_head and not head.weight.any():
         raise RerankerError(
-            f"{spec.base}: expected a head with weights, got zeros alone ({row.head}): every score would be equal; "
+            f"{spec.base}: expected a head with nonzero weights ({row.head}), got only zeros: every score would be equal; "
             f"fix: the checkpoint, or an adapter that brings its head"
         )
     check_same(
@@ -236,22 +211,39 @@ def load_reranker(
     return reranker
 
 
+def _with_merged_adapter(
+    reranker: Reranker, spec: RerankerSpec, missing_head: Sequence[str], keep_base: Sequence[int]
+) -> Reranker:
+    """The reranker with its adapter merged, and with the MLP parameters before the merge of the layers that it changed."""
+
+    def parameters(of: Reranker) -> dict[int, dict[str, Tensor]]:
+        return {i: parameters_of(row_of_layer(of.model, of.row, i), of.layers[i]) for i in keep_base}
+
+    before = parameters(reranker)
+    tuned = with_adapter(reranker.model, spec, missing_head)
+    check_finite(tuned.base_model.model, spec)
+    unmerged = sample_scores(replace(reranker, model=tuned.base_model.model))
+    whole = replace(reranker, model=merged(tuned, spec))
+    check_same(sample_scores(whole), unmerged, "merged into the weights", str(spec.adapter), whole)
+    after = parameters(whole)
+    changed = (i for i in keep_base if any(not torch.equal(before[i][name], after[i][name]) for name in before[i]))
+    return replace(whole, base_mlp={i: before[i] for i in changed})
+
+
 def _check_tokens(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: RerankerSpec, row: Architecture
 ) -> None:
-    """Refuse token ids that make the checkpoint's own pooling ambiguous; padding itself is ours (:meth:`Reranker.batch`)."""
+    """Refuse token ids for which the checkpoint's own pooling is ambiguous; `Reranker.batch` pads by itself."""
     ours, theirs = model.config.pad_token_id, tokenizer.pad_token_id
     if ours is not None and theirs is not None and ours != theirs:
         raise RerankerError(
             f"{spec.base}: expected the same padding token in model and tokenizer, got {ours} and {theirs}: the classifier "
             f"was trained to pool another token than the last; fix: set pad_token_id in config.json"
         )
-    from coterie.tasks.collections.types import Candidate
-
     sample = Candidate("", "", "query", "document", 0)
     (inputs,) = Encoder(tokenizer, spec.template, accepted_by(type(model))).encode([sample])
-    words = row.after[-1] == row.lm_head
-    if row.pooled == "last" and not words and ours is not None and inputs.ids and inputs.ids[-1] == ours:
+    classifies = row.head != row.lm_head
+    if row.pooled == "last" and classifies and ours is not None and inputs.ids and inputs.ids[-1] == ours:
         raise RerankerError(
             f"{spec.base}: expected an end token other than the padding token, got {ours} for both: transformers pools the "
             f"token before it; fix: another pad_token_id in config.json and the tokenizer"
@@ -264,7 +256,7 @@ def _check_tokens(
 
 
 def _exact_norms(model: nn.Module) -> None:
-    """In float64, replace RMSNorms that compute in float32 whatever their input is."""
+    """Replace RMSNorms that compute in float32 whatever the precision of their input."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             kind = type(child).__name__
@@ -273,6 +265,3 @@ def _exact_norms(model: nn.Module) -> None:
                 exact = nn.RMSNorm(weight.shape[0], eps=float(child.variance_epsilon), dtype=weight.dtype)  # type: ignore[arg-type]
                 exact.weight = weight
                 setattr(parent, name, exact)
-
-
-__all__ = ["Inputs", "Reranker", "RerankerError", "RerankerSpec", "Template", "accepted_by", "load_reranker"]

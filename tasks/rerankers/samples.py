@@ -1,4 +1,4 @@
-"""Checks of a loaded reranker on two sample pairs: what should change no score changes none."""
+"""Checks of a loaded reranker on two sample pairs: merging an adapter and batching must not change any score."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _PAIRS = [Candidate("", "", "neurons", "work", 0), Candidate("", "", _WORDS, " "
 def rounding(scores: Tensor, head: Any, dtype: torch.dtype) -> float:
     """How much equal scores may differ in this precision.
 
-    A share of the largest, and, for scores near zero that are sums of larger terms, one of the head's length: what it reads
-    is normed.
+    A share of the largest score plus a share of the norm of the head's weights. The latter covers scores near zero that
+    are sums of larger terms, since the head's input is normed.
     """
     exact = dtype in (torch.float32, torch.float64)
     share, steps = (1e-4, 1000 * torch.finfo(torch.float32).eps) if exact else (0.1, 4 * torch.finfo(dtype).eps)
@@ -30,7 +30,7 @@ def rounding(scores: Tensor, head: Any, dtype: torch.dtype) -> float:
 
 @torch.no_grad()
 def sample_scores(reranker: Reranker, together: bool = False) -> Tensor:
-    """The scores of a short and a long pair, each alone or both in one batch."""
+    """The scores [2] of a short and a long pair, one by one or in one batch."""
     reranker.model.eval()
     inputs = reranker.inputs(_PAIRS)
     if together:
@@ -39,7 +39,7 @@ def sample_scores(reranker: Reranker, together: bool = False) -> Tensor:
 
 
 def check_same(got: Tensor, expected: Tensor, what: str, where: str, reranker: Reranker) -> None:
-    """Raise :class:`RerankerError` where a reranker's scores differ by more than rounding; ``what`` was done to them."""
+    """Raise `RerankerError` if scores differ by more than rounding; `what` says what was done to them."""
     dtype = reranker.model.dtype
     if not (got.isfinite() & expected.isfinite()).all():
         raise RerankerError(

@@ -1,9 +1,9 @@
-"""One layer's players and what each of them adds to the residual stream: the only place that knows how MLPs are built.
+"""The players of one layer and what each adds to the residual stream. No other file knows how MLPs are built.
 
-A player's part in the layer is a set of rows (z, w): activations ``z`` at every token times a write vector ``w``. A neuron
-has one row (its activation, its column of the down projection), under intervention ``base`` a second one (minus its
-activation before LoRA, its column before LoRA), an expert of a mixture one for each of its neurons. The *stream* is what
-these rows are taken from: the residual stream after the layer, or before a norm that follows the down projection.
+A player contributes a set of rows (z, w): activations `z` at every token times a write vector `w`. A neuron has one row
+(its activation, its column of the down projection), with intervention `base` a second one (minus its activation before
+LoRA, its column before LoRA); an expert of a mixture has one row per neuron. The stream is what ablation subtracts these
+rows from: the residual stream after the layer, or before a norm that follows the down projection.
 """
 
 from __future__ import annotations
@@ -24,15 +24,30 @@ Seen = dict[str, Any]
 
 
 class Site:
-    """The players of one layer: ``neurons``, or in a mixture ``experts`` or the neurons of one, ``expert:3``.
+    """The players of one layer: `neurons`; in a mixture `experts`, or the neurons of one expert (`expert:3`)."""
 
-    ``w`` [rows, d_model] holds the write vectors, ``owner`` [rows] the player of each; the first ``own_rows`` rows are the
-    neurons themselves. ``base`` are the MLP's parameters before LoRA, for intervention ``base``.
-    """
+    w: Tensor
+    """Write vectors [rows, d_model]."""
+
+    owner: Tensor
+    """Player of each row [rows]."""
+
+    own_rows: int
+    """Number of leading rows that are the layer's present neurons; those of intervention `base` follow."""
+
+    n_players: int
+    """Number of players."""
+
+    one_row_each: bool
+    """Whether a player is a single neuron, and not an expert."""
 
     def __init__(
         self, row: Architecture, layer: nn.Module, players: str = "neurons", base: Mapping[str, Tensor] | None = None
     ) -> None:
+        """`base` holds the MLP's parameters before LoRA (`parameters_of`), for intervention `base`.
+
+        Raises `ValueError` for players that the layer does not have.
+        """
         self.layer, self._row, self._base = layer, row, base
         self._which = _experts(row, layer, players)
         own = self._written()
@@ -40,9 +55,8 @@ class Site:
         per_player = len(own) // len(self._which) if players == "experts" else 1
         owner = torch.arange(len(own), device=own.device) // per_player
         if base is not None:
-            self.w = torch.cat(
-                [own, base[f"{row.down}.weight"].T if not self._transposed else base[f"{row.down}.weight"]]
-            )
+            before = base[f"{row.down}.weight"]
+            self.w = torch.cat([own, before if self._transposed else before.T])
             self.owner = owner.repeat(2)
         else:
             self.w, self.owner = own, owner
@@ -50,8 +64,8 @@ class Site:
         self.one_row_each = per_player == 1
 
     @contextmanager
-    def watched(self) -> Iterator[Seen]:
-        """A forward pass in this context leaves what :meth:`taken_away` and :meth:`stream` need."""
+    def recording(self) -> Iterator[Seen]:
+        """Record, during a forward pass in this context, what `activations` and `stream` need."""
         seen: Seen = {}
         row, layer = self._row, self.layer
         hooks = [layer.register_forward_hook(lambda _m, _a, out: seen.update(output=first(out)))]
@@ -69,8 +83,8 @@ class Site:
             for hook in hooks:
                 hook.remove()
 
-    def taken_away(self, seen: Seen) -> Tensor:
-        """Z [B, T, rows]: the activations, and under ``base`` those before LoRA, negative."""
+    def activations(self, seen: Seen) -> Tensor:
+        """Activations of all rows [B, T, rows]; those before LoRA, for intervention `base`, with a minus sign."""
         shape = seen["output"].shape[:2]
         if self._row.experts is not None:
             return self._routed(*seen["routed"]).view(*shape, -1)
@@ -80,7 +94,7 @@ class Site:
         return torch.cat([own, -self._before_lora(seen["mlp_input"]).view(*shape, -1)], dim=-1)
 
     def stream(self, seen: Seen) -> tuple[Tensor, Tensor | None]:
-        """What the rows are taken from [B, T, d_model], and what is added after a norm of the MLP's output alone."""
+        """The stream [B, T, d_model], and what the layer adds to it after a norm of the MLP's output (None without one)."""
         output = seen["output"]
         if "stream" not in seen:
             return output, None
@@ -88,7 +102,7 @@ class Site:
         return stream, output - self._norm(stream) if self._row.branch_norm else None
 
     def output(self, stream: Tensor, skip: Tensor | None) -> Tensor:
-        """The layer's output from its stream."""
+        """The layer's output [B, T, d_model] from its stream."""
         if self._row.branch_norm is None and self._row.sum_norm is None:
             return stream
         normed = self._norm(stream)
@@ -99,14 +113,14 @@ class Site:
         return normed
 
     def read_vectors(self) -> Tensor:
-        """What each neuron reads of the MLP's input [parts, n_players, d_model]: its row of gate and of up, or of up alone.
+        """The read vectors [parts, n_players, d_model] of each neuron: its row of gate and of up, or only of up.
 
-        Raises :class:`RerankerError` for a mixture.
+        Raises `RerankerError` for a mixture.
         """
         if self._row.experts is not None:
             raise RerankerError(
-                "the players of a mixture of experts have no read vectors: what reaches an expert is up to its router; "
-                "fix: a reranker with plain MLPs"
+                "read vectors: expected plain MLPs, got a mixture of experts, whose router decides what reaches an expert; "
+                "fix: another reranker"
             )
         matrices = [self.layer.get_submodule(path) for path in self._row.read]
         rows = torch.cat([m.weight.detach().T if _is_conv1d(m) else m.weight.detach() for m in matrices])  # type: ignore[operator]
@@ -124,7 +138,7 @@ class Site:
         return (weight if self._transposed else weight.T).contiguous()
 
     def _before_lora(self, mlp_input: Tensor) -> Tensor:
-        """The activations under the parameters before LoRA: the MLP as it is, run with these, caught before ``down``."""
+        """The activations with the parameters before LoRA: run the MLP with these and record the input of `down`."""
         seen: Seen = {}
         hook = self.layer.get_submodule(self._row.down).register_forward_pre_hook(_keep(seen, "activations"))
         value: Any = mlp_input
@@ -138,7 +152,7 @@ class Site:
         return activations
 
     def _routed(self, hidden: Tensor, index: Tensor, weights: Tensor) -> Tensor:
-        """Z [tokens, rows] of a mixture: each neuron's activation times the weight of its expert, 0 where not routed to."""
+        """Activations [tokens, rows] of a mixture, times the routing weight of the expert: 0 if a token is not routed to it."""
         fused: Any = self.layer.get_submodule(self._row.experts or "")
         parts = []
         for expert in self._which:
@@ -149,7 +163,7 @@ class Site:
 
 
 def parameters_of(row: Architecture, layer: nn.Module) -> dict[str, Tensor]:
-    """A copy of one MLP's parameters by name from the layer; empty for a mixture, whose experts no LoRA reverts here."""
+    """A copy of one MLP's parameters by name in the layer; empty for a mixture, which intervention `base` does not cover."""
     if row.experts is not None:
         return {}
     paths = row.mlp if row.down.startswith(f"{row.mlp[0]}.") else (*row.mlp, row.down)
@@ -161,13 +175,13 @@ def parameters_of(row: Architecture, layer: nn.Module) -> dict[str, Tensor]:
 
 
 def first(output: Any) -> Tensor:
-    """A layer's hidden states, whether it returns them alone or first in a tuple."""
+    """A layer's hidden states, whether it returns a tensor or a tuple that begins with it."""
     hidden: Tensor = output[0] if isinstance(output, tuple) else output
     return hidden
 
 
 def _experts(row: Architecture, layer: nn.Module, players: str) -> list[int]:
-    """Which experts' neurons are rows: none in particular for a plain MLP."""
+    """The experts whose neurons are rows; a placeholder for a plain MLP."""
     kind, _, number = players.partition(":")
     count = 0 if row.experts is None else len(layer.get_submodule(row.experts).down_proj)  # type: ignore[arg-type]
     if count == 0 and players == "neurons":
@@ -189,7 +203,7 @@ def _keep(seen: Seen, name: str, count: int = 1) -> Any:
 
 
 def _is_conv1d(module: nn.Module) -> bool:
-    """Whether the weight is that of GPT-2's linear layers, inputs first."""
-    from transformers.pytorch_utils import Conv1D  # a second to import, and a planted game needs none of it
+    """Whether the weight is stored with inputs first, as in GPT-2's linear layers."""
+    from transformers.pytorch_utils import Conv1D  # takes a second to import; planted games do without it
 
     return isinstance(module, Conv1D)

@@ -1,6 +1,6 @@
 """What follows a reranker's layers: final norm, pooling and head, down to one score per pair.
 
-After an encoder that a decoder reads, all of the decoder belongs to it: its first step is run on the encoder's output.
+In an encoder-decoder the tail of the encoder includes the whole decoder, which runs its first step.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Tail:
-    """From the last layer's output to the scores, for the layers of one stack (``row``)."""
+    """From the output of the last layer to the scores, for the encoder or the decoder (`row`)."""
 
     def __init__(self, reranker: Reranker, row: Architecture) -> None:
         model: Any = reranker.model
@@ -36,17 +36,17 @@ class Tail:
 
     @property
     def mixes_tokens(self) -> bool:
-        """Whether every token of the last layer's output reaches the score, and not the pooled one alone."""
+        """Whether every token of the last layer's output reaches the score, and not only the pooled one."""
         return self._pooled in ("mean", "decoder")
 
     def of_token(self, pooled: Float[Tensor, "*shape d_model"]) -> Float[Tensor, "*shape"]:
-        """The score from the pooled token's stream, where it alone is read."""
+        """The score from the pooled token's stream, for models that read only that token."""
         return self._through(self.modules, pooled)
 
     def scores(
         self, hidden: Float[Tensor, "rows tokens d_model"], last: Int[Tensor, " rows"], lengths: Int[Tensor, " rows"]
     ) -> Float[Tensor, " rows"]:
-        """The score of each row; ``last`` is the pooled token where one is pooled, ``lengths`` the number of real tokens."""
+        """The score of each row. `last` is the index of the pooled token; `lengths` counts tokens without padding."""
         if not self.mixes_tokens:
             return self.of_token(hidden[torch.arange(len(hidden), device=hidden.device), last])
         mask = torch.arange(hidden.shape[1], device=hidden.device)[None] < lengths[:, None]
@@ -61,7 +61,7 @@ class Tail:
             encoder_attention_mask=mask.long(),
             use_cache=False,
         ).last_hidden_state[:, 0]
-        return self._through(self.modules[-1:], decoded)  # the decoder ends in its norm
+        return self._through(self.modules[-1:], decoded)  # the decoder's output is normed already
 
     @staticmethod
     def _through(modules: list[nn.Module], hidden: Tensor) -> Tensor:

@@ -1,11 +1,10 @@
-"""LoRA on the MLP modules and a one-logit head, fine-tuned for an objective; killed at any time, it goes on where it was."""
+"""Training an adapter, LoRA and a head with one logit, for an objective. A training that was killed resumes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -15,19 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor, nn
-from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.errors import RecipeError, TrainingError
 from coterie.tasks.ndcg import NDCG
-from coterie.tasks.rerankers.architectures import architecture_of, layers_of
-from coterie.tasks.rerankers.reranker import RerankerSpec, load_reranker
-from coterie.tasks.rerankers.weights import quiet_transformers
+from coterie.tasks.rerankers.reranker import load_reranker
+from coterie.tasks.rerankers.spec import RerankerSpec
 from coterie.tasks.training.base import Progress
 from coterie.tasks.training.data import TrainingData
+from coterie.tasks.training.lora import adapter_tensors, add_lora, save_adapter, set_adapter_tensors
 from coterie.tasks.training.spec import TrainingSpec
 from coterie.tasks.training.state import (
     Position,
@@ -40,8 +36,8 @@ from coterie.tasks.training.state import (
 )
 from coterie.tasks.training.warm_start import warm_start, weights_digest
 
-AT_CHANCE = 0.97  # a mean loss above this share of chance is one of a model that has learned nothing
-SAVE_EVERY = 300.0  # seconds between checkpoints, where evaluations are further apart
+AT_CHANCE = 0.97  # a model whose mean loss is above this share of chance has learned hardly anything
+SAVE_EVERY = 300.0  # most seconds between checkpoints
 Log = Callable[[str], None]
 
 
@@ -50,36 +46,24 @@ class _NotFiniteError(ArithmeticError):
 
 
 class AdapterTraining:
-    """One fine-tuning. Its state is on disk (``folder/checkpoint.pt``, tensors and plain values) after every evaluation,
-    every five minutes and on Ctrl-C, until :func:`discard_checkpoint`.
+    """The training of one adapter.
+
+    Its state is saved in `folder/checkpoint.pt` (tensors and plain values) after every evaluation, every five minutes and
+    on Ctrl-C, and stays there until `discard_checkpoint`.
     """
 
     def __init__(
         self, spec: RerankerSpec, data: TrainingData, recipe: TrainingSpec, folder: Path, device: str = "cpu"
     ) -> None:
-        torch.manual_seed(recipe.seed)  # the head that is not there yet
+        torch.manual_seed(recipe.seed)  # of the new head
         untuned = load_reranker(spec.model_copy(update={"adapter": None, "dtype": "float32"}), device, new_head=True)
-        model = untuned.model
-        parameters = sum(p.numel() for p in model.parameters())
+        parameters = sum(p.numel() for p in untuned.model.parameters())
         self.rate_line, recipe = recipe.rate_line(parameters), recipe.resolved(parameters)
-        there = [name for name, _ in model.named_modules()]
-        for target in recipe.targets:
-            if not any(name == target or name.endswith(f".{target}") for name in there if target):
-                raise RecipeError("training.targets", "expected names of modules of the base", target)
-        lora = LoraConfig(
-            task_type="SEQ_CLS",
-            r=recipe.rank,
-            lora_alpha=recipe.alpha,
-            target_modules=list(recipe.targets) or mlp_modules(model),
-            modules_to_save=list(untuned.row.head_modules),
-            fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
-        )
-        with quiet_transformers():
-            self._tuned: Any = get_peft_model(model, lora).to(device)
-        self._reranker = untuned  # its modules are the tuned ones: peft puts LoRA in place
+        self._tuned: Any = add_lora(untuned.model, recipe, untuned.row.head_modules).to(device)
+        self._reranker = untuned  # peft replaced its modules in place: it is the tuned one now
         warm = warm_start(recipe, spec.base, self._state())
         if warm is not None:
-            set_peft_model_state_dict(self._tuned, warm[0])
+            set_adapter_tensors(self._tuned, warm[0])
         self._data, self._folder, self._device = data, folder, device
         self.recipe = recipe  # resolved
         self._parameters = [p for p in self._tuned.parameters() if p.requires_grad]
@@ -87,7 +71,7 @@ class AdapterTraining:
         self._draw, self._ndcg = np.random.default_rng(recipe.seed), NDCG(data.dev)
         self._width = 1 + recipe.hard_negatives + recipe.random_negatives
         self._centre, self._spread = self._standard()
-        self.steps_to_do = recipe.steps  # fewer end the training sooner on the same schedule
+        self.steps_to_do = recipe.steps  # a smaller number ends the training sooner on the same schedule
         self._at, self._best = Position(), self._state()
         parts = [
             spec.model_dump(mode="json", exclude={"adapter", "adapter_revision"}),
@@ -100,10 +84,10 @@ class AdapterTraining:
         self._key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def run(self, log: Log, progress: Progress = lambda _step, _steps, _text: None) -> float:
-        """Train to the end or to early stopping and save the best state; returns its nDCG@10 on the dev queries.
+        """Train until the last step or early stopping, and save the best state; returns its nDCG@10 on the dev queries.
 
-        Raises :class:`TrainingError` where loss or scores stop being finite (the best state is saved, if there is one that
-        was trained), ``KeyboardInterrupt`` after the step in which Ctrl-C was pressed.
+        Raises `TrainingError` when loss or scores are no longer finite (a better state than the untuned one is saved
+        before), and `KeyboardInterrupt` after the step in which Ctrl-C was pressed.
         """
         self._resume(log)
         log(self.rate_line)
@@ -138,8 +122,8 @@ class AdapterTraining:
                     f"{self._data.objective} {at.step}/{self.steps_to_do} loss {loss:.3f} dev nDCG@10 {at.last_ndcg:.3f} "
                     f"(best {at.best_ndcg:.3f} at step {at.best_step}) {at.seconds:.0f}s"
                 )
-                if at.step == 2 * self.recipe.evaluate_every and at.step < self.steps_to_do:
-                    self._warn_at_chance(log)
+                if at.step == 2 * self.recipe.evaluate_every and at.step < self.steps_to_do and self._is_at_chance():
+                    log(f"warning: {self._at_chance_line()}; fix: {self._advice(final=False)}")
             stop = interrupted()
             if evaluated or stop or time.monotonic() - saved > SAVE_EVERY:
                 self._save_checkpoint()
@@ -147,43 +131,52 @@ class AdapterTraining:
             if stop:
                 raise KeyboardInterrupt
 
-    def _warn_at_chance(self, log: Log) -> None:
-        """One line where the mean loss since the last evaluation is no better than that of equal scores."""
-        at, recipe = self._at, self.recipe
-        if at.last_loss is None or at.last_loss <= AT_CHANCE * at.last_chance:
-            return
-        listwise = self._data.objective == "relevance"
-        what = f"the ln of {self._width} documents" if listwise else "the variance of the standardised objective"
-        if at.last_ndcg > (at.untuned_ndcg or 0.0):
-            fix = f"more training.steps (now {recipe.steps}) or a larger training.learning_rate"
-        else:
-            fix = f"a longer training.warmup (now {recipe.warmup}) or a smaller training.learning_rate"
-        log(
-            f"warning: at step {at.step} the loss is {at.last_loss:.3f}, chance is {at.last_chance:.3f} ({what}): hardly "
-            f"anything has been learned; dev nDCG@10 is {at.last_ndcg:.3f}, untuned {at.untuned_ndcg or 0.0:.3f}; fix: {fix} "
-            f"(now {recipe.learning_rate:g})"
+    def _is_at_chance(self) -> bool:
+        """Whether the mean loss since the last evaluation is no better than the loss of equal scores."""
+        return self._at.last_loss is not None and self._at.last_loss > AT_CHANCE * self._at.last_chance
+
+    def _at_chance_line(self) -> str:
+        at, listwise = self._at, self._data.objective == "relevance"
+        chance = f"ln of {self._width} documents" if listwise else "variance of the standardised objective"
+        return (
+            f"at step {at.step} the loss is {at.last_loss:.3f}, where chance is {at.last_chance:.3f} ({chance}): hardly "
+            f"anything has been learned; dev nDCG@10 is {at.last_ndcg:.3f}, untuned {at.untuned_ndcg or 0.0:.3f}"
         )
+
+    def _advice(self, final: bool) -> str:
+        """What to change. Only the end of the training tells whether the learning rate is too large or too small."""
+        recipe = self.recipe
+        rate = f"training.learning_rate (now {recipe.learning_rate:g})"
+        if not final:
+            return f"wait for the end, or another {rate}"
+        if self._at.last_ndcg < (self._at.untuned_ndcg or 0.0):
+            return f"a smaller {rate} or a longer training.warmup (now {recipe.warmup})"
+        return f"a larger {rate} or more training.steps (now {recipe.steps})"
 
     def _conclude(self, log: Log) -> None:
         at = self._at
         if at.step < self.steps_to_do:
             log(f"stopped at step {at.step}: no better than {at.best_ndcg:.3f} for {self.recipe.patience} evaluations")
-        self._warn_at_chance(log)
+        problems = [self._at_chance_line()] if self._is_at_chance() else []
         if at.best_step == 0:
-            log(
-                f"warning: dev nDCG@10 never exceeded the untuned model's {at.untuned_ndcg:.3f} (last: {at.last_ndcg:.3f}); "
-                f"what is saved is the untuned model; fix: another training.learning_rate (now "
-                f"{self.recipe.learning_rate:g}) or more training.steps"
+            problems.append(
+                f"dev nDCG@10 never exceeded the untuned model's {at.untuned_ndcg:.3f} (last: {at.last_ndcg:.3f}), so the "
+                f"untuned model is saved"
             )
+        for problem in problems:
+            log(f"warning: {problem}; fix: {self._advice(final=True)}")
         log(f"best: dev nDCG@10 {at.best_ndcg:.3f} at step {at.best_step} (untuned {at.untuned_ndcg:.3f})")
 
     def _broken(self, error: _NotFiniteError) -> TrainingError:
-        """Save the best state where one was trained; the error to raise. The checkpoint would only lead here again."""
+        """End a training whose numbers are no longer finite; returns the error to raise.
+
+        Saves the best state if it is better than the untuned one. Removes the checkpoint, which would lead here again.
+        """
         at = self._at
         if at.untuned_ndcg is None:
             return TrainingError(
-                f"{self._reranker.model.config.name_or_path}: expected finite scores of the untuned model, got {error}; fix: "
-                f"a base with finite weights"
+                f"{self._reranker.model.config.name_or_path}: expected finite scores from the untuned model, got {error}; "
+                f"fix: a base with finite weights"
             )
         kept = "nothing is saved: no evaluation after step 0 was better than the untuned model"
         if at.best_step > 0:
@@ -205,7 +198,7 @@ class AdapterTraining:
         self._scaler = torch.amp.GradScaler(self._device, enabled=recipe.precision == "float16")
 
     def _step(self) -> float:
-        """One optimiser step; the loss."""
+        """Take one optimiser step; returns the loss."""
         self._tuned.train()
         rows, total = self._data.draw(self.recipe, self._draw), 0.0
         queries = [rows[i : i + self._width] for i in range(0, len(rows), self._width)]
@@ -221,7 +214,7 @@ class AdapterTraining:
             self._scaler.scale(loss).backward()
         self._scaler.unscale_(self._optimizer)
         norm = float(nn.utils.clip_grad_norm_(self._parameters, 1.0))
-        if not math.isfinite(norm) and not self._scaler.is_enabled():  # the scaler of float16 leaves such steps out
+        if not math.isfinite(norm) and not self._scaler.is_enabled():  # the scaler of float16 skips such steps
             raise _NotFiniteError(f"a gradient of norm {norm}")
         self._scaler.step(self._optimizer)
         self._scaler.update()
@@ -230,7 +223,7 @@ class AdapterTraining:
         return total
 
     def _loss(self, rows: Sequence[Candidate]) -> tuple[Tensor, float]:
-        """The loss, and that of scores which are all the same (for a scalar objective, its mean)."""
+        """The loss, and the loss of equal scores (for a scalar objective, equal to its mean)."""
         precision = self.recipe.precision
         kind = getattr(torch, precision)
         with torch.autocast(torch.device(self._device).type, dtype=kind, enabled=precision != "float32"):
@@ -247,7 +240,7 @@ class AdapterTraining:
 
     @torch.no_grad()
     def _evaluate(self) -> float:
-        """nDCG@10 on the dev queries; the state is kept where it is the best so far."""
+        """nDCG@10 on the dev queries; keeps a copy of the state if it is the best so far."""
         self._tuned.eval()
         scores = torch.cat([self._scores(self._data.dev[i : i + 64]) for i in range(0, len(self._data.dev), 64)])
         if not torch.isfinite(scores).all():
@@ -258,11 +251,11 @@ class AdapterTraining:
         return ndcg
 
     def _out_of_patience(self) -> bool:
-        first = self.recipe.evaluate_every  # patience begins at the first evaluation after step 0
+        first = self.recipe.evaluate_every  # patience starts at the first evaluation after step 0
         return self._at.step - max(self._at.best_step, first) >= self.recipe.patience * first
 
     def _standard(self) -> tuple[float, float]:
-        """Mean and standard deviation of the objective over 20 drawn steps: the units of the scores that are learned."""
+        """Mean and standard deviation of the objective over 20 drawn steps, which standardise what is learned."""
         if self._data.objective == "relevance":
             return 0.0, 1.0
         draw = np.random.default_rng([self.recipe.seed, 1])
@@ -275,7 +268,7 @@ class AdapterTraining:
         return float(values.mean()), float(values.std())
 
     def _state(self) -> dict[str, Tensor]:
-        return {name: value.detach().cpu().clone() for name, value in get_peft_model_state_dict(self._tuned).items()}
+        return adapter_tensors(self._tuned)
 
     def _save_checkpoint(self) -> None:
         write_checkpoint(
@@ -294,13 +287,13 @@ class AdapterTraining:
         )
 
     def _resume(self, log: Log) -> None:
-        """Go on from a checkpoint of the same training. Raises :class:`TrainingError` for one of another."""
+        """Continue from a checkpoint of the same training, if there is one. Raises `TrainingError` for another training's."""
         saved = read_checkpoint(self._folder, self._key)
         if saved is None:
             return
         self._at, self._best = Position(**saved["at"]), saved["best"]
         self._draw.bit_generator.state = json.loads(saved["draw"])
-        set_peft_model_state_dict(self._tuned, saved["state"])
+        set_adapter_tensors(self._tuned, saved["state"])
         self._optimizer.load_state_dict(saved["optimizer"])
         self._schedule.load_state_dict(saved["schedule"])
         self._scaler.load_state_dict(saved["scaler"])
@@ -308,32 +301,6 @@ class AdapterTraining:
         log(f"resumed at step {self._at.step}")
 
     def _save(self) -> None:
-        """Save the best state in hub layout, the base named relative to the folder where it is a folder."""
-        set_peft_model_state_dict(self._tuned, self._best)
-        self._tuned.save_pretrained(self._folder)
-        config_path = self._folder / "adapter_config.json"
-        config = json.loads(config_path.read_text())
-        base = Path(config["base_model_name_or_path"])
-        if base.is_dir():
-            config["base_model_name_or_path"] = os.path.relpath(base.resolve(), self._folder.resolve())
-        config["target_modules"] = sorted(config["target_modules"])  # a set: its order changes from run to run
-        config["modules_to_save"] = sorted(set(config["modules_to_save"]))  # peft adds its own names for the head
-        config_path.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
-        (self._folder / "README.md").unlink(missing_ok=True)  # peft's empty card; ours is written from measurements
-
-
-def mlp_modules(model: PreTrainedModel) -> list[str]:
-    """Names for LoRA of the linear modules in the MLPs, such as ``mlp.up_proj``. Raises :class:`TrainingError` for none."""
-    row = architecture_of(model)
-    names = {
-        f"{path}.{name}".strip(".")
-        for layer in layers_of(model)
-        for path in (*row.mlp, row.down)
-        for name, module in layer.get_submodule(path).named_modules()
-        if isinstance(module, nn.Linear | Conv1D)
-    }
-    if not names:
-        raise TrainingError(
-            f"{model.config.model_type}: its MLP has no linear modules; fix: name the modules in training.targets"
-        )
-    return sorted(names)
+        """Save the best state."""
+        set_adapter_tensors(self._tuned, self._best)
+        save_adapter(self._tuned, self._folder)

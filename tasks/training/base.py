@@ -1,19 +1,17 @@
 """A tiny base model from scratch: token matching by curriculum, then language modelling on the training texts.
 
-Ranking losses alone leave a model of this size at chance. What it needs first is to see that a token of the document
-stands in the query. Stage ``matching`` teaches that on random tokens, from 1 query and 6 document tokens up to 12 and
-56, with one binary target a document token (does it stand in the query?) and the share of query tokens that occur in
-the document at the last token. Stage ``text`` goes on with real pairs of the training split: next-token prediction
-and the same binary targets. The two small target heads are dropped: what is saved is a base without a head, as on a hub.
+With ranking losses only, a model of this size stays at chance: it must first learn to detect that a token of the document
+occurs in the query. Stage `matching` teaches that on random tokens, from 1 query and 6 document tokens up to 12 and 56. Its
+targets are binary for each document token (does it occur in the query?), and, at the last token, the share of query tokens
+that occur in the document. Stage `text` continues with real pairs of the training split, next-token prediction and the same
+binary targets. The two small heads for these targets are discarded, so the saved base has no head, like those on the hub.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -22,15 +20,15 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
+from coterie.tasks.atomic import replacing_files
 from coterie.tasks.training.spec import BaseRecipe
 
-Progress = Callable[[int, int, str], None]  # steps done, steps to do, what is going on
+Progress = Callable[[int, int, str], None]  # steps done, steps in all, current activity
 PAD, BOS, EOS, SEP = 0, 1, 2, 3
-_LAST = "tokenizer.json"  # the file of a base that is put in place after all others
+_LAST = "tokenizer.json"  # the file that is put in place after all others of a base
 _SPECIAL = ["<pad>", "<s>", "</s>", "<sep>"]
 
-
-SHAPES: dict[str, dict[str, object]] = {  # what sets a family's small model apart, as in its published big one
+SHAPES: dict[str, dict[str, object]] = {  # what distinguishes the families, as in their published models
     "llama": {"intermediate_size": 352},
     "mistral": {"intermediate_size": 352, "num_key_value_heads": 2},
     "gpt_neox": {"intermediate_size": 512},
@@ -38,7 +36,7 @@ SHAPES: dict[str, dict[str, object]] = {  # what sets a family's small model apa
 
 
 def train_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """A lower-casing byte-level BPE that writes a pair as ``<s> query <sep> document </s>``, pads right."""
+    """A lower-casing byte-level BPE that encodes a pair as `<s> query <sep> document </s>` and pads on the right."""
     bpe = Tokenizer(models.BPE())
     bpe.normalizer = normalizers.Lowercase()
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
@@ -63,7 +61,7 @@ def train_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFas
 
 
 def new_base(recipe: BaseRecipe) -> PreTrainedModel:
-    """A randomly initialised causal language model of the recipe's family and size, embeddings tied."""
+    """A randomly initialised causal language model of the recipe's family and size, with tied embeddings."""
     torch.manual_seed(recipe.seed)
     config = AutoConfig.for_model(
         recipe.model_type,
@@ -85,8 +83,12 @@ def new_base(recipe: BaseRecipe) -> PreTrainedModel:
 def matching_batch(
     rows: int, query_tokens: int, document_tokens: int, vocabulary: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Random pairs: (token ids [rows, 3 + q + d], share of query tokens found [rows], found in query [rows, d])."""
-    lowest = 300  # special tokens and single bytes stay out
+    """Random pairs and their targets.
+
+    Returns token ids [rows, 3 + q + d], the share of query tokens that occur in the document [rows], and whether each
+    document token occurs in the query [rows, d].
+    """
+    lowest = 300  # above the special tokens and single bytes
     query = torch.randint(lowest, vocabulary, (rows, query_tokens), generator=generator)
     document = torch.randint(lowest, vocabulary, (rows, document_tokens), generator=generator)
     planted = torch.randint(0, query_tokens + 1, (rows, 1), generator=generator)
@@ -101,7 +103,7 @@ def matching_batch(
 
 
 class _Heads(nn.Module):
-    """The two training targets' heads; not part of what is saved."""
+    """Heads for the two training targets; they are not saved."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -116,23 +118,20 @@ def train_base(
     log: Callable[[str], None] = print,
     progress: Progress = lambda _step, _steps, _text: None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """Train tokenizer and base on (query, document) pairs, save both under ``folder`` in hub layout (float16)."""
+    """Train tokenizer and base on (query, document) pairs, and save both in `folder` in hub layout (float16)."""
     tokenizer = train_tokenizer([f"{q} {d}" for q, d in pairs], recipe.vocabulary)
     model = new_base(recipe)
     heads = _Heads(recipe.hidden)
     _matching_stage(model, heads, recipe, log, progress)
     _text_stage(model, heads, tokenizer, pairs, recipe, log, progress)
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder, prefix=".new.") as temporary:
+    with replacing_files(folder, last=_LAST) as temporary:
         model.half().save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
-        for path in sorted(Path(temporary).iterdir(), key=lambda p: p.name == _LAST):
-            os.replace(path, folder / path.name)
     return model, tokenizer
 
 
 def has_base(folder: Path) -> bool:
-    """Whether a base was made in this folder, to its end."""
+    """Whether this folder has a complete base."""
     return (folder / _LAST).is_file()
 
 
@@ -208,7 +207,7 @@ def _text_stage(
 
 
 def _found_loss(heads: _Heads, hidden: Tensor, ids: Tensor) -> Tensor:
-    """Binary cross-entropy of 'this document token stands in the query', over the document tokens of real pairs."""
+    """Binary cross-entropy of 'this document token occurs in the query' over the document tokens of real pairs."""
     after_separator = (ids == SEP).cumsum(1) > 0
     in_document = after_separator & (ids > SEP)
     in_query = ~after_separator & (ids > SEP)
@@ -217,7 +216,7 @@ def _found_loss(heads: _Heads, hidden: Tensor, ids: Tensor) -> Tensor:
 
 
 def _optimizer(model: PreTrainedModel, heads: _Heads, recipe: BaseRecipe, steps: int) -> Callable[[Tensor], None]:
-    """AdamW with warm-up and linear decay to a tenth; returns the function that takes one step down a loss."""
+    """AdamW with warm-up and linear decay to a tenth; returns a function that takes one step to reduce a loss."""
     parameters = [*model.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(

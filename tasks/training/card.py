@@ -13,37 +13,45 @@ import torch
 
 from coterie.tasks.collections.loading import load_domain
 from coterie.tasks.collections.types import Candidate
+from coterie.tasks.engine.site_spec import SiteSpec
 from coterie.tasks.ndcg import NDCG
 from coterie.tasks.objectives import agreement
 from coterie.tasks.reranker_game import RerankerGame
+from coterie.tasks.reranker_task import read_data
 from coterie.tasks.rerankers.reranker import Reranker, load_reranker
 from coterie.tasks.signals import signal_values, statistics_of
-from coterie.tasks.task import Qrels, TaskSpec, read_data
+from coterie.tasks.task import Qrels
+from coterie.tasks.task_spec import RerankerTaskSpec
 
 Interval = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class CardData:
-    """What the card is measured on, read before the training: pairs and judgements by split, without discovery."""
+    """What the card is measured on, read before training."""
 
     pairs: Mapping[str, list[Candidate]]
+    """Candidates by split, without discovery."""
+
     qrels: Mapping[str, Qrels]
+    """Judgements of the splits whose candidates come from a run."""
+
     dataset_revision: str
+    """Hash of the texts."""
 
 
-def card_data(spec: TaskSpec) -> CardData:
-    """Read what the card is measured on. Raises ``DataError`` where the collections lack the queries asked for."""
+def card_data(spec: RerankerTaskSpec) -> CardData:
+    """Read what the card is measured on. Raises `DataError` if the collections have too few queries."""
     read = read_data(with_card_queries(spec))
     pairs = {split: [Candidate(*row) for row in rows] for split, rows in read["pairs"].items() if split != "discovery"}
     return CardData(pairs, read["qrels"], read["revision"])
 
 
-def measure(spec: TaskSpec, data: CardData, log: Callable[[str], None]) -> dict[str, Any]:
-    """The figures of the card, on ``training.card_queries`` queries a split that were not trained on.
+def measure(spec: RerankerTaskSpec, data: CardData, log: Callable[[str], None]) -> dict[str, Any]:
+    """The figures of the card, on `training.card_queries` queries per split that were not used for training.
 
-    nDCG@10 with intervals against baselines; of a scalar objective also R2 and Spearman of the score with it; and the
-    drop of nDCG@10 on held-out queries when the whole MLP of a layer is zeroed.
+    nDCG@10 with intervals, compared with baselines; for a scalar objective also R2 and Spearman of the score with it; and
+    the drop of nDCG@10 on held-out queries when the whole MLP of a layer is zeroed.
     """
     tuned = load_reranker(spec.reranker)
     untuned = _without_adapter(spec, tuned)
@@ -65,7 +73,9 @@ def measure(spec: TaskSpec, data: CardData, log: Callable[[str], None]) -> dict[
             agreements[split] = {name: _known(agreement(systems[name], rows)) for name in list(systems)[:3]}
             log(
                 f"{split}: "
-                + ", ".join(f"{k} R2 {_shown(a)} Spearman {_shown(b)}" for k, (a, b) in agreements[split].items())
+                + ", ".join(
+                    f"{k} R2 {_formatted(a)} Spearman {_formatted(b)}" for k, (a, b) in agreements[split].items()
+                )
             )
     return {
         "dataset_revision": data.dataset_revision,
@@ -78,8 +88,8 @@ def measure(spec: TaskSpec, data: CardData, log: Callable[[str], None]) -> dict[
     }
 
 
-def with_card_queries(spec: TaskSpec) -> TaskSpec:
-    """The task with as many judged queries as the card measures on; discovery stays, since it grades the objective."""
+def with_card_queries(spec: RerankerTaskSpec) -> RerankerTaskSpec:
+    """The task with the card's number of judged queries. Discovery stays the same, since it grades the objective."""
     wanted = spec.training.card_queries if spec.training else None
     if wanted is None:
         return spec
@@ -87,16 +97,16 @@ def with_card_queries(spec: TaskSpec) -> TaskSpec:
     return spec.model_copy(update={"data": spec.data.model_copy(update={"queries": queries})})
 
 
-def _without_adapter(spec: TaskSpec, tuned: Reranker) -> Reranker:
-    """The base under the trained head."""
+def _without_adapter(spec: RerankerTaskSpec, tuned: Reranker) -> Reranker:
+    """The base with the trained head."""
     untuned = load_reranker(spec.reranker.model_copy(update={"adapter": None}), new_head=True)
     for head in tuned.row.head_modules:
         untuned.model.get_submodule(head).load_state_dict(tuned.model.get_submodule(head).state_dict())
     return untuned
 
 
-def _bm25(spec: TaskSpec, split: str, rows: list[Candidate]) -> np.ndarray:
-    """BM25 of every pair with the statistics of the whole domain, full texts."""
+def _bm25(spec: RerankerTaskSpec, split: str, rows: list[Candidate]) -> np.ndarray:
+    """BM25 of every pair, on full texts and with the statistics of the whole domain."""
     domain_spec = next((d for d in spec.data.transfer if d.name == split), spec.data.source)
     domain = load_domain(domain_spec)
     return signal_values(
@@ -104,13 +114,16 @@ def _bm25(spec: TaskSpec, split: str, rows: list[Candidate]) -> np.ndarray:
     )
 
 
-def write_card(spec: TaskSpec, folder: Path, measured: dict[str, Any]) -> None:
-    """Write ``card.json`` (the figures) and ``README.md`` (the model card, from the figures) beside the adapter."""
+def write_card(spec: RerankerTaskSpec, folder: Path, measured: dict[str, Any], source: str) -> None:
+    """Write `card.json` (the figures) and `README.md` (the model card, made from them) beside the adapter.
+
+    `source` is what `coterie train` was given: a registered task or a file.
+    """
     (folder / "card.json").write_text(json.dumps(measured, indent=1) + "\n")
-    (folder / "README.md").write_text(_card_text(spec, measured))
+    (folder / "README.md").write_text(_card_text(spec, measured, source))
 
 
-def _card_text(spec: TaskSpec, measured: dict[str, Any]) -> str:
+def _card_text(spec: RerankerTaskSpec, measured: dict[str, Any], source: str) -> str:
     def row(name: str, cells: list[Interval]) -> str:
         return f"| {name} | " + " | ".join(f"{v:.3f} [{a:.3f}, {b:.3f}]" for v, a, b in cells) + " |"
 
@@ -120,10 +133,10 @@ def _card_text(spec: TaskSpec, measured: dict[str, Any]) -> str:
     lines = [
         f"# {spec.name}",
         "",
-        f"{spec.summary} Made by `coterie train {spec.name}`; `train.log` beside this file is that command's output. "
+        f"{spec.summary} Made by `coterie train {source}`; `train.log` beside this file is that command's output. "
         f"Not for use outside coterie.",
         "",
-        f"nDCG@10 with {measured['candidates']} candidates a query on queries that were not trained on, "
+        f"nDCG@10 with {measured['candidates']} candidates per query, on queries that were not used for training, "
         "95 % bootstrap intervals over queries (" + ", ".join(f"{n} {d}" for d, n in queries.items()) + "):",
         "",
         "| | " + " | ".join(quality) + " |",
@@ -138,8 +151,8 @@ def _card_text(spec: TaskSpec, measured: dict[str, Any]) -> str:
         "|---|---|",
         *(row(layer, [drop]) for layer, drop in measured["whole_layer_drop"].items()),
         "",
-        f"Smallest drop of nDCG@10 that the task's {spec.data.queries.heldout} held-out queries detect (80 % power, "
-        f"two-sided 5 %), from the spread over queries of the drop that random sets cause: "
+        f"Smallest drop of nDCG@10 that the task's {spec.data.queries.heldout} held-out queries can detect (80 % power, "
+        f"two-sided 5 %), from the spread over queries of the drop caused by random sets: "
         + ", ".join(f"{value:.3f} for {size} neurons" for size, value in measured["detectable_drop"].items())
         + ".",
         "",
@@ -148,12 +161,12 @@ def _card_text(spec: TaskSpec, measured: dict[str, Any]) -> str:
 
 
 def _known(values: tuple[float, float]) -> tuple[float | None, float | None]:
-    """None for what is not defined: scores or an objective that do not vary on a split."""
+    """R2 and Spearman; None if undefined, since scores or objective do not vary."""
     first, second = (None if np.isnan(value) else value for value in values)
     return first, second
 
 
-def _shown(value: float | None) -> str:
+def _formatted(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3f}"
 
 
@@ -162,14 +175,14 @@ def _agreement_lines(agreements: dict[str, dict[str, tuple[float | None, float |
         return []
     systems = list(next(iter(agreements.values())))
     return [
-        "nDCG@10 grades the objective by quintile of the discovery pairs (levels 0 to 4). R2 of the least-squares line "
+        "nDCG@10 uses the quintile of the objective among the discovery pairs as grade (0 to 4). R2 of the least-squares line "
         "from score to objective, and Spearman, over all pairs:",
         "",
         "| | " + " | ".join(agreements) + " |",
         "|---|" + "---|" * len(agreements),
         *(
             f"| {name} | "
-            + " | ".join(f"{_shown(a[name][0])}, {_shown(a[name][1])}" for a in agreements.values())
+            + " | ".join(f"{_formatted(a[name][0])}, {_formatted(a[name][1])}" for a in agreements.values())
             + " |"
             for name in systems
         ),
@@ -181,7 +194,7 @@ def _layer_drops(reranker: Reranker, data: CardData, log: Callable[[str], None])
     rows, drops = data.pairs["heldout"], {}
     ndcg = NDCG(rows, data.qrels.get("heldout"))
     for layer in range(len(reranker.layers)):
-        game = RerankerGame(reranker, rows, layer)
+        game = RerankerGame(reranker, rows, SiteSpec(layer))
         n = game.n_players
         whole = torch.stack([torch.zeros(n, dtype=torch.bool), torch.ones(n, dtype=torch.bool)])
         full, ablated = ndcg.per_query(game.ablate(whole).double().numpy())
@@ -190,9 +203,12 @@ def _layer_drops(reranker: Reranker, data: CardData, log: Callable[[str], None])
     return drops
 
 
-def _detectable(reranker: Reranker, rows: list[Candidate], spec: TaskSpec, draws: int = 20) -> dict[str, float]:
-    """Smallest detectable mean drop for random sets of n/32 and n/8 neurons: 2.80 standard deviations / sqrt(queries)."""
-    game, ndcg = RerankerGame(reranker, rows, spec.layer), NDCG(rows)
+def _detectable(reranker: Reranker, rows: list[Candidate], spec: RerankerTaskSpec, draws: int = 20) -> dict[str, float]:
+    """Smallest detectable mean drop for random sets of n/32 and n/8 neurons: 2.80 standard deviations / sqrt(queries).
+
+    2.80 is the sum of the normal quantiles for 97.5 % and 80 %.
+    """
+    game, ndcg = RerankerGame(reranker, rows, SiteSpec(spec.layer)), NDCG(rows)
     generator, found = np.random.default_rng(0), {}
     for size in (game.n_players // 32, game.n_players // 8):
         groups = [generator.choice(game.n_players, size, replace=False).tolist() for _ in range(draws)]

@@ -1,4 +1,4 @@
-"""What the fine-tuning is shown: queries set aside for it, with relevant, hard and random documents."""
+"""What the reranker is trained on: queries set aside for training, with relevant, hard and random documents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from coterie.tasks.collections.candidates import BM25, candidates, in_hash_order, split_of
+from coterie.tasks.collections.bm25 import BM25
+from coterie.tasks.collections.candidates import candidates
+from coterie.tasks.collections.splits import in_hash_order, split_of
 from coterie.tasks.collections.types import Candidate, Domain
 from coterie.tasks.errors import RecipeError
 from coterie.tasks.objectives import Objective, objective_values, with_objective
@@ -16,24 +18,39 @@ from coterie.tasks.signals import CollectionStatistics, statistics_of
 from coterie.tasks.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
-    from coterie.tasks.task import DataSpec
+    from coterie.tasks.collections.data_spec import DataSpec
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Texts and judgements for training, and the candidates of other queries for early stopping (graded)."""
+    """Texts and judgements for training, and candidates of other queries for early stopping."""
 
     domain: Domain
+    """The source without what the judged queries must not reveal."""
+
     queries: Sequence[str]
-    negatives: Mapping[str, Sequence[str]]  # hard ones, best first
-    documents: Sequence[str]  # where random ones are drawn from
+    """Ids of the queries to train on."""
+
+    negatives: Mapping[str, Sequence[str]]
+    """Ids of each query's hard negatives, best first."""
+
+    documents: Sequence[str]
+    """Ids of the documents from which random negatives are drawn."""
+
     dev: Sequence[Candidate]
+    """Graded candidates of the queries for early stopping."""
+
     objective: Objective
-    statistics: CollectionStatistics | None  # None for relevance
-    notes: Sequence[str] = ()  # what is left out or drawn more than once
+    """What is learned."""
+
+    statistics: CollectionStatistics | None
+    """Statistics for the objective; None for relevance."""
+
+    notes: Sequence[str] = ()
+    """Lines for the log: queries that are left out, negatives that are drawn more than once."""
 
     def draw(self, recipe: TrainingSpec, draw: np.random.Generator) -> list[Candidate]:
-        """The pairs of one step, query by query; of each query's documents a relevant one stands first."""
+        """The pairs of one step, query by query; a relevant document comes first for each query."""
         rows: list[Candidate] = []
         for i in draw.choice(len(self.queries), min(recipe.queries_a_step, len(self.queries)), replace=False):
             query, grades = self.queries[i], self.domain.qrels[self.queries[i]]
@@ -58,18 +75,18 @@ class TrainingData:
 
 
 def training_data(domain: Domain, data: DataSpec, objective: Objective, recipe: TrainingSpec) -> TrainingData:
-    """The source domain as the fine-tuning sees it: no query or relevant document of discovery and held-out is in it.
+    """The part of the source domain to train on, without any query or relevant document of discovery and held-out.
 
-    Queries without any negative of their own are left out, as ``notes`` says. Raises ``RecipeError`` where the domain has
-    too few queries or negatives for the recipe.
+    Queries without negatives are left out and counted in `notes`. Raises `RecipeError` if the domain has too few queries or
+    negatives for the recipe.
     """
     queries = {split: [q for q in domain.queries if split_of(q) == split] for split in ("train", "dev")}
     judged = {
         d for q, grades in domain.qrels.items() if split_of(q) != "train" for d, grade in grades.items() if grade > 0
     }
-    shown = {d: text for d, text in domain.documents.items() if d not in judged}
-    train = Domain(domain.name, domain.queries, shown, {q: domain.qrels[q] for q in queries["train"]}, domain.pools)
-    usable = [q for q in queries["train"] if any(g > 0 and d in shown for d, g in domain.qrels[q].items())]
+    visible = {d: text for d, text in domain.documents.items() if d not in judged}
+    train = Domain(domain.name, domain.queries, visible, {q: domain.qrels[q] for q in queries["train"]}, domain.pools)
+    usable = [q for q in queries["train"] if any(g > 0 and d in visible for d, g in domain.qrels[q].items())]
     negatives = hard_negatives(train, usable, recipe.negatives_from_top)
     usable, notes = _with_negatives(usable, negatives, recipe)
     _check_enough(domain.name, len(queries["train"]), len(usable), len(queries["dev"]), recipe)
@@ -79,10 +96,10 @@ def training_data(domain: Domain, data: DataSpec, objective: Objective, recipe: 
         domain=train,
         queries=usable,
         negatives=negatives,
-        documents=sorted(shown),
-        dev=with_objective(dev, objective, shown.values())[0],
+        documents=sorted(visible),
+        dev=with_objective(dev, objective, visible.values())[0],
         objective=objective,
-        statistics=None if objective == "relevance" else statistics_of(shown.values()),
+        statistics=None if objective == "relevance" else statistics_of(visible.values()),
         notes=notes,
     )
 
@@ -90,7 +107,7 @@ def training_data(domain: Domain, data: DataSpec, objective: Objective, recipe: 
 def _with_negatives(
     queries: Sequence[str], negatives: Mapping[str, Sequence[str]], recipe: TrainingSpec
 ) -> tuple[list[str], list[str]]:
-    """The queries with hard negatives, where the recipe wants any, and one line for each way of having too few."""
+    """The queries that have the hard negatives that the recipe requires, and a note per kind of shortage."""
     wanted = recipe.hard_negatives
     kept = [q for q in queries if negatives[q] or not wanted]
     few = [q for q in kept if len(negatives[q]) < wanted]
@@ -98,16 +115,16 @@ def _with_negatives(
         most = max(len(negatives[q]) for q in queries)
         raise RecipeError(
             "training.hard_negatives",
-            f"expected at most {most}, the most documents that are not relevant among any training query's candidates",
+            f"expected at most {most}, the largest number of candidates of a training query that are not relevant",
             wanted,
         )
     notes = []
     if len(kept) < len(queries):
-        notes.append(f"{len(queries) - len(kept)} training queries left out: no candidate of theirs is a negative")
+        notes.append(f"{len(queries) - len(kept)} training queries left out: none of their candidates is a negative")
     if few:
         notes.append(
             f"{len(few)} of {len(kept)} training queries have fewer than {wanted} hard negatives "
-            f"(at least {min(len(negatives[q]) for q in few)}): theirs are drawn more than once"
+            f"(at least {min(len(negatives[q]) for q in few)}), which are drawn more than once"
         )
     return kept, notes
 
@@ -116,21 +133,21 @@ def _check_enough(name: str, train: int, usable: int, dev: int, recipe: Training
     if not usable or dev < 2:
         raise RecipeError(
             "data.source",
-            f"expected queries to train on (80 % of the source's, by a hash of their ids, with a document that may be shown "
-            f"and a negative) and at least 2 for early stopping (4 %) (fix: a larger collection); {name} has {train} and "
-            f"{dev}, of the former usable",
+            f"expected training queries (80 % of the source's, by a hash of their ids, with a negative and a relevant document "
+            f"that no judged query shares) and at least 2 queries for early stopping (4 %); {name} has {train} and {dev} "
+            f"(fix: a larger collection); usable training queries",
             usable,
         )
     if usable < recipe.queries_a_step:
         raise RecipeError(
             "training.queries_a_step",
-            f"expected at most {usable}, as many queries of {name} can be trained on (a smaller number, or a larger collection)",
+            f"expected at most {usable}, the training queries of {name} (fix: a smaller number, or a larger collection)",
             recipe.queries_a_step,
         )
 
 
 def hard_negatives(domain: Domain, query_ids: Sequence[str], k: int) -> dict[str, list[str]]:
-    """The best ``k`` documents that are not relevant: of the collection's run, or of BM25 over the domain."""
+    """For each query the best `k` documents that are not relevant: in the collection's run, or by BM25 over the domain."""
     bm25 = None if domain.pools else BM25(domain)
     found = {}
     for query in query_ids:

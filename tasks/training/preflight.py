@@ -1,4 +1,4 @@
-"""What is checked before any training, so that hours are not lost to what could have been known."""
+"""Checks before any training, so that hours are not lost to a mistake that was visible from the start."""
 
 from __future__ import annotations
 
@@ -9,31 +9,36 @@ from tempfile import TemporaryFile
 
 from coterie.tasks.collections.loading import load_domain
 from coterie.tasks.errors import DataError, RecipeError, TrainingError
-from coterie.tasks.rerankers.checkpoint import check_length, check_reachable, model_class, one_line_errors
+from coterie.tasks.reranker_task import read_data
+from coterie.tasks.rerankers.checkpoint import ADAPTER_WEIGHTS, check_reachable, one_line_errors
+from coterie.tasks.rerankers.configuration import check_length, model_class
 from coterie.tasks.rerankers.spec import RerankerSpec
-from coterie.tasks.task import TaskSpec, cut, read_data
+from coterie.tasks.task_spec import RerankerTaskSpec
 from coterie.tasks.training.base import has_base
 from coterie.tasks.training.card import CardData, card_data, with_card_queries
 from coterie.tasks.training.data import TrainingData, training_data
 from coterie.tasks.training.spec import TrainingSpec
 
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
-
 
 @dataclass(frozen=True)
 class Prepared:
-    """What the stages work on; None where the stage is not run."""
+    """What the stages work on."""
 
     recipe: TrainingSpec
+    """The task's `training` section."""
+
     training: TrainingData | None
+    """Data of the stage `adapter`; None if it does not run."""
+
     card: CardData | None
+    """Data of the stage `card`; None if it does not run."""
 
 
-def prepare(spec: TaskSpec, base: str, adapter: Path, stages: Sequence[str]) -> Prepared:
+def prepare(spec: RerankerTaskSpec, base: str, adapter: Path, stages: Sequence[str]) -> Prepared:
     """Check the recipe, the folders, the reranker and every split, and read the data of the stages to run.
 
-    Raises :class:`RecipeError` for a field of the task file that cannot be done, :class:`TrainingError` for a stage that
-    lacks what an earlier one makes, ``RerankerError`` for a base that is not there, ``DataError`` for broken collections.
+    Raises `RecipeError` for a field of the task file that training cannot follow, `TrainingError` for a stage that lacks the
+    result of an earlier one, `RerankerError` for a base that does not exist, `DataError` for broken collections.
     """
     recipe = _recipe(spec)
     _check_own_folder(base, adapter)
@@ -48,22 +53,22 @@ def prepare(spec: TaskSpec, base: str, adapter: Path, stages: Sequence[str]) -> 
         _check_queries(spec)
     training = None
     if "adapter" in stages:
-        domain = cut(load_domain(spec.data.source), spec.data.document_words)
+        domain = load_domain(spec.data.source).truncated(spec.data.document_words)
         training = training_data(domain, spec.data, spec.objective, recipe)
     return Prepared(recipe, training, card)
 
 
-def _recipe(spec: TaskSpec) -> TrainingSpec:
+def _recipe(spec: RerankerTaskSpec) -> TrainingSpec:
     recipe = spec.training
     if recipe is None:
         raise TrainingError(f"{spec.name}: expected a 'training' section in the task file; fix: add 'training: {{}}'")
     if not spec.data.source_trained:
         raise RecipeError(
-            "data.source_trained", "expected true: otherwise no query of the source is kept for training", False
+            "data.source_trained", "expected true: otherwise no query of the source is reserved for training", False
         )
     if spec.reranker.readout.kind != "logit":
         raise RecipeError(
-            "reranker.readout", "expected kind logit: training makes a head of one logit", spec.reranker.readout.kind
+            "reranker.readout", "expected kind logit: training makes a head with one logit", spec.reranker.readout.kind
         )
     if spec.objective == "relevance" and recipe.hard_negatives + recipe.random_negatives == 0:
         raise RecipeError(
@@ -75,7 +80,7 @@ def _recipe(spec: TaskSpec) -> TrainingSpec:
 
 
 def check_writable(folder: Path, field: str) -> None:
-    """Make a folder and a file in it. Raises :class:`RecipeError`."""
+    """Create the folder and a temporary file in it. Raises `RecipeError` if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
@@ -84,43 +89,41 @@ def check_writable(folder: Path, field: str) -> None:
         raise RecipeError(field, f"expected a folder that can be written ({error.strerror})", str(folder)) from None
 
 
-_WRITTEN = {"adapter_config.json", ADAPTER_WEIGHTS, "checkpoint.pt", "card.json", "train.log", "task.yaml"}
-
-
 def _check_own_folder(base: str, adapter: Path) -> None:
-    """Raise :class:`RecipeError` for an adapter's folder that holds the base, or files that training did not write."""
-    there = {path.name for path in adapter.iterdir()} if adapter.is_dir() else set()
-    if "config.json" in there or (Path(base).is_dir() and adapter.exists() and adapter.samefile(base)):
-        raise RecipeError("reranker.adapter", "expected a folder of its own (fix: adapter: adapter)", str(adapter))
-    if "README.md" in there and not there & {"card.json", "train.log"}:
+    """Raise `RecipeError` if the adapter's folder holds the base, or a README.md that training did not write."""
+    found = {path.name for path in adapter.iterdir()} if adapter.is_dir() else set()
+    if "config.json" in found or (Path(base).is_dir() and adapter.exists() and adapter.samefile(base)):
+        raise RecipeError("reranker.adapter", "expected a folder without a base (fix: adapter: adapter)", str(adapter))
+    if "README.md" in found and not found & {"card.json", "train.log"}:
         raise RecipeError(
             "reranker.adapter",
-            "expected a folder without a README.md of yours, which the model card would replace",
+            "expected a folder without your own README.md, which the model card would replace",
             str(adapter),
         )
 
 
 def _check_earlier_stages(recipe: TrainingSpec, base: str, adapter: Path, stages: Sequence[str]) -> None:
     if recipe.base is not None and "base" not in stages and not has_base(Path(base)):
-        raise TrainingError(f"{base}: expected a base, got none yet; fix: --stage base first, or no --stage at all")
+        raise TrainingError(f"{base}: expected a base, got none yet; fix: run --stage base first, or leave out --stage")
     if "adapter" not in stages and not (adapter / ADAPTER_WEIGHTS).is_file():
         raise TrainingError(
-            f"{adapter}: expected a trained adapter to measure, got none yet; fix: --stage adapter first, or no --stage at all"
+            f"{adapter}: expected a trained adapter to measure, got none yet; fix: run --stage adapter first, or leave out "
+            f"--stage"
         )
 
 
-def _check_layer(spec: TaskSpec, recipe: TrainingSpec, base: str) -> None:
-    """The base's configuration can be had, and has the task's layer."""
+def _check_layer(spec: RerankerTaskSpec, recipe: TrainingSpec, base: str) -> None:
+    """Check that the base's configuration is available and has the task's layer."""
     if recipe.base is not None and not has_base(Path(base)):
         layers = recipe.base.layers
     else:
-        layers = _layers(spec.reranker.model_copy(update={"base": base, "adapter": "the one that is trained"}))
+        layers = _layers(spec.reranker.model_copy(update={"base": base, "adapter": "not trained yet"}))
     if spec.layer >= layers:
         raise RecipeError("layer", f"expected at most {layers - 1}, the last of the base's {layers} layers", spec.layer)
 
 
 def _layers(reranker: RerankerSpec) -> int:
-    """How many layers the base has, from its configuration alone; the adapter will bring the head."""
+    """The base's number of layers, from its configuration; the adapter will bring the head."""
     check_reachable(reranker.base, reranker.revision)
     with one_line_errors(reranker.base):
         config = model_class(reranker)[1]
@@ -128,34 +131,32 @@ def _layers(reranker: RerankerSpec) -> int:
     return int(config.num_hidden_layers)
 
 
-def _card(spec: TaskSpec) -> CardData:
+def _card(spec: RerankerTaskSpec) -> CardData:
     wanted = spec.training.card_queries if spec.training else None
     try:
         return card_data(spec)
     except DataError as error:
-        _check_queries(spec)  # the task's own shortage is the first to know of
-        raise _too_few(
-            error, "training.card_queries", "the queries that the model card is measured on", wanted
-        ) from None
+        _check_queries(spec)  # a shortage of the task's own queries is reported first
+        raise _too_few(error, "training.card_queries", "the model card", wanted) from None
 
 
-def _check_queries(spec: TaskSpec) -> None:
+def _check_queries(spec: RerankerTaskSpec) -> None:
     try:
         read_data(spec)
     except DataError as error:
         got = spec.data.queries.model_dump(mode="json")
-        raise _too_few(error, "data.queries", "the task's own queries", got) from None
+        raise _too_few(error, "data.queries", "the task", got) from None
 
 
 def _too_few(error: DataError, field: str, what: str, got: object) -> Exception:
-    """A shortage of queries as a field of the task file; other errors name their own file."""
+    """A shortage of queries as an error of a field of the task file; other errors name their own file."""
     prefix = "data.queries: "
     if not str(error).startswith(prefix):
         return error
-    return RecipeError(field, f"expected {what} to be there ({str(error).removeprefix(prefix)})", got)
+    return RecipeError(field, f"expected enough queries for {what} ({str(error).removeprefix(prefix)})", got)
 
 
-def _covers(card: TaskSpec, own: TaskSpec) -> bool:
-    """Whether the card's queries are at least the task's own in every split, so that one reading checks both."""
+def _covers(card: RerankerTaskSpec, own: RerankerTaskSpec) -> bool:
+    """Whether the card needs at least as many queries as the task in every split, so that reading its data checks both."""
     pairs = [(getattr(card.data.queries, s), getattr(own.data.queries, s)) for s in ("heldout", "transfer")]
     return all(a == b or (isinstance(a, int) and isinstance(b, int) and a >= b) for a, b in pairs)

@@ -1,8 +1,7 @@
-"""What a training keeps on disk to go on where it was, and how Ctrl-C waits for the end of a step."""
+"""What a training keeps on disk to resume, and how Ctrl-C waits for the end of a step."""
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -14,79 +13,98 @@ from typing import Any
 
 import torch
 
-from coterie.tasks.errors import TrainingError
+from coterie.tasks.atomic import replacing
+from coterie.tasks.errors import TrainingError, one_line
 
 CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass
 class Position:
-    """Where a training stands: all that a checkpoint holds beside tensors. Sums are those since the last evaluation."""
+    """The progress of a training: everything in a checkpoint besides tensors."""
 
     step: int = 0
-    untuned_ndcg: float | None = None  # of the model at step 0
+    """Number of steps taken."""
+
+    untuned_ndcg: float | None = None
+    """nDCG@10 on the dev queries at step 0; None before it is measured."""
+
     best_ndcg: float = -1.0
+    """Best nDCG@10 so far."""
+
     best_step: int = 0
+    """Step of the best nDCG@10."""
+
     last_ndcg: float = -1.0
-    last_loss: float | None = None  # mean between the last two evaluations
-    last_chance: float = 0.0  # that of scores which tell nothing, over the same pairs
+    """nDCG@10 at the last evaluation."""
+
+    last_loss: float | None = None
+    """Mean loss between the last two evaluations."""
+
+    last_chance: float = 0.0
+    """Mean loss of equal scores over the same pairs."""
+
     loss_sum: float = 0.0
+    """Sum of the losses since the last evaluation."""
+
     chance_sum: float = 0.0
+    """Sum of the losses of equal scores since the last evaluation."""
+
     loss_steps: int = 0
+    """Number of steps in both sums."""
+
     seconds: float = 0.0
+    """Time spent so far, over all runs."""
 
 
 def write_checkpoint(folder: Path, content: Mapping[str, Any]) -> None:
-    """Write tensors and plain values so that a kill leaves the old checkpoint or the new one. Raises :class:`TrainingError`."""
-    path, temporary = folder / CHECKPOINT, folder / f".{CHECKPOINT}.{os.getpid()}"
+    """Write tensors and plain values; a kill leaves the old checkpoint or the new one. Raises `TrainingError`."""
+    path = folder / CHECKPOINT
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.save(content, temporary)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            torch.save(content, temporary)
     except (OSError, RuntimeError) as error:  # torch raises the latter on a full disk
-        temporary.unlink(missing_ok=True)
         raise TrainingError(
-            f"{path}: expected a file that can be written, got: {' '.join(str(error).split())[:200]}; fix: free space or "
-            f"another reranker.adapter; the same command then goes on from the last checkpoint"
+            f"{path}: expected a file that can be written, got: {one_line(error)}; fix: free space or "
+            f"another reranker.adapter; the same command then resumes from the last checkpoint"
         ) from None
 
 
 def read_checkpoint(folder: Path, key: str) -> dict[str, Any] | None:
-    """The checkpoint of the training with this key, or None. Raises :class:`TrainingError` for another training's."""
+    """The checkpoint of the training with this key, or None. Raises `TrainingError` for another training's checkpoint."""
     path = folder / CHECKPOINT
     if not path.exists():
         return None
     try:
         saved: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
         found = saved["key"]
-    except Exception as error:  # of torch.load: whatever a broken file makes it raise
+    except Exception as error:  # torch.load raises almost anything for a broken file
         raise TrainingError(
-            f"{path}: expected a checkpoint of a training, got: {' '.join(str(error).split())[:200]}; fix: delete it to "
-            f"start anew"
+            f"{path}: expected a checkpoint of a training, got: {one_line(error)}; fix: delete it to start again"
         ) from None
     if found != key:
         raise TrainingError(
-            f"{path}: expected a checkpoint of this training, got one of another specification, base, warm start or other "
-            f"queries; fix: delete it to start anew"
+            f"{path}: expected a checkpoint of this training, got one with another specification, base, warm start or other "
+            f"queries; fix: delete it to start again"
         )
     return saved
 
 
 def discard_checkpoint(folder: Path) -> None:
-    """Remove the checkpoint, and what killed trainings left half written."""
+    """Remove the checkpoint, and incomplete ones that killed trainings left."""
     for path in (folder / CHECKPOINT, *folder.glob(f".{CHECKPOINT}.*")):
         path.unlink(missing_ok=True)
 
 
 def random_state(device: str) -> dict[str, torch.Tensor]:
-    """The state of torch's generators, which dropout draws from."""
+    """The state of torch's random generators, which dropout uses, by device type."""
     kind = torch.device(device).type
     of_device = {} if kind == "cpu" else {kind: torch.get_device_module(kind).get_rng_state().cpu()}
     return {"cpu": torch.get_rng_state(), **of_device}
 
 
 def set_random_state(state: Mapping[str, torch.Tensor]) -> None:
-    """Undo :func:`random_state`."""
+    """Undo `random_state`."""
     for kind, value in state.items():
         if kind == "cpu":
             torch.set_rng_state(value)
@@ -96,23 +114,23 @@ def set_random_state(state: Mapping[str, torch.Tensor]) -> None:
 
 @contextmanager
 def held_interrupts() -> Iterator[Callable[[], bool]]:
-    """Within it the first Ctrl-C only makes the yielded function true; a second one interrupts at once.
+    """Hold back the first Ctrl-C: the yielded function then returns True. A second one interrupts immediately.
 
-    Elsewhere than in the main thread, or where Ctrl-C has another handler, nothing changes.
+    Does nothing outside the main thread, or if Ctrl-C already has another handler.
     """
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield lambda: False
         return
-    asked = threading.Event()
+    interrupted = threading.Event()
 
     def hold(number: int, frame: FrameType | None) -> None:
-        if asked.is_set():
+        if interrupted.is_set():
             signal.default_int_handler(number, frame)
-        asked.set()
+        interrupted.set()
 
     signal.signal(signal.SIGINT, hold)
     try:
-        yield asked.is_set
+        yield interrupted.is_set
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""A warm start: the weights of another adapter of the same base, checked so that nothing is left out without a word."""
+"""A warm start: the weights of another adapter of the same base, all of which must match."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coterie.tasks.errors import RerankerError, TrainingError
-from coterie.tasks.rerankers.checkpoint import adapter_file
+from coterie.tasks.errors import RerankerError, TrainingError, one_line
+from coterie.tasks.rerankers.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_file, file_sha256
 from coterie.tasks.training.spec import TrainingSpec
-
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 def warm_start(recipe: TrainingSpec, base: str, fresh: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str] | None:
-    """The weights of ``training.init_adapter`` and their SHA-256; None where the training starts afresh.
+    """The weights of `training.init_adapter` and their SHA-256; None if the recipe names none.
 
-    ``fresh`` are the weights of the new adapter, whose names and shapes are those expected. Raises :class:`TrainingError`
-    for an adapter of another base, rank, alpha or targets, and for tensors that are missing, left over or not finite.
+    `fresh` holds the weights of the new adapter, whose names and shapes must match. Raises `TrainingError` for an adapter
+    with another base, rank, alpha or targets, and for tensors that are missing, superfluous or not finite.
     """
     if recipe.init_adapter is None:
         return None
@@ -32,27 +30,25 @@ def warm_start(recipe: TrainingSpec, base: str, fresh: Mapping[str, Tensor]) -> 
     source = recipe.init_adapter
     try:
         config_file, weights_file = (
-            adapter_file(source, name, recipe.init_adapter_revision) for name in (CONFIG, WEIGHTS)
+            adapter_file(source, name, recipe.init_adapter_revision) for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS)
         )
         config, weights = json.loads(config_file.read_text("utf8")), load_file(weights_file)
     except RerankerError as error:
         raise TrainingError(f"training.init_adapter: {error}") from None
     except (OSError, ValueError, SafetensorError) as error:
-        got = " ".join(str(error).split())[:200]
-        raise _wrong(source, f"expected {CONFIG} and {WEIGHTS}, got: {got}; fix: save the adapter again") from None
+        expected = f"expected {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}"
+        raise _wrong(source, f"{expected}, got: {one_line(error)}; fix: save the adapter again") from None
     _check_config(source, config, recipe, base, config_file.parent)
     _check_weights(source, weights, fresh)
-    with weights_file.open("rb") as file:
-        return weights, hashlib.file_digest(file, "sha256").hexdigest()
+    return weights, file_sha256(weights_file)
 
 
 def weights_digest(folder: Path) -> str:
-    """SHA-256 of a folder's weight files; empty where it is no folder (a hub id has its revision)."""
+    """SHA-256 of a folder's weight files; empty for a hub id, which has its revision."""
     digest = hashlib.sha256()
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
     for path in files:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(file_sha256(path)))
     return digest.hexdigest() if files else ""
 
 
@@ -66,7 +62,7 @@ def _check_config(source: str, config: Mapping[str, Any], recipe: TrainingSpec, 
     ):
         if expected != got:
             raise _wrong(
-                source, f"{what}: expected {expected}, as in this training, got {got}; fix: make them the same"
+                source, f"{what}: expected {expected}, as in this training, got {got}; fix: make both the same"
             )
     named = str(config.get("base_model_name_or_path"))
     theirs = next((p for p in (folder / named, Path(named)) if p.is_dir()), None)
@@ -79,12 +75,12 @@ def _same_folder(one: Path, other: Path) -> bool:
 
 
 def _check_weights(source: str, weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> None:
-    for what, names in (("missing", fresh.keys() - weights.keys()), ("left over", weights.keys() - fresh.keys())):
+    for what, names in (("missing", fresh.keys() - weights.keys()), ("superfluous", weights.keys() - fresh.keys())):
         if names:
             raise _wrong(
                 source,
                 f"expected exactly the {len(fresh)} tensors that this training tunes, got {len(names)} {what}, first "
-                f"{min(names)}; fix: training.targets as the adapter has them",
+                f"{min(names)}; fix: the adapter's training.targets",
             )
     for name, tensor in weights.items():
         if tensor.shape != fresh[name].shape:

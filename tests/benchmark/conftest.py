@@ -1,4 +1,4 @@
-"""A small real task: a random two-minute-old Llama with an adapter, on the installed docstrings."""
+"""A small real task: a random Llama with an adapter, on the installed docstrings."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import yaml
 
 from coterie.benchmark.protocol.bench import Bench
 from coterie.benchmark.protocol.settings import Settings
-from coterie.tasks.registry import read_task_file
-from coterie.tasks.task import Task, TaskSpec, load_task, plan_task
+from coterie.tasks.registry import get_reranker_spec
+from coterie.tasks.reranker_task import RerankerTask, plan_reranker_task
+from coterie.tasks.task_spec import RerankerTaskSpec
 from tests.tasks.tiny import save_reranker
 
 
@@ -36,13 +37,13 @@ def task_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def spec(task_file: Path, pydoc_domains: object) -> TaskSpec:
-    return read_task_file(task_file)
+def spec(task_file: Path, pydoc_domains: object) -> RerankerTaskSpec:
+    return get_reranker_spec(str(task_file))
 
 
 @pytest.fixture(scope="session")
-def task(spec: TaskSpec) -> Task:
-    return load_task(plan_task(spec))
+def task(spec: RerankerTaskSpec) -> RerankerTask:
+    return plan_reranker_task(spec).load()
 
 
 @pytest.fixture(scope="session")
@@ -51,5 +52,5 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-def bench(task: Task, settings: Settings) -> Bench:
+def bench(task: RerankerTask, settings: Settings) -> Bench:
     return Bench(task, settings)

@@ -1,4 +1,4 @@
-"""``coterie runs``, ``history``, ``compare`` and ``sync`` as a user meets them."""
+"""`coterie runs`, `history`, `compare` and `sync` as a user sees them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def no_mlflow_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs of two methods, of which the second overwrote a cell; both are in MLflow."""
+    """Two runs of the same cells, of which the second replaced the records of the first; both are in MLflow."""
     folder = tmp_path_factory.mktemp("output")
     store = RecordStore(folder)
     for day, effect, code in ((20, 0.1, "a"), (21, 2.0, "b")):
@@ -55,7 +55,7 @@ def invoke(*arguments: object) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_history_shows_versions_marks_changes_and_draws_them(output: Path, tmp_path: Path) -> None:
+def test_history_lists_versions_marks_changes_and_draws_a_plot(output: Path, tmp_path: Path) -> None:
     csv, plot = tmp_path / "history.csv", tmp_path / "history.png"
     code, printed = invoke("history", TASK, "hedonic-oca", "--output-folder", output, "--csv", csv, "--plot", plot)
     assert code == 0
@@ -66,7 +66,7 @@ def test_history_shows_versions_marks_changes_and_draws_them(output: Path, tmp_p
     assert list(pd.read_csv(csv)["value"]) == pytest.approx(list(frame["value"]))
 
 
-def test_history_knows_from_mlflow_what_was_replaced_on_disk(output: Path) -> None:
+def test_history_includes_results_from_mlflow_that_were_replaced_on_disk(output: Path) -> None:
     assert len(RecordStore(output).scan_cell(TASK, "random").records) == SEEDS
     one = history(TASK, "random", ["synergy-excess"], [output])
     assert list(one["seeds"]) == [SEEDS]
@@ -76,11 +76,11 @@ def test_history_knows_from_mlflow_what_was_replaced_on_disk(output: Path) -> No
     assert len(records_of_cell(MlflowStore(None, output).open(), TASK, "random")) == 2 * SEEDS
 
 
-def test_history_without_a_store_that_answers_says_so_and_goes_on(output: Path) -> None:
-    said: list[str] = []
-    frame = history(TASK, "random", output_folders=[output], tracking_uri="http://127.0.0.1:9", say=said.append)
+def test_history_warns_of_an_unavailable_store_and_goes_on(output: Path) -> None:
+    warnings: list[str] = []
+    frame = history(TASK, "random", output_folders=[output], tracking_uri="http://127.0.0.1:9", warn=warnings.append)
     assert len(frame) == 2
-    assert "only the records on disk" in said[0]
+    assert "only the records on disk" in warnings[0]
 
 
 def test_runs_lists_the_folder_or_the_store(output: Path) -> None:
@@ -95,7 +95,7 @@ def test_runs_lists_the_folder_or_the_store(output: Path) -> None:
     assert all(re.fullmatch("[0-9a-f]{32}", run) for run in there["run"])
 
 
-def test_runs_are_compared_however_they_are_named(output: Path) -> None:
+def test_runs_can_be_compared_by_any_kind_of_name(output: Path) -> None:
     first, second = (run.run_id for run in read_runs(output)[0])
     by_id = compare(first, second, output)
     tracked = [run.run_id for run in tracked_runs(Tracker(None, output).open())]
@@ -110,8 +110,8 @@ def test_runs_are_compared_however_they_are_named(output: Path) -> None:
     assert "better" in printed
 
 
-class Stopped(datetime):
-    """A clock that stands still: everything happens within one tick."""
+class StoppedClock(datetime):
+    """A clock that does not tick."""
 
     @classmethod
     def now(cls, tz: object = None) -> datetime:
@@ -119,7 +119,7 @@ class Stopped(datetime):
 
 
 def test_runs_that_start_within_one_tick_stay_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest, "datetime", Stopped)
+    monkeypatch.setattr(manifest, "datetime", StoppedClock)
     names = [f"run {i}" for i in range(9)]
     for seed, name in enumerate(names):
         writer = ManifestWriter(tmp_path, name, {}, {})
@@ -134,30 +134,30 @@ def test_runs_that_start_within_one_tick_stay_in_order(tmp_path: Path, monkeypat
 
 
 def run_again(folder: Path, effects: list[float]) -> list[str]:
-    """One cell, run once for each effect, within one tick of the clock; the ids of the runs."""
+    """Run the same cells once per effect, and return the ids of the runs."""
     store, ids = RecordStore(folder), []
     for effect in effects:
         writer = ManifestWriter(folder, "quick", {}, {})
         for seed in range(SEEDS):
             made = make_record(MadeUpMethod("hedonic-oca", effect=effect), seed=seed, metrics=METRICS[:1])
-            record = store.dated(made)
+            record = store.with_later_date(made)
             store.write(record)
             writer.cell(record, reused=False)
         writer.end("FINISHED")
-        assert sync(folder).logged == SEEDS, "no result is taken for the one that it replaced"
+        assert sync(folder).logged == SEEDS, "a result was taken for the one that it replaced"
         ids.append(writer.header.run_id)
     return ids
 
 
-def test_a_run_is_compared_by_its_own_results_though_a_later_one_replaced_them(tmp_path: Path) -> None:
+def test_a_run_is_compared_by_its_own_results_even_if_replaced_later(tmp_path: Path) -> None:
     first, second, third = run_again(tmp_path, [0.1, 2.0, 0.1])
     assert list(compare(first, second, tmp_path)["verdict"]) == ["better"]
     assert list(compare(second, third, tmp_path)["verdict"]) == ["worse"]
     assert compare(first, third, tmp_path)["difference"].abs().max() == pytest.approx(0)
-    assert len(history(TASK, "hedonic-oca", output_folders=[tmp_path])) == 1, "one version, whatever was run again"
+    assert len(history(TASK, "hedonic-oca", output_folders=[tmp_path])) == 1, "running again makes no new version"
 
 
-def test_results_that_are_no_longer_anywhere_are_told(tmp_path: Path) -> None:
+def test_results_that_no_longer_exist_are_reported(tmp_path: Path) -> None:
     first, second = run_again(tmp_path, [0.1, 2.0])
     (tmp_path / "mlflow.db").unlink()
     code, printed = invoke("compare", first, second, "--output-folder", tmp_path)
@@ -166,26 +166,26 @@ def test_results_that_are_no_longer_anywhere_are_told(tmp_path: Path) -> None:
     assert "expected finished cells, got none" in " ".join(printed.split())
 
 
-def test_sync_says_what_it_did(output: Path) -> None:
+def test_sync_reports_what_it_did(output: Path) -> None:
     code, printed = invoke("sync", output)
     assert code == 0
-    assert f"0 cells logged, {3 * SEEDS} were there before" in printed
+    assert f"0 cells logged, {3 * SEEDS} already in MLflow" in printed
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "text"),
     [
         (["history", TASK, "nothing"], "expected records of 'nothing'"),
         (["history", "../..", "x"], "expected records of 'x'"),
         (["history", TASK, "random", "--metric", "nope"], "no such metric"),
         (["compare", "nowhere", "nowhere"], "expected an output folder, a run of"),
         (["compare", "0" * 32, "0" * 32], "expected an MLflow store that answers"),
-        (["runs", "--output-folder", "nowhere"], "no runs there"),
-        (["sync", "nowhere"], "no records there"),
+        (["runs", "--output-folder", "nowhere"], "expected runs, got none"),
+        (["sync", "nowhere"], "expected a folder with records"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(
-    output: Path, arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+    output: Path, arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if arguments[0] in ("history", "compare"):
         arguments = [*arguments, "--output-folder", str(output)]
@@ -193,6 +193,6 @@ def test_mistakes_are_one_line_and_exit_code_2(
         cli.app(arguments)
     assert exit_.value.code == 2
     error = capsys.readouterr().err.strip()
-    assert says in error
+    assert text in error
     assert error.startswith("error: ")
     assert "\n" not in error

@@ -1,4 +1,4 @@
-"""Tasks that the schema allows and few write: without transfer domains, with names as folders have them, of flat objectives."""
+"""Unusual tasks that the schema allows: no transfer domains, domains named like folders, constant objectives, odd paths."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def task(folder: Path, transfer: tuple[str, ...] = (), **fields: Any) -> Path:
 
 
 def invoke(*arguments: object) -> str:
-    """What a command that ends well prints."""
+    """The output of a command that must succeed."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert result.exit_code == 0, result.output
@@ -58,7 +58,7 @@ def invoke(*arguments: object) -> str:
 
 
 def finished(path: Path, out: Path) -> list[Record]:
-    """The records of two methods, all of them fine."""
+    """The records of two methods, all with status ok."""
     methods = ("-m", "random[max_size=4]", "-m", "kmeans-weights[n_clusters=6]")
     invoke("run", "-t", path, *methods, "--seeds", 1, "--output-folder", out, "--executor", "inline")
     records = RecordStore(out).scan().records
@@ -79,7 +79,9 @@ def test_a_task_without_transfer_domains(tmp_path: Path) -> None:
         assert heldout is not None
         assert heldout.value is not None
     board = json.loads((out / "leaderboard.json").read_text())
-    assert [row["mean_rank"] for row in board["overall"]["rows"]] != [None, None], "ranked by what was measured"
+    assert [row["mean_rank"] for row in board["overall"]["rows"]] != [None, None], (
+        "ranked by the metrics that were measured"
+    )
     assert "transfer" not in {column["domain"] for column in board["overall"]["columns"]}
 
     assert "heldout" in invoke("info", path)
@@ -92,7 +94,7 @@ def test_a_task_without_transfer_domains(tmp_path: Path) -> None:
     assert refused.exception is None or isinstance(refused.exception, SystemExit)
 
 
-def test_domains_are_named_as_their_folders(tmp_path: Path) -> None:
+def test_domains_are_named_after_their_folders(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
     out = tmp_path / "out"
@@ -123,35 +125,35 @@ def test_domains_are_named_as_their_folders(tmp_path: Path) -> None:
 
 
 def flatten(folder: Path) -> None:
-    """No document has anything of a query."""
+    """Replace the documents by others that share no term with any query."""
     rows = [{"_id": f"d{i}", "text": f"quite other words number{i}"} for i in range(60)]
     (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def test_one_split_whose_objective_is_constant_has_no_correlation_and_says_why(tmp_path: Path) -> None:
+def test_a_split_with_a_constant_objective_has_no_correlation_and_says_why(tmp_path: Path) -> None:
     path = task(tmp_path, ("flat", "other"), objective="cqtr")
     flatten(tmp_path / "flat")
     for record in finished(path, tmp_path / "out"):
         assert set(record.task.r2) == set(record.task.spearman) == {"discovery", "heldout", "other"}
-        (told,) = [warning for warning in record.task.warnings if warning.startswith("flat: ")]
-        assert told == "flat: 48 x pair with cqtr 0, as all there have: no R2, no Spearman, nothing to rank"
+        (note,) = [warning for warning in record.task.warnings if warning.startswith("flat: ")]
+        assert note == "flat: 48 x pair with the same cqtr, 0: no R2, no Spearman, nothing to rank"
         measure = record.score("ood_r2/flat")
         assert measure is not None
         assert measure.reason == "not finite: the target does not vary on these queries"
 
 
-def test_an_objective_that_is_constant_everywhere_is_one_line_before_work(tmp_path: Path) -> None:
+def test_an_objective_that_is_constant_everywhere_is_refused_before_any_work(tmp_path: Path) -> None:
     path = task(tmp_path, objective="mean-tf-l")
     flatten(tmp_path / "own")
     result = CliRunner().invoke(app, ["run", "-t", str(path), "-m", "random", "--output-folder", str(tmp_path / "out")])
     assert result.exit_code == 2
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert line.startswith(
-        f"error: {path}: objective mean-tf-l: expected query-document pairs that differ in it, got 0 for all 48 of"
+        f"error: {path}: objective mean-tf-l: expected query-document pairs with different values, got 0 for all 48 of"
     )
 
 
-def test_paths_with_brackets(tmp_path: Path) -> None:
+def test_paths_may_contain_brackets(tmp_path: Path) -> None:
     folder = tmp_path / "dir[1] [bold]"
     folder.mkdir()
     path = task(folder, ("hf", "other"))

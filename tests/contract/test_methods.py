@@ -1,4 +1,4 @@
-"""What every registered method must do. A new method in methods/ is held to all of it without a line here."""
+"""The contract of every registered method. It applies to a new method in methods/ without any change to this file."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from coterie.tasks.game import Capability
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("name", list(list_methods()))
-def test_keeps_the_contract(name: str, check: str) -> None:
+def test_method_keeps_the_contract(name: str, check: str) -> None:
     CHECKS[check].run(list_methods()[name])
 
 
 @pytest.mark.parametrize("name", list(list_methods()))
-def test_is_found_by_its_selector(name: str) -> None:
+def test_method_is_found_by_its_selector(name: str) -> None:
     cls = list_methods()[name]
     for method in (cls(), cls.build(cls.tiny)):
         assert get_method(method.selector) == method
@@ -86,12 +86,12 @@ class Modest(Sound):
 
 
 class Spendthrift(Sound):
-    """Asks for one more evaluation than it needs, as often as it is let."""
+    """A method that fails on a small budget, although it could run on it."""
 
     def groups(self, game: Any, rng: np.random.Generator) -> Sequence[Sequence[int]]:
         found = super().groups(game, rng)
         if game.meter.limit is not None and game.meter.limit < 100:
-            raise BudgetExceededError("it wants a hundred, whatever it spends")
+            raise BudgetExceededError("it demands a hundred, whatever it spends")
         return found
 
 
@@ -119,21 +119,21 @@ class Numbered(Sound):
         (Silent, "describes-itself"),
         (Drifting, "parameters-round-trip"),
         (Alone, "answers-are-valid"),
-        (Moody, "depends-on-its-seed-alone"),
-        (Meddling, "changes-nothing-in-the-game"),
+        (Moody, "depends-only-on-its-seed"),
+        (Meddling, "leaves-the-game-unchanged"),
         (Modest, "sees-what-it-declares"),
         (Spendthrift, "respects-its-budget"),
-        (Unskippable, "says-what-it-lacks"),
-        (Fragile, "masters-hard-games"),
-        (Numbered, "ignores-the-numbers-of-players"),
+        (Unskippable, "explains-why-it-is-skipped"),
+        (Fragile, "handles-hard-games"),
+        (Numbered, "independent-of-neuron-numbering"),
     ],
 )
-def test_every_check_catches_what_it_is_there_for(cls: type[Method], check: str) -> None:
+def test_every_check_catches_a_violation(cls: type[Method], check: str) -> None:
     with pytest.raises((BrokenContractError, ValueError)):
         CHECKS[check].run(cls)
 
 
 def test_every_check_is_explained_and_tested() -> None:
-    [mark] = test_every_check_catches_what_it_is_there_for.pytestmark  # type: ignore[attr-defined]
+    [mark] = test_every_check_catches_a_violation.pytestmark  # type: ignore[attr-defined]
     assert {check for _cls, check in mark.args[1]} == set(CHECKS)
-    assert all(check.asks and check.fix for check in CHECKS.values())
+    assert all(check.expects and check.fix for check in CHECKS.values())

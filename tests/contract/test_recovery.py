@@ -1,8 +1,8 @@
-"""Every registered method on games whose truth is known: it finds what its information reveals, and nothing else.
+"""Every registered method on games with known groups: it finds them if its information reveals them, and only then.
 
-What decides is the information alone, on the noise-free games of :mod:`coterie.tasks.planted.game`, averaged over three of each.
-A method is told the number and size of the groups where it has a parameter for them: this asks what it can find, not
-whether its defaults suit these sizes (the suite ``planted`` asks that).
+The games are the noise-free ones of `coterie.tasks.planted.game`, averaged over three of each. A method with parameters for
+the number and size of the groups gets the true ones: these tests measure what it can find, not whether its defaults suit
+these sizes (the suite `planted` measures that).
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ GAMES: dict[str, Planting] = {
     "grouped-writes": Planting(sizes=(SIZE,) * COUNT, coactive=False, writes="grouped"),
     "silent": Planting(sizes=(SIZE,) * COUNT, coactive=False),
 }
-# Game -> the information that reveals its groups. Activations and weights together are OCA, which asks for neurons that
-# fire together and write apart: it is blind to groups that write alike.
+# Game -> the information that reveals its groups. Activations and weights together are OCA, which looks for neurons that
+# fire together and write in different directions, so it is blind to groups that write alike.
 REVEALED_BY: dict[str, set[frozenset[Capability]]] = {
     "coactive": {ACTIVATIONS, ACTIVATIONS | WEIGHTS, ABLATIONS, GRADIENTS},
     "grouped-writes": {WEIGHTS, ABLATIONS, GRADIENTS},
     "silent": {ABLATIONS, GRADIENTS},
 }
-# They make one number a player of what they see, or products of such: nothing that tells groups apart.
+# These reduce what they see to one number per player, or to products of such numbers, which cannot distinguish groups.
 ONE_PLAYER_AT_A_TIME = {"msa-top", "top-activation", "top-gradient", "top-integrated-gradients"}
 FIRST_ORDER = {"pas-outer"}
 
 
-def told(cls: type[Method], **parameters: Any) -> Method:
-    """The method with what it asks for about the groups: how many, how large, how many friends a member has."""
+def with_true_sizes(cls: type[Method], **parameters: Any) -> Method:
+    """The method with the true number and size of the groups, if it has parameters for them."""
     truth = {"n_clusters": COUNT, "size": SIZE, "k": SIZE - 1}
     return cls.build({**{key: value for key, value in truth.items() if key in cls.parameter_schema()}, **parameters})
 
 
 def cases() -> list[Method]:
-    """Every method, on every affinity where it works on one."""
+    """Every method, with every affinity it supports."""
     methods = []
     for cls in list_methods().values():
         affinity = cls.parameter_schema().get("affinity")
         variants = [{"affinity": name} for name in affinity["enum"]] if affinity else [{}]
-        methods += [told(cls, **variant) for variant in variants]
+        methods += [with_true_sizes(cls, **variant) for variant in variants]
     return methods
 
 
@@ -63,7 +63,7 @@ def revealed(method: Method, game: str) -> bool:
 def answer(method: Method, game: PlantedGame, seed: int) -> Coalitions:
     try:
         return method.discover(game.restricted_to(method.sees, BUDGET), BUDGET, np.random.default_rng(seed))
-    except ValueError as error:  # it saw that there is nothing to see
+    except ValueError as error:  # it noticed that it cannot find anything
         refusal = str(error)
     assert all(word in refusal for word in ("expected", "got", "fix: "))
     return Coalitions.of(game.n_players, [])
@@ -71,7 +71,7 @@ def answer(method: Method, game: PlantedGame, seed: int) -> Coalitions:
 
 @pytest.mark.parametrize("method", cases(), ids=lambda method: method.selector)
 @pytest.mark.parametrize("name", GAMES)
-def test_finds_what_its_information_reveals_and_is_at_chance_otherwise(name: str, method: Method) -> None:
+def test_methods_find_what_their_information_reveals_and_are_at_chance_otherwise(name: str, method: Method) -> None:
     games = [PlantedGame(GAMES[name].model_copy(update={"seed": seed})) for seed in SEEDS]
     if not method.sees <= games[0].capabilities:
         assert method.skip_reason(games[0]) is not None
@@ -85,7 +85,7 @@ def test_finds_what_its_information_reveals_and_is_at_chance_otherwise(name: str
             assert abs(mean) < 0.2
 
 
-def test_the_table_speaks_of_methods_that_there_are() -> None:
+def test_the_tables_name_existing_methods_affinities_and_games() -> None:
     assert set(list_methods()) >= ONE_PLAYER_AT_A_TIME
     assert set(AFFINITIES) >= FIRST_ORDER
     assert set(REVEALED_BY) == set(GAMES)

@@ -1,4 +1,4 @@
-"""Reports that fit made-up records: valid, and hostile where a name is."""
+"""Valid reports about made-up records, with hostile text in names if a test wants it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from coterie.leaderboard.board.sources import Gathered, gather
-from coterie.leaderboard.reports.card import Against, Card, Inspection, ShownPair, Signal, Token, TokenKind
+from coterie.leaderboard.reports.card import Against, Card, Inspection, PairExample, Signal, Token, TokenKind
 from coterie.leaderboard.reports.fidelity import FidelityReport, FidelityRow
+from coterie.leaderboard.reports.gather import Gathered, gather
 from coterie.leaderboard.reports.transitions import (
     Coalition,
     Count,
@@ -20,12 +20,12 @@ from coterie.leaderboard.reports.transitions import (
 )
 from coterie.tracking.record import Record
 from coterie.tracking.store import RecordStore
-from tests.leaderboard.board.test_sources import submit
+from tests.leaderboard.reports.test_gather import submit
 from tests.records import MadeUpMethod, make_record
 
 
 def transitions(before: Record, after: Record, *, name: str = "a/x", warning: str = "few texts") -> TransitionsReport:
-    """From one record's two coalitions to the other's: the first persists, the second vanishes, one emerges."""
+    """Transitions between the two coalitions of each record: the first persists, the second vanishes, one emerges."""
     return TransitionsReport(
         coterie_version="0.1.0",
         task_name=name,
@@ -100,7 +100,7 @@ def _card(number: int, members: list[int], text: str) -> Card:
     against = Against(value=0.25, low=0.2, high=0.3, control=0.05, share_of_controls=0.1)
     signal = Signal(name="bm25", r2=against, correlation=0.5)
     token = Token(text=text, firing=1.0)
-    pair = ShownPair(
+    pair = PairExample(
         query_id="q", document_id=text, query=text, firing=1.0, score=0.0, objective=None, tokens=[token, token]
     )
     return Card(
@@ -153,7 +153,7 @@ def fidelity(record: Record, *, affinity: str = "oca") -> FidelityReport:
 
 
 def lay(folder: Path, name: str, report: BaseModel) -> Path:
-    """Write a report where its command would, and return the file."""
+    """Write a report to the place where its command would, and return the file."""
     kind = {TransitionsReport: "transitions", Inspection: "inspect", FidelityReport: "fidelity"}[type(report)]
     path = folder / kind / name / f"{kind}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +162,7 @@ def lay(folder: Path, name: str, report: BaseModel) -> Path:
 
 
 def with_everything(folder: Path, text: str) -> Gathered:
-    """Records of two layers with every kind of report, with ``text`` wherever a report has room, and two submissions."""
+    """Records of two layers, every kind of report with `text` in all free-text fields, and two submissions."""
     louvain = MadeUpMethod("louvain", 0.8, parameters={"k": 3, "mode": None, "of": "best"})
     before, after = (make_record(louvain, task=f"a/x[layer={layer}]") for layer in (1, 2))
     submit(folder / "submissions" / "new", [before, after], version="2.0")

@@ -1,4 +1,4 @@
-"""Hedonic games as in the textbook: sets and loops, for tiny games."""
+"""Hedonic games with plain sets and loops, for tiny games: the reference of the fast code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Wanted = dict[int, set[int]]
 
 
 def affinities(most: int = 8, symmetric: bool = False) -> st.SearchStrategy[np.ndarray]:
-    """Small games: integer affinities, which tie often, or generic ones."""
+    """Affinities of small games: integers, which often tie, or generic numbers."""
 
     def make(n: int, seed: int, ties: bool) -> np.ndarray:
         rng = np.random.default_rng(seed)
@@ -24,7 +24,7 @@ def affinities(most: int = 8, symmetric: bool = False) -> st.SearchStrategy[np.n
 
 
 def choice_set(phi: np.ndarray, i: int, members: Iterable[int], k: int) -> tuple[int, ...]:
-    """The at most k best friends, best first."""
+    """At most k best friends, best first."""
     friends = {j for j in members if j != i and phi[i, j] > 0}
     return tuple(sorted(friends, key=lambda j: (-phi[i, j], j))[:k])
 
@@ -43,7 +43,7 @@ def reachable(i: int, wanted: Wanted) -> frozenset[int]:
 
 
 def peel_smallest(n: int, wanted_of: Callable[[set[int]], Wanted]) -> set[frozenset[int]]:
-    """Remove the smallest closed set, one a round, as in the paper."""
+    """Remove the smallest closed set, one per round, as in the paper."""
     left, groups = set(range(n)), set()
     while left:
         wanted = wanted_of(left)

@@ -1,4 +1,4 @@
-"""Every affinity against brute-force ablation, or its formula in loops; the registry; and what a method with one sees."""
+"""Every affinity against brute-force ablation or its formula in loops, their registry, and what a method on one sees."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from coterie.methods.affinity import AFFINITIES, AffinityMethod, AffinityName, A
 from coterie.methods.affinity_lens import pas_lens
 from coterie.methods.base import MethodError
 from coterie.methods.coalitions import Coalitions
+from coterie.tasks.engine.site_spec import SiteSpec
 from coterie.tasks.errors import BudgetExceededError
 from coterie.tasks.game import Capability, Game
 from coterie.tasks.lens import Lens
@@ -29,8 +30,7 @@ AMPLE = 10_000
 
 
 def brute_force(game: Game) -> np.ndarray:
-    """psi by its definition."""
-
+    """The synergy psi by its definition."""
     n = game.n_players
     sets = [(), *((i,) for i in range(n)), *combinations(range(n), 2)]
     outputs = dict(zip(sets, game.ablate(game.masks(sets)).double().mean(1).tolist(), strict=True))
@@ -42,7 +42,7 @@ def brute_force(game: Game) -> np.ndarray:
 
 
 def compute(name: str, game: Game, budget: int = AMPLE) -> np.ndarray:
-    return get_affinity(name).compute(game.restricted_to(get_affinity(name).sees, budget), budget)
+    return get_affinity(name).measure(game.restricted_to(get_affinity(name).sees, budget), budget)[0]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def reranker(tmp_path_factory: pytest.TempPathFactory) -> Reranker:
 
 
 @pytest.mark.parametrize("name", AFFINITIES)
-def test_is_a_symmetric_float32_matrix_with_zero_diagonal(name: str) -> None:
+def test_an_affinity_is_a_symmetric_float32_matrix_with_zero_diagonal(name: str) -> None:
     game = SyntheticGame()
     phi = compute(name, game)
     assert (phi.dtype, phi.shape) == (np.float32, (24, 24))
@@ -63,7 +63,7 @@ def test_is_a_symmetric_float32_matrix_with_zero_diagonal(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", AFFINITIES)
-def test_follows_a_new_order_of_the_players(name: str) -> None:
+def test_renumbering_the_players_renumbers_the_affinity(name: str) -> None:
     game, order = SyntheticGame(), torch.randperm(24, generator=torch.Generator().manual_seed(1))
     moved = SyntheticGame(activations=game._hidden[:, order], write_vectors=game._out[order])
     phi = compute(name, game)
@@ -72,7 +72,7 @@ def test_follows_a_new_order_of_the_players(name: str) -> None:
 
 @pytest.mark.parametrize("name", AFFINITIES)
 @pytest.mark.parametrize("n_players", [1, 2])
-def test_tiny_games(name: str, n_players: int) -> None:
+def test_games_of_one_and_two_players_have_affinities(name: str, n_players: int) -> None:
     assert compute(name, SyntheticGame(n_players=n_players)).shape == (n_players, n_players)
 
 
@@ -83,24 +83,24 @@ def test_values_that_are_not_finite_are_refused(name: str) -> None:
         compute(name, game)
 
 
-def test_pas_is_the_definition_and_asks_for_its_price() -> None:
+def test_pas_is_the_definition_and_refuses_a_budget_that_is_too_small() -> None:
     game = SyntheticGame(n_players=9)
     needed = 9 * 8 // 2 + 9 + 1
     np.testing.assert_allclose(compute("pas", game, budget=needed), brute_force(game), atol=1e-6)
     poor = game.restricted_to({Capability.ABLATIONS}, needed - 1)
     with pytest.raises(BudgetExceededError, match=r"expected a budget of 46 .* got 45; fix: --budget 46"):
-        get_affinity("pas").compute(poor, needed - 1)
+        get_affinity("pas").measure(poor, needed - 1)
     assert poor.meter.total == 0
 
 
 @pytest.mark.parametrize("tile", [7, 256])
 @pytest.mark.parametrize(("layer", "intervention"), [(0, "zero"), (1, "mean"), (1, "base")])
-def test_lens_forms_are_brute_force_at_the_lens_readout(
+def test_lens_forms_equal_brute_force_at_the_lens_readout(
     monkeypatch: pytest.MonkeyPatch, reranker: Reranker, layer: int, intervention: str, tile: int
 ) -> None:
     monkeypatch.setattr("coterie.methods.affinity_lens._TILE", tile)
     monkeypatch.setattr("coterie.methods.affinity_lens._BLOCK", tile)
-    game = RerankerGame(reranker, pairs(), layer, intervention, "lens")
+    game = RerankerGame(reranker, pairs(), SiteSpec(layer, intervention, "lens"))
     exact = brute_force(game)
     np.testing.assert_allclose(compute("pas-lens", game), exact, atol=2e-6 * np.abs(exact).max())
     second = compute("pas-lens-hessian", game)
@@ -108,7 +108,7 @@ def test_lens_forms_are_brute_force_at_the_lens_readout(
 
 
 class Quadratic(SyntheticGame):
-    """Its synergies end with the second order."""
+    """A game without synergies above the second order."""
 
     def _relaxed(self, amounts: torch.Tensor) -> torch.Tensor:
         return ((self._hidden * (1 - amounts)) @ self._out).square() @ self._head
@@ -126,7 +126,7 @@ class Quadratic(SyntheticGame):
     double=st.booleans(),
     seed=st.integers(0, 999),
 )
-def test_the_lens_form_of_any_shape_is_its_definition(
+def test_the_lens_form_equals_the_definition_for_any_shape(
     parts: int, n_players: int, d_model: int, n_outputs: int, double: bool, seed: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -157,14 +157,14 @@ def test_the_lens_form_of_any_shape_is_its_definition(
             assert psi[i, j] == pytest.approx(expected, abs=2e-5 * scale)
 
 
-def test_the_second_order_is_all_there_is_of_a_quadratic_readout() -> None:
+def test_a_quadratic_readout_has_no_synergy_beyond_the_second_order() -> None:
     game = Quadratic(n_players=10)
     exact = brute_force(game)
     np.testing.assert_allclose(compute("pas-hessian", game), exact, atol=1e-5 * np.abs(exact).max())
 
 
-def test_a_sketch_of_the_hessian_says_its_rank_and_its_error(reranker: Reranker) -> None:
-    game = RerankerGame(reranker, pairs(), 0)
+def test_a_sketch_of_the_hessian_reports_its_rank_and_error(reranker: Reranker) -> None:
+    game = RerankerGame(reranker, pairs(), SiteSpec(0))
     exact, notes = get_affinity("pas-hessian").measure(game, 4 * 24)
     assert notes == {"rank": 24, "relative_error": 0.0}
     errors = []
@@ -179,7 +179,7 @@ def test_a_sketch_of_the_hessian_says_its_rank_and_its_error(reranker: Reranker)
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 0.3
     with pytest.raises(BudgetExceededError, match=r"expected a budget of 40 evaluations or more, got 39; fix"):
-        get_affinity("pas-hessian").compute(game, 39)
+        get_affinity("pas-hessian").measure(game, 39)
 
 
 def test_pas_outer_is_minus_the_mean_product_of_first_order_effects(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ def test_a_method_sees_what_its_affinity_sees() -> None:
     outer = Strongest.build({"affinity": "pas-outer"})
     assert outer.sees == {Capability.WEIGHTS, Capability.GRADIENTS}
     blind = SyntheticGame(capabilities=frozenset({Capability.WEIGHTS}))
-    assert outer.skip_reason(blind) == "strongest[affinity=pas-outer] needs gradients; the game gives weights"
+    assert outer.skip_reason(blind) == "strongest[affinity=pas-outer] needs gradients; the game offers weights"
     assert outer.skip_reason(SyntheticGame()) is None
     with pytest.raises(MethodError, match=r"strongest\[affinity\]: expected 'oca'"):
         Strongest.build({"affinity": "nope"})

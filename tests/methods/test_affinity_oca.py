@@ -1,4 +1,4 @@
-"""OCA against a naive loop, and what it does at the edges."""
+"""OCA against a naive loop, and its edge cases."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def naive(activations: np.ndarray, writes: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("block_bytes", [1, 2**25], ids=["many blocks", "one block"])
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
-def test_equals_the_naive_loop(monkeypatch: pytest.MonkeyPatch, block_bytes: int, offset: float) -> None:
+def test_oca_equals_the_naive_loop(monkeypatch: pytest.MonkeyPatch, block_bytes: int, offset: float) -> None:
     monkeypatch.setattr(affinity_oca, "_BLOCK_BYTES", block_bytes)
     rng = np.random.default_rng(0)
     activations = (rng.normal(size=(50, 5)) @ rng.normal(size=(5, 37)) + offset).astype(np.float32)
@@ -46,7 +46,7 @@ def test_equals_the_naive_loop(monkeypatch: pytest.MonkeyPatch, block_bytes: int
     assert np.abs(phi).max() <= 1
 
 
-def test_copies_are_worth_nothing_and_orthogonal_copies_everything() -> None:
+def test_copies_have_no_affinity_and_copies_that_write_apart_have_the_largest() -> None:
     wave = np.random.default_rng(0).normal(size=100)
     activations = np.stack([wave, 5 * wave, -wave], axis=1)
     same, apart = np.ones((3, 4)), np.eye(3, 4)
@@ -64,7 +64,7 @@ def test_values_that_are_not_finite_are_refused(bad: float) -> None:
         oca(np.ones((4, 2)), [[0.0], [bad]])
 
 
-def test_shapes_that_do_not_fit_are_refused() -> None:
+def test_shapes_that_do_not_match_are_refused() -> None:
     with pytest.raises(
         ValueError, match=r"expected \(rows, players\) and \(players, d_model\), got \(4, 3\) and \(2, 5\)"
     ):
@@ -73,6 +73,6 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         oca(np.ones((0, 3)), np.ones((3, 5)))
 
 
-def test_one_player_and_one_row() -> None:
+def test_one_player_or_one_row_has_no_affinity() -> None:
     assert oca(np.ones((4, 1)), np.ones((1, 2))).tolist() == [[0]]
     assert not oca(np.ones((1, 3)), np.eye(3)).any()

@@ -1,4 +1,4 @@
-"""Parameters at the boundary: what is accepted, what is refused and how, and that it survives JSON and selectors."""
+"""Parameters of methods: which values are accepted or refused, and how they survive JSON and selectors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from coterie.methods.base import Method, MethodError, split_selector
+from coterie.methods.base import Method, MethodError, parse_selector
 from coterie.methods.coalitions import Coalitions
 from coterie.methods.random_groups import RandomGroups
 from coterie.methods.registry import get_method
@@ -31,7 +31,7 @@ class Sample(Method):
     sees = frozenset({Capability.ACTIVATIONS, Capability.WEIGHTS})
     reference = "nobody"
 
-    count: Annotated[int, Field(ge=1, le=9, description="how many")] = 4
+    count: Annotated[int, Field(ge=1, le=9, description="number of items")] = 4
     limit: int | None = None
     share: Annotated[float, Field(gt=0)] = 0.5
     text: str = "a"
@@ -44,7 +44,7 @@ class Sample(Method):
 
 
 def build(selector: str) -> Sample:
-    return Sample.build(split_selector(selector)[1])
+    return Sample.build(parse_selector(selector)[1])
 
 
 def test_strings_of_a_command_line_become_typed_values() -> None:
@@ -53,7 +53,7 @@ def test_strings_of_a_command_line_become_typed_values() -> None:
     assert build("sample[limit=null]") == build("sample[]") == build("sample") == Sample()
 
 
-def test_selector_is_canonical_and_shows_what_differs_only() -> None:
+def test_selectors_are_canonical_and_show_only_what_differs_from_the_defaults() -> None:
     assert Sample().selector == "sample"
     assert Sample(count=2, share=0.25, text="a b").selector == 'sample[count=2,share=0.25,text="a b"]'
     assert build("sample[share=5e-1,count=04]").selector == "sample"
@@ -91,7 +91,7 @@ def test_parameters_round_trip_through_json_and_selectors(method: Sample) -> Non
             "sample[mode]: expected 'tokens' or 'mean', got 'meen'; fix: sample[mode=tokens] (default)",
         ),
         ("sample[cuont=2]", "sample: unknown parameter 'cuont'; did you mean 'count'?"),
-        ("sample[count=1,count=2]", "parameter 'count' stands twice"),
+        ("sample[count=1,count=2]", "count: expected once, got twice; fix: leave one out"),
         ("sample[count]", "expected parameter=value, got 'count'"),
         ("sample[count=", "expected name or name[parameter=value,...]"),
         ("[count=1]", "expected name or name[parameter=value,...]"),
@@ -104,12 +104,12 @@ def test_bad_parameters_are_refused_in_one_line(selector: str, message: str) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_a_method_made_by_hand_with_bad_parameters_gets_no_name() -> None:
+def test_a_method_constructed_with_bad_parameters_gets_no_name() -> None:
     with pytest.raises(MethodError, match=r"sample\[count\]: expected greater than or equal to 1, got 0"):
         _ = Sample(count=0).selector
 
 
-def test_parameters_that_exclude_each_other_are_refused_wherever_a_method_is_made() -> None:
+def test_contradictory_parameters_are_refused_by_selectors_and_parameters() -> None:
     assert get_method("hedonic-pas[k=5,max_size=6]").parameters["max_size"] == 6
     for selector in (
         "random[min_size=9,max_size=3]",
@@ -125,10 +125,10 @@ def test_parameters_that_exclude_each_other_are_refused_wherever_a_method_is_mad
 def test_skip_reason_names_what_is_missing() -> None:
     assert Sample().skip_reason(SyntheticGame()) is None
     blind = SyntheticGame(capabilities=frozenset({Capability.ABLATIONS}))
-    assert Sample().skip_reason(blind) == "sample needs activations, weights; the game gives ablations"
+    assert Sample().skip_reason(blind) == "sample needs activations, weights; the game offers ablations"
 
 
-def test_help_texts() -> None:
+def test_summary_and_schema_provide_help_texts() -> None:
     assert Sample.summary() == "A method with a parameter of every kind."
     schema = Sample.parameter_schema()["count"]
-    assert (schema["default"], schema["minimum"], schema["description"]) == (4, 1, "how many")
+    assert (schema["default"], schema["minimum"], schema["description"]) == (4, 1, "number of items")

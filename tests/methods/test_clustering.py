@@ -1,4 +1,4 @@
-"""The clustering baselines on affinities made by hand: what they find, in which order, and what negative weights do."""
+"""The clustering baselines on handmade affinities: what they find, in which order, and the effect of negative weights."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def camps() -> np.ndarray:
 
 
 @pytest.mark.parametrize("selector", ["leiden[negative={}]", "spectral[n_clusters=2,negative={}]"])
-def test_signed_methods_see_enmity_and_the_others_do_not(selector: str, on: Any) -> None:
+def test_only_signed_methods_use_negative_affinities(selector: str, on: Any) -> None:
     camps_found = {tuple(range(4)), tuple(range(4, 8))}
     assert set(on(selector.format("signed"), camps()).groups) == camps_found
     if selector.startswith("leiden"):
@@ -99,7 +99,7 @@ def test_louvain_leaves_the_global_random_state_alone(on: Any) -> None:
     assert random.getstate() == before
 
 
-def test_the_graph_keeps_the_nearest_friends_of_each() -> None:
+def test_the_graph_connects_each_player_with_its_nearest_friends() -> None:
     phi = np.array([[0, 3, 2, 1], [3, 0, -1, 0], [2, -1, 0, 5], [1, 0, 5, 0]], dtype=np.float32)
     graph = nearest_graph(phi, 1)
     assert dict(zip(graph.get_edgelist(), graph.es["weight"], strict=True)) == {(0, 1): 3.0, (2, 3): 5.0}
@@ -108,7 +108,7 @@ def test_the_graph_keeps_the_nearest_friends_of_each() -> None:
     assert set(nearest_graph(-phi, 10).get_edgelist()) == {(1, 2)}
 
 
-def test_helpers() -> None:
+def test_labels_become_groups_sorted_by_affinity() -> None:
     assert [g.tolist() for g in groups_of(np.array([1, -1, 0, 1]), np.array([5, 6, 7, 8]))] == [[7], [5, 8]]
     assert [cluster_count(*args) for args in ((110, None), (3, None), (3, 7), (30, 7))] == [10, 1, 3, 7]
     phi = np.array([[0, 1, -2], [1, 0, 3], [-2, 3, 0]], dtype=np.float32)

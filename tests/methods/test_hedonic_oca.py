@@ -1,4 +1,4 @@
-"""hedonic-oca as a whole: planted groups are found, degeneracies are reported."""
+"""hedonic-oca from end to end: planted groups are found, degenerate partitions are reported."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_planted_blocks_are_found_and_dead_units_are_alone() -> None:
     assert notes["certificate"]["blocking"] == 0  # type: ignore[index]
 
 
-def test_one_friend_makes_pairs_and_too_many_one_giant() -> None:
+def test_one_friend_makes_pairs_and_too_many_make_one_giant() -> None:
     game = planted_game(8, 6)
     pairs, _ = discover(HedonicOca(k=1, samples=300), game)
     assert {len(group) for group in pairs} == {2}
@@ -48,20 +48,20 @@ def test_one_friend_makes_pairs_and_too_many_one_giant() -> None:
     assert notes["largest_share"] == 1
 
 
-def test_small_coalitions_of_a_large_game_show_next_to_nothing() -> None:
-    """The public code's setting: sizes up to 10. The true friends hardly ever meet, and all lump together."""
+def test_small_samples_from_a_large_game_reveal_next_to_nothing() -> None:
+    """With the public code's sizes, up to 10, true friends hardly ever meet, and nearly all neurons form one coalition."""
     _, notes = discover(HedonicOca(k=3, samples=300, max_size=10), planted_game(20, 6))
     assert notes["largest_share"] > 0.8  # type: ignore[operator]
     assert notes["choice_sets_exact"] < 0.5 * notes["choice_sets"]  # type: ignore[operator]
 
 
-def test_strongest_first_singletons_last() -> None:
+def test_the_strongest_coalitions_come_first_and_singletons_last() -> None:
     sizes = HedonicOca(k=3, samples=300).discover(planted_game(8, 6, dead=4), 1, np.random.default_rng(0)).sizes
     assert sizes == [6] * 8 + [1] * 4
 
 
-def test_sizes_that_exclude_each_other_are_refused_and_too_many_friends_are_all_there_are() -> None:
+def test_contradictory_sizes_are_refused_and_k_is_limited_by_the_number_of_players() -> None:
     game = planted_game(2, 3)
-    with pytest.raises(ValueError, match="hedonic-oca: expected max_size >= 4, the least size, got 3; fix"):
+    with pytest.raises(ValueError, match="hedonic-oca: expected max_size >= 4, the smallest size, got 3; fix"):
         discover(HedonicOca(k=3, max_size=3), game)
     assert discover(HedonicOca(k=10**9, samples=50), game) == discover(HedonicOca(k=5, samples=50), game)

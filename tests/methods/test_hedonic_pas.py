@@ -1,4 +1,4 @@
-"""hedonic-pas and hedonic-top-cover as wholes: affinities, guarantees, and the degenerate answers."""
+"""hedonic-pas and hedonic-top-cover from end to end: affinities, guarantees and degenerate partitions."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def discover(method: HedonicPas | HedonicTopCover, game: SyntheticGame, budget: 
 
 
 @pytest.mark.parametrize("affinity", ["pas", "pas-hessian", "pas-lens", "pas-lens-hessian", "pas-outer"])
-def test_enough_samples_give_the_exact_partition_of_the_same_affinity(affinity: str) -> None:
+def test_enough_samples_yield_the_exact_partition_of_the_same_affinity(affinity: str) -> None:
     game = SyntheticGame()
     sampled = discover(HedonicPas(affinity=affinity, samples=400), game)  # type: ignore[arg-type]
     top = discover(HedonicTopCover(affinity=affinity), game)  # type: ignore[arg-type]
     assert set(sampled.groups) == set(top.groups)
     assert sampled.notes["choice_sets"] == sampled.notes["choice_sets_exact"]
-    phi = get_affinity(affinity).compute(game, AMPLE)
+    phi, _ = get_affinity(affinity).measure(game, AMPLE)
     assert {frozenset(g) for g in top.groups} == naive.peel_smallest(24, lambda left: exact(phi, left, 2))
 
 
-def test_the_notes_have_the_error_of_a_sketch_and_the_budget_is_kept() -> None:
+def test_the_notes_report_the_error_of_a_sketch_and_the_budget_is_respected() -> None:
     found = discover(HedonicPas(samples=50), SyntheticGame(), budget=4 * 16)
     assert found.notes["rank"] == 4
     assert 0 < found.notes["relative_error"] < 1
@@ -43,7 +43,7 @@ def test_the_notes_have_the_error_of_a_sketch_and_the_budget_is_kept() -> None:
         discover(HedonicPas(affinity="pas"), SyntheticGame(), budget=300)
 
 
-def test_given_samples_are_certified_by_measurement() -> None:
+def test_without_epsilon_the_guarantee_is_measured() -> None:
     proof = discover(HedonicPas(samples=100), SyntheticGame()).notes["certificate"]
     assert proof["draws"] == 100
     assert proof["guarantee"] == (
@@ -51,7 +51,7 @@ def test_given_samples_are_certified_by_measurement() -> None:
     )
 
 
-def test_epsilon_and_delta_draw_what_the_paper_asks_for_and_keep_their_promise() -> None:
+def test_epsilon_and_delta_set_the_sample_counts_of_the_paper_and_hold() -> None:
     assert paper_samples(6, 0.3, 0.1) == int(np.ceil(2 * 36 / 0.3 * np.log(2 * 216 / 0.1)))
     game = SyntheticGame(n_players=6)
     found = discover(HedonicPas(epsilon=0.3, delta=0.1, samples=2000), game)
@@ -60,11 +60,13 @@ def test_epsilon_and_delta_draw_what_the_paper_asks_for_and_keep_their_promise()
     assert found.notes["certificate"]["guarantee"].startswith(
         "by theorem: with probability 0.9, at most 0.3 of D blocks"
     )
-    with pytest.raises(ValueError, match=r"hedonic-pas: expected at most \d+ samples a batch for 400 players, got \d+"):
+    with pytest.raises(
+        ValueError, match=r"hedonic-pas: expected at most \d+ samples per batch for 400 players, got \d+"
+    ):
         discover(HedonicPas(affinity="pas-lens", epsilon=0.001), SyntheticGame(n_players=400))
 
 
-def test_degenerate_answers_are_named() -> None:
+def test_degenerate_partitions_are_reported() -> None:
     silent = SyntheticGame(activations=torch.zeros(30, 24))
     for method in (HedonicPas(samples=20), HedonicTopCover(affinity="pas")):
         found = discover(method, silent)
@@ -77,13 +79,13 @@ def test_degenerate_answers_are_named() -> None:
     assert shape_notes([np.array([0, 1]), np.array([2])], 3)["degenerate"] is None
 
 
-def test_players_in_no_sample_leave_alone() -> None:
+def test_players_in_no_sample_are_left_alone() -> None:
     found = discover(HedonicPas(k=1, samples=1, refinements=0, min_size=2, max_size=2), SyntheticGame())
     assert found.notes["never_sampled"] >= 22
     assert found.sizes.count(1) >= 22
 
 
-def test_sees_follows_the_affinity() -> None:
+def test_what_a_method_sees_follows_its_affinity() -> None:
     assert HedonicPas.sees == HedonicPas().sees == {Capability.GRADIENTS}
     assert HedonicPas(affinity="pas-lens").sees == {Capability.LENS}
     assert HedonicTopCover().sees == {Capability.ACTIVATIONS, Capability.WEIGHTS}

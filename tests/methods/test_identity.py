@@ -2,46 +2,240 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from coterie.methods import identity
 from coterie.methods.identity import code_hash
 from coterie.methods.registry import Registry, list_methods
-from tests.methods.test_registry import PLUGIN, write
+from tests.methods.test_registry import write
+
+METHOD = '''"""A method."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import Field
+
+from coterie.methods import Coalitions, Method
+from PACKAGE.near import chunks
+
+if TYPE_CHECKING:
+    from PACKAGE.unused import Unused
+
+__all__ = ["FirstPairs"]
 
 
-def hash_of_file(path: Path) -> str:
-    return code_hash(Registry().include(path)[0])
+@dataclass(frozen=True)
+class FirstPairs(Method):
+    """Neighbours in pairs."""
+
+    name = "first-pairs"
+    sees = frozenset()
+    reference = "nobody"
+    tiny = {"count": 2}
+
+    count: Annotated[int, Field(ge=1, description="how many")] = 8
+    """As many as fit."""
+
+    def discover(self, game, budget: int, rng):
+        """Take them in order."""
+        if game.n_players < 2:
+            raise ValueError(f"too few: {game.n_players}")
+        starts: list[int] = list(range(0, game.n_players - 1, 2))
+        return Coalitions.of(game.n_players, np.add(chunks(starts, self.count), 0))
+'''
+NEAR = """from PACKAGE.far import WIDTH
 
 
-def test_comments_docstrings_formatting_and_place_do_not_count(tmp_path: Path) -> None:
-    reference = hash_of_file(write(tmp_path / "mine.py", PLUGIN))
-    restyled = PLUGIN.replace("Neighbours", "Other words:").replace("count: int = 8", "count : int = (8)  # why")
-    assert hash_of_file(write(tmp_path / "elsewhere.py", '"""Doc."""\n' + restyled)) == reference
-    assert hash_of_file(write(tmp_path / "changed.py", PLUGIN.replace("count: int = 8", "count: int = 9"))) != reference
+def chunks(starts, most):
+    return [(i, i + WIDTH) for i in starts][:most]
+"""
+FAR = "WIDTH = 1\nOTHER = 1\n"
+numbers = count()
 
 
-def test_helpers_count_transitively_and_others_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "coterie_plug"
-    package.mkdir()
-    write(package / "__init__.py", "")
-    write(package / "near.py", "from . import far\n")
-    write(package / "far.py", "VALUE = 1\n")
-    write(package / "unused.py", "VALUE = 1\n")
-    write(package / "method.py", PLUGIN.replace("return", "from coterie_plug.near import far\n        return"))
+@pytest.fixture
+def hash_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """The hash of the method above in a package, after edits of the files (text -> text) and renames of modules."""
     monkeypatch.syspath_prepend(tmp_path)
-    cls = importlib.import_module("coterie_plug.method").FirstPairs
+    before = set(sys.modules)
+
+    def run(edits: dict[str, str] | None = None, near: str = "near", far: str = "far") -> str:
+        package = f"plug{next(numbers)}"
+        (tmp_path / package).mkdir()
+        texts = {"method": METHOD, near: NEAR, far: FAR, "unused": "Unused = int\n", "__init__": ""}
+        for old, new in (edits or {}).items():
+            assert any(old in text for text in texts.values()), old
+            texts = {name: text.replace(old, new) for name, text in texts.items()}
+        for name, text in texts.items():
+            text = text.replace("PACKAGE.near", f"PACKAGE.{near}").replace("PACKAGE.far", f"PACKAGE.{far}")
+            write(tmp_path / package / f"{name}.py", text.replace("PACKAGE", package))
+        importlib.invalidate_caches()
+        return code_hash(importlib.import_module(f"{package}.method").FirstPairs)
+
+    yield run
+    for name in set(sys.modules) - before:
+        if name.startswith("plug"):
+            del sys.modules[name]
+
+
+FAR_IMPORT = "from PACKAGE.far import WIDTH\n"
+SAME = {
+    "docstring of the module": {'"""A method."""': '"""Another text."""'},
+    "docstring of the class": {'"""Neighbours in pairs."""': '"""Pairs of neighbours.\n\n    At length.\n    """'},
+    "docstring of a field": {'"""As many as fit."""': '"""No more than these."""'},
+    "no docstring of a field": {'    """As many as fit."""\n': ""},
+    "docstring of a function": {'"""Take them in order."""': "pass"},
+    "comment": {"return Coalitions": "# why\n        return Coalitions"},
+    "formatting": {"(0, game.n_players - 1, 2)": "(\n            0, (game.n_players - 1), 2)"},
+    "description": {'description="how many"': 'description="number of pairs"'},
+    "title": {'description="how many"': 'title="Count", description="how many"'},
+    "reference": {'"nobody"': '"somebody"'},
+    "parameters of the contract suite": {'{"count": 2}': '{"count": 3}'},
+    "annotation of a parameter": {"budget: int": "budget"},
+    "annotation of a result": {"budget: int, rng)": "budget: int, rng) -> Coalitions"},
+    "annotation of a variable": {"starts: list[int] =": "starts ="},
+    "text of an error": {"too few: {game.n_players}": "expected two players"},
+    "order of imports": {
+        "import numpy as np\nfrom pydantic import Field\n": "from pydantic import Field\nimport numpy as np\n"
+    },
+    "import that is not used": {"import numpy as np\n": "import math\nimport numpy as np\n"},
+    "import for type checkers": {"from PACKAGE.unused import Unused": "from collections.abc import Sequence"},
+    "import inside a function": {
+        FAR_IMPORT: "",
+        "    return [(i": "    from PACKAGE.far import WIDTH\n    return [(i",
+    },
+    "relative import": {FAR_IMPORT: "from .far import WIDTH\n"},
+    "other name for an import": {FAR_IMPORT: "from PACKAGE.far import WIDTH as w\n", "i + WIDTH": "i + w"},
+    "import of the module": {FAR_IMPORT: "from PACKAGE import far\n", "i + WIDTH": "i + far.WIDTH"},
+    "import by dotted path": {FAR_IMPORT: "import PACKAGE.far\n", "i + WIDTH": "i + PACKAGE.far.WIDTH"},
+    "other name for a package": {"import numpy as np": "import numpy", "np.add": "numpy.add"},
+    "function in place of its module": {"import numpy as np": "from numpy import add", "np.add": "add"},
+    "public names": {'__all__ = ["FirstPairs"]': "__all__ = []"},
+}
+OTHER = {
+    "constant": {"- 1, 2)": "- 1, 3)"},
+    "constant of a helper": {"WIDTH = 1": "WIDTH = 2"},
+    "operator": {"i + WIDTH": "i - WIDTH"},
+    "comparison": {"game.n_players < 2": "game.n_players <= 2"},
+    "default": {"= 8": "= 9"},
+    "type of a parameter": {"Annotated[int": "Annotated[float"},
+    "range of a parameter": {"ge=1": "ge=2"},
+    "what it sees": {"frozenset()": "frozenset({'weights'})"},
+    "called function": {"np.add": "np.subtract"},
+    "called method": {"Coalitions.of": "Coalitions.off"},
+    "imported name": {FAR_IMPORT: "from PACKAGE.far import OTHER as WIDTH\n"},
+    "package of an imported name": {"import numpy as np": "import math as np"},
+    "module of a helper with the same name": {FAR_IMPORT: "from PACKAGE.unused import Unused as WIDTH\n"},
+    "star import": {FAR_IMPORT: "from PACKAGE.far import *\n"},
+    "value in an error": {'ValueError(f"too few: {game.n_players}")': "ValueError(game.n_players)"},
+    "number called reference": {'"nobody"': "1"},
+    "kind of an error": {"raise ValueError": "raise TypeError"},
+    "statement": {"        return Coal": "        rng.random()\n        return Coal"},
+    "decorator": {"frozen=True": "frozen=True, order=True"},
+}
+
+
+@pytest.mark.parametrize("edit", SAME)
+def test_what_is_for_people_and_how_things_are_imported_do_not_count(hash_of: Callable[..., str], edit: str) -> None:
+    assert hash_of(SAME[edit]) == hash_of()
+
+
+@pytest.mark.parametrize("edit", OTHER)
+def test_what_may_change_a_result_counts(hash_of: Callable[..., str], edit: str) -> None:
+    assert hash_of(OTHER[edit]) != hash_of()
+
+
+def test_names_of_modules_do_not_count(hash_of: Callable[..., str]) -> None:
+    assert hash_of(near="pieces", far="constants") == hash_of()
+
+
+def test_a_package_may_pass_on_names_of_its_modules(hash_of: Callable[..., str]) -> None:
+    """As after a helper module became a package: its content is elsewhere, and the old import works as before."""
+    split = {FAR: "from PACKAGE.deep import OTHER, WIDTH\n", "Unused = int\n": FAR}
+    assert hash_of(split | {"PACKAGE.deep": "PACKAGE.unused", "    from PACKAGE.unused import Unused": "    pass"}) == (
+        hash_of({"    from PACKAGE.unused import Unused": "    pass"})
+    )
+
+
+def test_the_place_of_an_included_file_does_not_count(tmp_path: Path) -> None:
+    text = METHOD.replace("from PACKAGE.near import chunks", "def chunks(starts, most):\n    return starts")
+    hashes = {code_hash(Registry().include(write(tmp_path / f"{name}.py", text))[0]) for name in ("mine", "elsewhere")}
+    assert len(hashes) == 1
+
+
+def test_modules_that_are_not_imported_do_not_count(hash_of: Callable[..., str]) -> None:
+    assert hash_of({"Unused = int\n": "Unused = float\n"}) == hash_of()
+
+
+@pytest.mark.parametrize("name", list(list_methods()))
+def test_rewriting_the_source_from_its_syntax_tree_keeps_the_hash(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cls, source = list_methods()[name], identity._source
     before = code_hash(cls)
-    write(package / "unused.py", "VALUE = 2\n")
+    _replace_source(monkeypatch, cls.__module__, tmp_path, ast.unparse(ast.parse(source(cls.__module__).read_text())))  # type: ignore[union-attr]
     assert code_hash(cls) == before
-    write(package / "far.py", "VALUE = 2\n")
-    assert code_hash(cls) != before
-    for name in [name for name in sys.modules if name.startswith("coterie_plug")]:
-        monkeypatch.delitem(sys.modules, name)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_other_constant_operator_or_called_name_in_a_function_changes_the_hash(
+    data: st.DataObject, tmp_path: Path
+) -> None:
+    cls = list_methods()[data.draw(st.sampled_from(sorted(list_methods())))]
+    tree = ast.parse((identity._source(cls.__module__) or tmp_path).read_text())
+    changes = [change for node in _computing(tree) if (change := _change_of(node))]
+    data.draw(st.sampled_from(changes))()
+    before = code_hash(cls)
+    with pytest.MonkeyPatch.context() as patch:
+        _replace_source(patch, cls.__module__, tmp_path, ast.unparse(tree))
+        assert code_hash(cls) != before
+
+
+def _computing(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes inside functions, without docstrings, annotations and the texts of errors."""
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef):
+            waiting: list[ast.AST] = list(function.body)
+            while waiting:
+                node = waiting.pop()
+                if isinstance(node, ast.Raise) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+                    continue
+                yield node
+                waiting += [
+                    part for part in ast.iter_child_nodes(node) if part is not getattr(node, "annotation", None)
+                ]
+
+
+def _change_of(node: ast.AST) -> Callable[[], None] | None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+        return lambda: setattr(node, "value", node.value + 1)
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return lambda: setattr(node, "value", f"{node.value}x")
+    if isinstance(node, ast.BinOp):
+        return lambda: setattr(node, "op", ast.Mod() if not isinstance(node.op, ast.Mod) else ast.Add())
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return lambda: setattr(node.func, "attr", f"{node.func.attr}_")  # type: ignore[attr-defined]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return lambda: setattr(node.func, "id", f"{node.func.id}_")  # type: ignore[attr-defined]
+    return None
+
+
+def _replace_source(patch: pytest.MonkeyPatch, module: str, folder: Path, text: str) -> None:
+    edited, source = write(folder / f"edited{next(numbers)}.py", text), identity._source
+    patch.setattr(identity, "_source", lambda name: edited if name == module else source(name))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +253,6 @@ def test_a_change_reaches_the_methods_that_use_it(
 ) -> None:
     names = ("hedonic-oca", "kmeans-weights", "random")
     before = {name: code_hash(list_methods()[name]) for name in names}
-    source = identity._source
-    edited = write(tmp_path / "edited.py", (source(module) or tmp_path).read_text("utf8") + "\nEXTRA = 1\n")
-    monkeypatch.setattr(identity, "_source", lambda name: edited if name == module else source(name))
+    text = (identity._source(module) or tmp_path).read_text("utf8") + "\nEXTRA = 1\n"
+    _replace_source(monkeypatch, module, tmp_path, text)
     assert {name for name in names if code_hash(list_methods()[name]) != before[name]} == changed

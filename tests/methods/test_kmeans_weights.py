@@ -31,7 +31,7 @@ def test_dead_units_are_left_out_and_counted() -> None:
         KMeansWeights().discover(game_with(np.zeros((4, 3))), 0, np.random.default_rng(0))
 
 
-def test_fewer_directions_than_clusters_give_fewer_clusters() -> None:
+def test_fewer_directions_than_clusters_yield_fewer_clusters() -> None:
     writes = np.repeat(np.eye(2, 5), 6, axis=0)
     found = KMeansWeights(n_clusters=4).discover(game_with(writes), 0, np.random.default_rng(0))
     assert set(found.groups) == {tuple(range(6)), tuple(range(6, 12))}

@@ -1,4 +1,4 @@
-"""msa-modes and msa-top as methods: planted structure is found within the budget, and the notes say what was done."""
+"""msa-modes and msa-top from end to end: planted structure is found within the budget, and the notes describe the estimate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BLOCKS = [tuple(range(start, start + 5)) for start in (0, 5, 10)]
 
 
 def block_game(dead: int = 0) -> SyntheticGame:
-    """Three blocks of five units: each block is active on outputs of its own; units of a block differ in strength."""
+    """Three blocks of five units: each block is active on separate outputs, and the units of a block differ in strength."""
     rng = np.random.default_rng(0)
     active = np.repeat(np.kron(np.eye(3), np.ones((8, 1))), 5, axis=1) * rng.uniform(0.5, 1.5, (24, 15))
     activations = torch.from_numpy(np.hstack([active, np.zeros((24, dead))])).float()
@@ -29,7 +29,7 @@ def discover(method: MsaModes | MsaTop, game: SyntheticGame, budget: int = 90) -
     return method.discover(game.restricted_to(method.sees, budget), budget, np.random.default_rng(0))
 
 
-def test_modes_of_players_with_the_same_outputs_make_a_cluster_strongest_first() -> None:
+def test_players_with_the_same_outputs_form_clusters_strongest_first() -> None:
     found = discover(MsaModes(n_clusters=3), block_game(dead=2))
     assert found.groups == (BLOCKS[0], BLOCKS[2], BLOCKS[1])
     assert found.notes["left_out"] == 2
@@ -45,7 +45,7 @@ def test_correlation_ignores_a_shift_of_all_outputs_and_cosine_does_not() -> Non
     assert (1, 3, 5) in discover(MsaModes(n_clusters=3, similarity="cosine"), game, 40).groups
 
 
-def test_notes_say_what_was_done() -> None:
+def test_notes_describe_the_estimate() -> None:
     notes = discover(MsaModes(n_clusters=3), block_game()).notes
     assert notes["estimator"] == "kriging"
     assert 80 <= notes["evaluations"] <= 90
@@ -57,7 +57,7 @@ def test_notes_say_what_was_done() -> None:
     assert discover(MsaModes(n_clusters=3), additive).notes["additive"] is True
 
 
-def test_top_takes_players_by_magnitude_in_groups_of_the_size_asked_for() -> None:
+def test_top_groups_players_by_magnitude_in_the_requested_size() -> None:
     game = block_game(dead=2)
     found = discover(MsaTop(size=4), game)
     assert found.sizes == [4, 4, 4]
@@ -67,7 +67,7 @@ def test_top_takes_players_by_magnitude_in_groups_of_the_size_asked_for() -> Non
     assert discover(MsaTop(size=99), game).groups == (tuple(range(15)),)
 
 
-def test_by_mean_looks_at_the_mean_output_only() -> None:
+def test_by_mean_uses_only_the_mean_output() -> None:
     activations = torch.zeros(4, 3)
     activations[:, 0] = torch.tensor([1.0, -1.0, 1.0, -1.0])  # a large mode whose mean is zero
     activations[:, 1] = 0.3
@@ -85,7 +85,7 @@ def test_a_game_in_which_nothing_changes_is_refused(method: MsaModes | MsaTop) -
 
 
 @pytest.mark.parametrize("selector", ["msa-top[estimator=blocks,size=2]", "msa-modes[estimator=blocks,n_clusters=8]"])
-def test_large_games_are_answered_with_fewer_evaluations_than_players(selector: str) -> None:
+def test_large_games_are_solved_with_fewer_evaluations_than_players(selector: str) -> None:
     out = 0.02 * torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
     hubs = {3, 77}
     out[list(hubs)] += 0.5

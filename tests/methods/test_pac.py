@@ -1,4 +1,4 @@
-"""PAC-Top-Cover against a naive loop on the same draws, its distribution, and its certificate."""
+"""PAC-Top-Cover: against a naive loop on the same draws, its distribution and its certificate."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def naive_round(phi: np.ndarray, i: int, batch: list[Draw], k: int) -> tuple[tup
 def naive_pac(
     phi: np.ndarray, k: int, law: SizeLaw, samples: int, refinements: int | None, rng: np.random.Generator, paper: bool
 ) -> set[frozenset[int]]:
-    """Samples inside the remaining players are kept, all of them for the players that lose nobody, and looked at afresh."""
+    """Keep samples inside the remaining players, all of them for players that lose nobody, and examine them afresh."""
     left, groups = set(range(len(phi))), set()
     evidence: dict[int, list[Draw]] = {i: [] for i in left}
-    numbered = len(phi)  # preferences are cut down, and all start again, where less than half of these are left
+    numbered = len(phi)  # below half of these, preferences shrink and all players start again
 
     def batch() -> list[Draw]:
         players = sorted(left) + (sorted(set(range(len(phi))) - left) if paper else [])
@@ -89,7 +89,7 @@ def naive_pac(
     seed=st.integers(0, 10**6),
     paper=st.booleans(),
 )
-def test_equals_the_naive_loop_on_the_same_draws(
+def test_pac_top_cover_equals_the_naive_loop_on_the_same_draws(
     phi: np.ndarray,
     k: int,
     low: int,
@@ -102,7 +102,7 @@ def test_equals_the_naive_loop_on_the_same_draws(
     law = SizeLaw(low, high)
     reference = naive_pac(phi, k, law, samples, refinements, np.random.default_rng(seed), paper)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hedonic, "BLOCK", 3 * len(phi))  # so that what players keep is merged over many blocks
+        patch.setattr(hedonic, "BLOCK", 3 * len(phi))  # so that results of many blocks are merged
         patch.setattr(pac, "_ROWS", 3)
         groups, tally = pac_top_cover(
             Preferences.of(phi), k, law, samples, refinements, np.random.default_rng(seed), paper
@@ -113,7 +113,7 @@ def test_equals_the_naive_loop_on_the_same_draws(
 
 
 @pytest.mark.parametrize("k", [1, 2, 4])
-def test_enough_samples_of_all_sizes_give_the_exact_partition(k: int) -> None:
+def test_enough_samples_of_all_sizes_yield_the_exact_partition(k: int) -> None:
     rng = np.random.default_rng(k)
     traits = rng.normal(size=(60, 4))
     phi = (traits @ traits.T).astype(np.float32)
@@ -170,7 +170,7 @@ def test_certificate_counts_blocking_coalitions(phi: np.ndarray, k: int, seed: i
     assert found["distribution"] == f"size uniform in 1..{n}, then a uniform subset of {n} players"
 
 
-def test_a_partition_of_loners_who_like_each_other_is_blocked_always() -> None:
+def test_singletons_that_are_friends_are_always_blocked() -> None:
     alone = [np.array([i]) for i in range(6)]
     found = certificate(
         Preferences.of(1 - np.eye(6, dtype=np.float32)), alone, 1, SizeLaw(2), 50, np.random.default_rng(0)

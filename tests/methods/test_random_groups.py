@@ -16,7 +16,7 @@ def test_groups_are_disjoint_and_fill_most_of_the_players() -> None:
 
 
 def test_sizes_are_log_uniform() -> None:
-    """As many of 2 to 3 as of 4 to 7 and of 8 to 15."""
+    """Sizes 2 to 3, 4 to 7 and 8 to 15 are equally frequent."""
     rng = np.random.default_rng(0)
     game, method = SyntheticGame(200), RandomGroups(max_size=15, n_coalitions=5)
     sizes = np.array([size for _ in range(600) for size in method.discover(game, 0, rng).sizes])
@@ -25,14 +25,14 @@ def test_sizes_are_log_uniform() -> None:
         assert abs(((sizes >= low) & (sizes <= high)).sum() - 1000) < 5 * np.sqrt(3000 * 2 / 9)
 
 
-def test_every_player_is_as_likely_as_any_other() -> None:
+def test_all_players_are_equally_likely() -> None:
     rng = np.random.default_rng(0)
     game, method = SyntheticGame(10), RandomGroups(min_size=2, max_size=2, n_coalitions=1)
     counts = np.bincount([i for _ in range(2000) for i in method.discover(game, 0, rng).groups[0]], minlength=10)
     assert np.all(np.abs(counts - 400) < 5 * np.sqrt(2000 * 0.2 * 0.8))
 
 
-def test_limits() -> None:
+def test_limits_on_sizes_and_number_of_groups() -> None:
     rng = np.random.default_rng(0)
     assert len(RandomGroups(n_coalitions=3).discover(SyntheticGame(100), 0, rng).groups) == 3
     assert RandomGroups().discover(SyntheticGame(1), 0, rng).groups == ()

@@ -1,4 +1,4 @@
-"""Methods are found, included and refused; what is broken is named with file and line."""
+"""Methods are found, included and refused, and errors name file and line."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_folder_is_scanned() -> None:
     assert coterie.methods.broken_plugins() == {}
 
 
-def test_selectors_give_methods_with_parameters() -> None:
+def test_selectors_select_methods_with_parameters() -> None:
     assert get_method("hedonic-oca[k=3]").parameters["k"] == 3
     assert get_method("hedonic-oca[k=3]").selector == "hedonic-oca[k=3]"
 
@@ -58,7 +58,7 @@ def test_selectors_give_methods_with_parameters() -> None:
         ("random[minsize=3]", "random: unknown parameter 'minsize'; did you mean 'min_size'"),
     ],
 )
-def test_unknown_names_come_with_the_nearest(selector: str, message: str) -> None:
+def test_errors_about_unknown_names_suggest_the_nearest(selector: str, message: str) -> None:
     with pytest.raises(MethodError) as caught:
         get_method(selector)
     assert message in str(caught.value)
@@ -74,7 +74,7 @@ def test_importing_the_package_is_light_and_scanning_does_not_import_sklearn() -
         _ = coterie.methods.nothing
 
 
-def test_include_adds_the_methods_of_one_file_and_nothing_else(tmp_path: Path) -> None:
+def test_include_adds_only_the_methods_of_one_file(tmp_path: Path) -> None:
     file = write(tmp_path / "mine.py", PLUGIN)
     write(tmp_path / "other.py", "raise SystemExit('must not run')")
     path_before, methods = list(sys.path), Registry()
@@ -87,11 +87,11 @@ def test_include_adds_the_methods_of_one_file_and_nothing_else(tmp_path: Path) -
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine.py", "other.py"]  # no compiled copies
 
 
-def test_include_does_not_follow_changes_silently(tmp_path: Path) -> None:
+def test_including_a_changed_file_is_refused(tmp_path: Path) -> None:
     file, methods = write(tmp_path / "mine.py", PLUGIN), Registry()
     methods.include(file)
     write(file, PLUGIN + "\n")
-    with pytest.raises(IncludeError, match=r"mine\.py: was included with other contents"):
+    with pytest.raises(IncludeError, match=r"mine\.py: has changed since it was included"):
         methods.include(file)
 
 
@@ -123,7 +123,7 @@ def test_include_does_not_follow_changes_silently(tmp_path: Path) -> None:
         ('"first-pairs"', '"random"', "mine.py:7: method name 'random' is taken by "),
     ],
 )
-def test_a_malformed_file_is_named_with_its_line_and_the_others_stay(
+def test_errors_in_a_file_name_its_line_and_leave_other_methods_available(
     tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     file, methods, modules = write(tmp_path / "mine.py", PLUGIN.replace(old, new)), Registry(), set(sys.modules)
@@ -136,14 +136,14 @@ def test_a_malformed_file_is_named_with_its_line_and_the_others_stay(
     assert set(sys.modules) == modules
 
 
-def test_include_needs_a_readable_python_file(tmp_path: Path) -> None:
+def test_include_requires_a_readable_python_file(tmp_path: Path) -> None:
     with pytest.raises(IncludeError, match=r"none\.py: cannot be read: No such file"):
         Registry().include(tmp_path / "none.py")
     with pytest.raises(IncludeError, match="expected a Python file"):
         Registry().include(write(tmp_path / "mine.txt", PLUGIN))
 
 
-def test_entry_points_are_loaded_and_broken_ones_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entry_points_are_loaded_and_broken_ones_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "plugin_good.py", PLUGIN)
     write(tmp_path / "plugin_clash.py", PLUGIN.replace('"first-pairs"', '"random"'))
     write(tmp_path / "plugin_bad.py", "x = 1\n1 / 0\n")
@@ -154,9 +154,9 @@ def test_entry_points_are_loaded_and_broken_ones_told(tmp_path: Path, monkeypatc
     methods = Registry()
     assert methods.get("first-pairs").selector == "first-pairs"
     assert methods.scan()["random"] is list_methods()["random"]
-    told = list(methods.broken.values())
-    assert f"{tmp_path / 'plugin_bad.py'}:2: ZeroDivisionError: division by zero" in str(told[0])
-    assert f"{tmp_path / 'plugin_clash.py'}:7: method name 'random' is taken by" in str(told[1])
-    assert "entry point plugin_good:Coalitions: expected a subclass" in str(told[2])
+    errors = list(methods.broken.values())
+    assert f"{tmp_path / 'plugin_bad.py'}:2: ZeroDivisionError: division by zero" in str(errors[0])
+    assert f"{tmp_path / 'plugin_clash.py'}:7: method name 'random' is taken by" in str(errors[1])
+    assert "entry point plugin_good:Coalitions: expected a subclass" in str(errors[2])
     with pytest.raises(MethodError, match=r"unknown method 'zzz'.*not loaded: .*plugin_bad\.py:2"):
         methods.get("zzz")

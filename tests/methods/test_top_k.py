@@ -1,4 +1,4 @@
-"""Rankings by one number a player, against numbers worked out by hand."""
+"""Rankings by one score per player, against scores computed by hand."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from coterie.tasks.synthetic import SyntheticGame
 RNG = np.random.default_rng(0)
 
 
-def test_the_most_active_come_first_whatever_the_sign() -> None:
+def test_the_most_active_neurons_come_first_regardless_of_sign() -> None:
     activations = torch.tensor([[1.0, -8.0, 0.0, 3.0, 2.5], [1.0, 8.0, 0.0, -3.0, 0.0]])
     game = SyntheticGame(5, n_outputs=2, activations=activations)
     assert TopActivation(size=2).discover(game, 1, RNG).groups == ((1, 3), (0, 4))
     found = TopActivation(size=3).discover(game, 1, RNG)
     assert found.groups == ((1, 3, 4),)
-    assert found.notes["left_out"] == 2  # one that is dead, one that is a rest
+    assert found.notes["left_out"] == 2  # a dead neuron, and the remainder
     assert TopActivation(size=9).discover(game, 1, RNG).groups == ((0, 1, 3, 4),)
     assert TopActivation(size=1, n_coalitions=2).discover(game, 1, RNG).groups == ((1,), (3,))
     with pytest.raises(
@@ -32,7 +32,7 @@ def test_the_most_active_come_first_whatever_the_sign() -> None:
 
 
 def test_gradients_are_first_order_effects() -> None:
-    """The same as a small ablation by hand: outputs where neurons are turned down a little."""
+    """Compare with a small ablation by hand: outputs with neurons turned down a little."""
     game, step = SyntheticGame(10), 1e-3
     turned_down = game._hidden[None] * (1 - step * torch.eye(10)[:, None])
     outputs = torch.tanh(turned_down @ game._out) @ game._head
@@ -41,8 +41,8 @@ def test_gradients_are_first_order_effects() -> None:
     assert game.meter.counts["gradients"] == 2
 
 
-def test_integrated_gradients_are_complete_and_see_what_one_gradient_does_not() -> None:
-    """On a planted game all effects are positive: the scores sum to f(all), and a member's is its Shapley value."""
+def test_integrated_gradients_are_complete_and_reveal_what_one_gradient_misses() -> None:
+    """In a planted game all effects are positive, so scores sum to f(all), and a member's score is its Shapley value."""
     game = PlantedGame(Planting(sizes=(3, 4), additive=2))
     scores = TopIntegratedGradients(steps=20).scores(game)
     outputs = game.ablate(game.masks([(), tuple(range(9))]))
@@ -53,7 +53,7 @@ def test_integrated_gradients_are_complete_and_see_what_one_gradient_does_not() 
     np.testing.assert_allclose((scores - own)[list(game.truth[1])], 1 / 4, atol=1e-5)
 
 
-def test_kmeans_groups_what_fires_together_whatever_the_scale_and_offset() -> None:
+def test_kmeans_groups_neurons_that_fire_together_regardless_of_scale_and_offset() -> None:
     rng = np.random.default_rng(0)
     waves = np.repeat(rng.normal(size=(40, 3)), 4, axis=1) + 0.05 * rng.normal(size=(40, 12))
     waves = waves * rng.uniform(0.1, 30, 12) + rng.normal(size=12) * 10

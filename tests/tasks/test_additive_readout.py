@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 import torch
 
+from coterie.tasks.engine.site_spec import SiteSpec
 from coterie.tasks.reranker_game import RerankerGame
 from coterie.tasks.rerankers.reranker import load_reranker
 from tests.tasks.tiny import pairs, save_reranker
@@ -25,13 +26,13 @@ def example() -> Iterator[ModuleType]:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
+    sys.modules[spec.name] = module  # dataclasses look up their module
     spec.loader.exec_module(module)
     yield module
     del sys.modules[spec.name]
 
 
-def test_only_the_head_alone_is_additive(example: ModuleType, tmp_path: Path) -> None:
+def test_only_the_head_without_the_norm_is_additive(example: ModuleType, tmp_path: Path) -> None:
     rows = list(example.rows(save_reranker(tmp_path), layer=1, texts=pairs(), pairs=20))
     assert [(r.readout, r.dtype) for r in rows] == [
         (name, dtype) for dtype in ("float64", "float32") for name in ("head alone, no norm", "lens", "score")
@@ -48,11 +49,11 @@ def test_only_the_head_alone_is_additive(example: ModuleType, tmp_path: Path) ->
         assert a.synergy == pytest.approx(b.synergy, rel=0.01)
 
 
-def test_the_head_alone_reads_the_residual_stream_after_the_layer(example: ModuleType, tmp_path: Path) -> None:
-    """Against a hook on the layer, and against columns of the down projection taken away by hand."""
+def test_head_without_the_norm_reads_the_residual_stream_after_the_layer(example: ModuleType, tmp_path: Path) -> None:
+    """Compared with a hook on the layer and with columns of the down projection removed by hand."""
     loaded = load_reranker(save_reranker(tmp_path).model_copy(update={"dtype": "float64"}))
     texts, head = pairs(), loaded.model.score.weight.detach()[0]
-    game = example.HeadAlone(RerankerGame(loaded, texts, 1, readout="lens"), head)
+    game = example.HeadAlone(RerankerGame(loaded, texts, SiteSpec(1, readout="lens")), head)
     layer = loaded.model.model.layers[1]
     seen: dict[str, torch.Tensor] = {}
     layer.mlp.down_proj.register_forward_pre_hook(lambda _m, a: seen.update(z=a[0][0, -1]))

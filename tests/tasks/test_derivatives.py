@@ -1,13 +1,15 @@
-"""Gradients, Hessian products and the lens of a game against finite differences and brute-force ablation."""
+"""Gradients, Hessian products and the lens of a game equal finite differences and brute-force ablation."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from coterie.tasks.engine.site_spec import SiteSpec
 from coterie.tasks.errors import BudgetExceededError, CapabilityError
 from coterie.tasks.game import Capability
 from coterie.tasks.reranker_game import RerankerGame
@@ -23,12 +25,13 @@ def reranker(tmp_path_factory: pytest.TempPathFactory) -> Reranker:
 
 
 def partly_ablated(game: RerankerGame, amounts: Tensor) -> Tensor:
-    """Outputs with each player ablated to its amount, by scaling what it takes away: the engine's own arithmetic."""
-    engine, scale = game._engine, amounts.repeat(len(game._engine._w) // game.n_players)
-    plain = engine._batches
-    engine._batches = [type(b)(**{**vars(b), "z": b.z * scale[:, None], "low_rank": None}) for b in plain]
-    outputs = engine.outputs(torch.ones(1, game.n_players, dtype=torch.bool))[0]
-    engine._batches = plain
+    """Outputs with each player ablated to its amount, by scaling its rows of z in the engine."""
+    prefix = game._engine._prefix
+    scale = amounts.repeat(len(prefix.site.w) // game.n_players)
+    plain = prefix.batches.copy()
+    prefix.batches[:] = [replace(batch, z=batch.z * scale[:, None], low_rank=None) for batch in plain]
+    outputs = game._engine.outputs(torch.ones(1, game.n_players, dtype=torch.bool))[0]
+    prefix.batches[:] = plain
     return outputs
 
 
@@ -46,7 +49,7 @@ CASES = [
 def test_derivatives_are_the_limits_of_differences(
     reranker: Reranker, layer: int, readout: str, intervention: str
 ) -> None:
-    game = RerankerGame(reranker, pairs(), layer, intervention, readout, tokens_at_once=256)
+    game = RerankerGame(reranker, pairs(), SiteSpec(layer, intervention, readout), tokens_at_once=256)
     n, step = game.n_players, 1e-5
     middle = torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     for at in (torch.zeros(n, dtype=torch.float64), middle):
@@ -63,13 +66,13 @@ def test_derivatives_are_the_limits_of_differences(
     gradient = {sign: game.gradients(sign * 1e-3 * middle).double().mean(0) for sign in (-1, 1)}
     product = game.hessian_products(torch.stack([middle, torch.zeros(n, dtype=torch.float64)]))
     difference = (gradient[1] - gradient[-1]) / 2e-3
-    assert difference.abs().max() > 1e-4, "the curvature must matter, or equality says nothing"
+    assert difference.abs().max() > 1e-4, "without curvature, equality would prove nothing"
     torch.testing.assert_close(product[0].double(), difference, rtol=1e-3, atol=float(difference.abs().max()) * 1e-3)
     assert not product[1].any()
 
 
-def test_memory_pieces_change_nothing(reranker: Reranker) -> None:
-    small, large = (RerankerGame(reranker, pairs(), 0, tokens_at_once=tokens) for tokens in (32, 10**6))
+def test_splitting_batches_changes_no_derivative(reranker: Reranker) -> None:
+    small, large = (RerankerGame(reranker, pairs(), SiteSpec(0), tokens_at_once=tokens) for tokens in (32, 10**6))
     direction = torch.ones(1, small.n_players)
     torch.testing.assert_close(small.gradients(), large.gradients())
     torch.testing.assert_close(small.hessian_products(direction), large.hessian_products(direction))
@@ -77,10 +80,12 @@ def test_memory_pieces_change_nothing(reranker: Reranker) -> None:
 
 @pytest.mark.parametrize("layer", [0, 2])
 @pytest.mark.parametrize("intervention", ["zero", "mean", "base"])
-def test_the_lens_gives_the_lens_readout_of_any_set(reranker: Reranker, layer: int, intervention: str) -> None:
+def test_lens_equals_the_lens_readout_of_any_set(reranker: Reranker, layer: int, intervention: str) -> None:
     rows = pairs()
-    score = RerankerGame(reranker, rows, layer, intervention, "score")
-    readout = RerankerGame(reranker, rows, layer, intervention, "lens", score.mean_activations)
+    score = RerankerGame(reranker, rows, SiteSpec(layer, intervention, "score"))
+    readout = RerankerGame(
+        reranker, rows, SiteSpec(layer, intervention, "lens", mean_activations=score.mean_activations)
+    )
     masks = torch.rand(6, score.n_players, generator=torch.Generator().manual_seed(1)) < 0.4
     for game in (score, readout):
         lens = game.lens()
@@ -88,16 +93,16 @@ def test_the_lens_gives_the_lens_readout_of_any_set(reranker: Reranker, layer: i
         torch.testing.assert_close(found, readout.ablate(masks), rtol=1e-5, atol=1e-6)  # norms compute in float32
 
 
-def test_a_norm_of_another_form_has_no_lens(tmp_path: Path) -> None:
+def test_layer_norm_has_no_lens(tmp_path: Path) -> None:
     reranker = load_reranker(save_reranker(tmp_path))
     reranker.model.model.norm = torch.nn.LayerNorm(16)
-    game = RerankerGame(reranker, pairs(), 1)
+    game = RerankerGame(reranker, pairs(), SiteSpec(1))
     assert game.capabilities == frozenset(Capability) - {Capability.LENS}
     with pytest.raises(CapabilityError, match="not 'lens'"):
         game.lens()
 
 
-def test_the_synthetic_game_agrees_with_its_own_ablations() -> None:
+def test_derivatives_of_the_synthetic_game_agree_with_its_ablations() -> None:
     game = SyntheticGame(n_players=5)
     lines = [torch.linspace(0, 1, 101)[:, None] * e for e in torch.eye(5)]  # from nothing ablated to one player
     along = torch.stack([torch.stack([game.gradients(a)[:, i] for a in line]) for i, line in enumerate(lines)])
@@ -106,7 +111,7 @@ def test_the_synthetic_game_agrees_with_its_own_ablations() -> None:
     assert game.lens().scores(torch.ones(5, dtype=torch.bool)).abs().max() < 1e-3
 
 
-def test_capabilities_are_metered_and_refused() -> None:
+def test_derivatives_and_lens_are_metered_and_restricted() -> None:
     game = SyntheticGame(n_players=4).restricted_to({Capability.GRADIENTS, Capability.LENS}, budget=11)
     game.gradients()
     game.hessian_products(torch.eye(4)[:2])

@@ -1,4 +1,4 @@
-"""The game's boundary: masks, the meter, what a restricted game gives, and readouts that are refused."""
+"""The game's interface: masks, the meter, restricted games, and readouts that are refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Linear(SyntheticGame):
         return (self._hidden * ~masks[:, None, :]) @ self._out @ self._head
 
 
-def test_masks_of_groups() -> None:
+def test_groups_become_masks() -> None:
     game = SyntheticGame(n_players=4)
     assert game.masks([(0, 2), ()]).tolist() == [[True, False, True, False], [False] * 4]
 
@@ -39,38 +39,38 @@ def test_every_evaluation_is_counted_by_kind() -> None:
     assert game.meter.total == 3
 
 
-def test_a_budget_is_refused_before_the_work() -> None:
-    handed = SyntheticGame().restricted_to(frozenset({Capability.ABLATIONS}), 3)
-    handed.ablate(handed.masks([()] * 3))
+def test_exceeded_budget_is_refused_before_the_work() -> None:
+    restricted = SyntheticGame().restricted_to(frozenset({Capability.ABLATIONS}), 3)
+    restricted.ablate(restricted.masks([()] * 3))
     with pytest.raises(BudgetExceededError, match="3 evaluations, 3 used, 1 more"):
-        handed.ablate(handed.masks([()]))
-    assert handed.meter.total == 3
+        restricted.ablate(restricted.masks([()]))
+    assert restricted.meter.total == 3
 
 
-def test_a_restricted_game_has_a_meter_of_its_own() -> None:
+def test_restricted_game_has_its_own_meter() -> None:
     game = SyntheticGame()
-    handed = game.restricted_to(frozenset(Capability), None)
-    handed.ablate(handed.masks([()]))
-    assert handed.meter.total == 1
+    restricted = game.restricted_to(frozenset(Capability), None)
+    restricted.ablate(restricted.masks([()]))
+    assert restricted.meter.total == 1
     assert game.meter.total == 0
 
 
-def test_what_was_not_declared_is_not_given() -> None:
-    handed = SyntheticGame().restricted_to(frozenset({Capability.WEIGHTS}), 10)
-    assert len(handed.write_vectors()) == 24
+def test_undeclared_information_is_refused() -> None:
+    restricted = SyntheticGame().restricted_to(frozenset({Capability.WEIGHTS}), 10)
+    assert len(restricted.write_vectors()) == 24
     with pytest.raises(CapabilityError, match=r"fix: add Capability.ACTIVATIONS"):
-        handed.activations()
+        restricted.activations()
     with pytest.raises(CapabilityError, match="ablations"):
-        handed.ablate(handed.masks([()]))
+        restricted.ablate(restricted.masks([()]))
 
 
-def test_a_linear_readout_is_refused_with_the_reason() -> None:
+def test_linear_readout_is_refused_with_the_reason() -> None:
     refuse_additive(SyntheticGame())
     with pytest.raises(AdditiveReadoutError, match="every synergy is zero by construction"):
         refuse_additive(Linear())
 
 
-def test_meter_without_limit() -> None:
+def test_meter_without_limit_refuses_nothing() -> None:
     meter = Meter()
     meter.charge(Capability.ABLATIONS, 10**9)
     assert meter.total == 10**9

@@ -1,4 +1,4 @@
-"""What another method has asked already is not computed again; values and costs are the same with and without."""
+"""Methods share computed answers; values and costs are the same with and without a memo."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ QUESTIONS: dict[str, Callable[[Game], Any]] = {
 
 
 class Counting(SyntheticGame):
-    """Counts what is really computed."""
+    """Counts the answers that are computed."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -58,17 +58,17 @@ class Counting(SyntheticGame):
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.sampled_from(sorted(QUESTIONS)), min_size=1, max_size=12), st.integers(0, 4000))
-def test_values_and_charges_are_those_without_a_memo(asked: list[str], limit: int) -> None:
+def test_a_memo_changes_no_values_and_no_charges(names: list[str], limit: int) -> None:
     game, memo = Counting(), Memo(limit)
     for _method in range(2):
         plain, remembering = game.restricted_to(ALL, None), game.restricted_to(ALL, None, memo)
-        for name in asked:
+        for name in names:
             assert torch.equal(QUESTIONS[name](plain), QUESTIONS[name](remembering))
         assert plain.meter.counts == remembering.meter.counts
     assert 0 <= memo.size <= limit
 
 
-def test_the_second_method_computes_nothing_and_is_charged_seconds_too() -> None:
+def test_second_method_computes_nothing_and_is_charged_all_the_same() -> None:
     game, memo = Counting(), Memo()
     first, second = (game.restricted_to(ALL, None, memo) for _ in range(2))
     for question in QUESTIONS.values():
@@ -82,14 +82,14 @@ def test_the_second_method_computes_nothing_and_is_charged_seconds_too() -> None
     assert first.meter.counts == second.meter.counts
 
 
-def test_a_budget_is_refused_although_the_answer_is_there() -> None:
+def test_budget_applies_to_answers_from_the_memo() -> None:
     game, memo = SyntheticGame(), Memo()
     game.restricted_to(ALL, 7, memo).ablate(MASKS)
     with pytest.raises(BudgetExceededError):
         game.restricted_to(ALL, 6, memo).ablate(MASKS)
 
 
-def test_who_writes_into_an_answer_changes_it_for_nobody_else() -> None:
+def test_modifying_an_answer_does_not_affect_later_ones() -> None:
     game, memo = SyntheticGame(), Memo()
     expected = game.restricted_to(ALL, None).activations("mean")
     for _ in range(3):
@@ -101,7 +101,7 @@ def test_who_writes_into_an_answer_changes_it_for_nobody_else() -> None:
     assert game.restricted_to(ALL, None, memo).lens().residual.abs().sum() > 0
 
 
-def test_other_bytes_are_another_question() -> None:
+def test_arguments_with_different_bytes_are_different_questions() -> None:
     memo = Memo()
     for number, argument in enumerate(
         (None, "mean", "tokens", MASKS, MASKS[:6], MASKS.T, DIRECTIONS, DIRECTIONS.double())
@@ -111,11 +111,11 @@ def test_other_bytes_are_another_question() -> None:
     assert int(memo.answer("other kind", MASKS, lambda: torch.tensor([99]))[0]) == 99
 
 
-def test_the_least_recently_used_answer_goes_first() -> None:
+def test_least_recently_used_answer_is_dropped_first() -> None:
     memo = Memo(limit=3 * 80)
     for name in "abc":
         memo.answer(name, None, lambda: torch.zeros(20))
-    memo.answer("a", None, lambda: pytest.fail("a is there"))
+    memo.answer("a", None, lambda: pytest.fail("a was kept"))
     memo.answer("d", None, lambda: torch.zeros(20))
     memo.answer("a", None, lambda: pytest.fail("a was used later than b"))
     assert int(memo.answer("b", None, lambda: torch.ones(20))[0].sum()) == 20
@@ -123,10 +123,10 @@ def test_the_least_recently_used_answer_goes_first() -> None:
     assert memo.size <= memo.limit
 
 
-def test_who_watches_is_told_the_total() -> None:
-    told: list[int] = []
+def test_meter_reports_the_total_after_each_charge() -> None:
+    totals: list[int] = []
     game = SyntheticGame().restricted_to(ALL, None)
-    game.meter.told = told.append
+    game.meter.on_charge = totals.append
     game.ablate(MASKS)
     game.gradients()
-    assert told == [7, 9]
+    assert totals == [7, 9]

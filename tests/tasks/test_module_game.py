@@ -1,4 +1,4 @@
-"""Games over units of any module, each against editing the weights by hand; and the examples, in a reduced form."""
+"""Games over the units of any module equal edited weights, and the examples run in a reduced form."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def mlp() -> nn.Sequential:
 
 
 @pytest.mark.parametrize("rows_at_once", [1, 16, 4096])
-def test_hidden_units_are_those_of_a_network_without_them(mlp: nn.Sequential, rows_at_once: int) -> None:
+def test_ablated_hidden_units_equal_a_network_without_them(mlp: nn.Sequential, rows_at_once: int) -> None:
     inputs = torch.randn(7, 5, generator=torch.Generator().manual_seed(1))
     game = ModuleGame(mlp, inputs, Features("1", 4), rows_at_once=rows_at_once)
     assert (game.n_players, game.n_outputs, game.output_shape) == (4, 21, (7, 3))
@@ -48,7 +48,7 @@ def test_hidden_units_are_those_of_a_network_without_them(mlp: nn.Sequential, ro
     torch.testing.assert_close(mlp(inputs), ModuleGame(mlp, inputs, Features("1", 4))._ablate(masks[:1]).view(7, 3))
 
 
-def test_input_side_and_mean_intervention(mlp: nn.Sequential) -> None:
+def test_inputs_of_a_module_and_mean_intervention(mlp: nn.Sequential) -> None:
     inputs = torch.randn(7, 5, generator=torch.Generator().manual_seed(1))
     masks = all_masks(4)
     into, out_of = (ModuleGame(mlp, inputs, units) for units in (Features("2", 4, "input"), Features("1", 4)))
@@ -60,7 +60,7 @@ def test_input_side_and_mean_intervention(mlp: nn.Sequential) -> None:
         torch.testing.assert_close(outputs.view(7, 3), expected.detach())
 
 
-def test_channels_of_a_convolution() -> None:
+def test_ablated_channels_equal_edited_weights() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 6, 3), nn.Tanh(), nn.Conv2d(6, 2, 3), nn.Sigmoid()).eval()
     images = torch.randn(3, 1, 8, 8)
@@ -71,7 +71,7 @@ def test_channels_of_a_convolution() -> None:
     torch.testing.assert_close(game.ablate(game.masks([[1]])).view(game.output_shape), edited(images).detach())
 
 
-def test_attention_heads_of_a_transformer() -> None:
+def test_ablated_attention_heads_equal_edited_weights() -> None:
     torch.manual_seed(0)
     config = LlamaConfig(**SIZES, num_attention_heads=4, num_key_value_heads=2, pad_token_id=0)
     model = LlamaForSequenceClassification(config).eval()
@@ -105,7 +105,7 @@ def test_experts_of_a_mixture_are_silenced_without_rerouting() -> None:
     np.testing.assert_allclose(modes.sum(axis=0), total[0].numpy(), atol=1e-6)
 
 
-def test_what_cannot_be_played_is_refused_with_a_fix(mlp: nn.Sequential) -> None:
+def test_invalid_games_are_refused_with_a_fix(mlp: nn.Sequential) -> None:
     inputs = torch.zeros(2, 5)
     with pytest.raises(ValueError, match=r"expected evaluation mode, got training mode; fix: model\.eval\(\)"):
         ModuleGame(copy.deepcopy(mlp).train(), inputs, Features("1", 4))
@@ -151,7 +151,7 @@ def example(name: str) -> ModuleType:
     intervention=st.sampled_from(["zero", "mean"]),
     rows_at_once=st.integers(1, 20),
 )
-def test_the_tail_of_a_sequential_is_the_whole_of_it(
+def test_shortcut_through_a_sequential_changes_no_output(
     seed: int,
     units: int,
     batch: int,
@@ -174,7 +174,7 @@ def test_the_tail_of_a_sequential_is_the_whole_of_it(
     torch.testing.assert_close(games[0].ablate(masks), games[1].ablate(masks), rtol=1e-5, atol=1e-5)
 
 
-def test_what_the_tail_cannot_know_goes_through_the_whole_network(mlp: nn.Sequential) -> None:
+def test_other_networks_run_as_a_whole(mlp: nn.Sequential) -> None:
     inputs = torch.randn(2, 5)
     assert ModuleGame(mlp, inputs, Features("1", 4))._tail is not None
     assert ModuleGame(mlp, inputs, Features("1", 2))._tail is None  # groups of units

@@ -1,4 +1,4 @@
-"""nDCG@10 by the formula and by ir-measures, for many score vectors at once."""
+"""nDCG@10 equals the formula and ir-measures, for many score vectors at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAIRS = [Candidate(q, f"d{i:02}", "", "", g) for q in ("q1", "q2") for i, g in e
 
 
 def by_hand(scores: np.ndarray) -> float:
-    """DCG@10 over the ideal one; ties by document id, descending, as trec_eval breaks them."""
+    """DCG@10 over the ideal DCG@10, with ties broken by document id, descending, as in trec_eval."""
     order = sorted(range(len(GRADES)), key=lambda i: (scores[i], f"d{i:02}"), reverse=True)
     dcg = sum(GRADES[i] / math.log2(r + 2) for r, i in enumerate(order[:10]))
     ideal = sum(g / math.log2(r + 2) for r, g in enumerate(sorted(GRADES, reverse=True)[:10]))
@@ -27,13 +27,13 @@ def by_hand(scores: np.ndarray) -> float:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=24, max_size=24))
-def test_equals_the_formula_with_ties(levels: list[int]) -> None:
+def test_ndcg_equals_the_formula_with_ties(levels: list[int]) -> None:
     scores = np.array(levels, dtype=float)
     expected = [by_hand(scores[:12]), by_hand(scores[12:])]
     assert NDCG(PAIRS).per_query(scores) == pytest.approx(expected)
 
 
-def test_any_leading_shape() -> None:
+def test_scores_can_have_any_leading_shape() -> None:
     scores = np.random.default_rng(0).normal(size=(2, 3, 24))
     together = NDCG(PAIRS).per_query(scores)
     assert together.shape == (2, 3, 2)
@@ -54,7 +54,7 @@ ties = st.sampled_from([0.0, -0.0, 1.0, 1.0 + 1e-9, 1e30, -np.inf, np.inf, 0.5, 
 
 @settings(max_examples=200, deadline=None)
 @given(judged=st.lists(grades, min_size=1, max_size=4), data=st.data(), with_qrels=st.booleans())
-def test_it_is_what_ir_measures_says(judged: list[dict[str, int]], data: st.DataObject, with_qrels: bool) -> None:
+def test_ndcg_equals_ir_measures(judged: list[dict[str, int]], data: st.DataObject, with_qrels: bool) -> None:
     qrels = {f"q{i}": one for i, one in enumerate(judged)}
     chosen = {q: data.draw(st.lists(st.sampled_from(sorted(one)), min_size=1, unique=True)) for q, one in qrels.items()}
     pairs = [Candidate(q, d, "", "", qrels[q][d]) for q, names in chosen.items() for d in names]

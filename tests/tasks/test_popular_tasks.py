@@ -1,4 +1,4 @@
-"""The registered tasks of the rerankers that people use: each is what its tiny stand-in was tested as, and fits its original."""
+"""The registered tasks of popular rerankers: each is read like its tiny stand-in, and fits the published model."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from typer.testing import CliRunner
 from coterie.benchmark.cli.main import app
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.registry import get_task_spec, list_tasks
-from coterie.tasks.rerankers.readouts import YesNoReadout
-from coterie.tasks.rerankers.reranker import Template, accepted_by
-from coterie.tasks.rerankers.template import Encoder
-from coterie.tasks.task import TaskSpec
+from coterie.tasks.rerankers.encoder import Encoder, accepted_by
+from coterie.tasks.rerankers.spec import Template, YesNoReadout
+from coterie.tasks.task_spec import RerankerTaskSpec
 from tests.tasks.rerankers.popular import POPULAR
 from tests.tasks.tiny import WORDS
 
@@ -46,7 +45,7 @@ STAND_INS = {
     "castorini/monot5-base-msmarco": "monot5",
     "castorini/rankllama-v1-7b-lora-passage": "rankllama",
 }
-PUBLISHED = {  # layers, and tokens that there are positions for (None: relative), of each one's config.json on the hub
+PUBLISHED = {  # number of layers and of positions (None: relative) in each config.json on the hub
     "cross-encoder/ms-marco-MiniLM-L6-v2": (6, 512),
     "cross-encoder/ms-marco-MiniLM-L12-v2": (12, 512),
     "cross-encoder/ms-marco-TinyBERT-L2-v2": (2, 512),
@@ -70,7 +69,7 @@ PUBLISHED = {  # layers, and tokens that there are positions for (None: relative
     "castorini/monot5-base-msmarco": (24, None),  # 12 of the encoder, 12 of the decoder
     "castorini/rankllama-v1-7b-lora-passage": (32, 4096),
 }
-PROMPTS = {  # what must stand around the query and the document, as the model cards have it
+PROMPTS = {  # the text around query and document in the model cards
     "Qwen/Qwen3-Reranker-0.6B": (
         "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct provided. "
         'Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n<Instruct>: Given a web search query, '
@@ -93,14 +92,14 @@ PROMPTS = {  # what must stand around the query and the document, as the model c
 }
 
 
-def spec_of(name: str) -> TaskSpec:
+def spec_of(name: str) -> RerankerTaskSpec:
     spec = get_task_spec(name)
-    assert isinstance(spec, TaskSpec)
+    assert isinstance(spec, RerankerTaskSpec)
     return spec
 
 
-def test_each_popular_task_has_a_stand_in_and_is_named_as_on_the_hub() -> None:
-    specs = [spec for name in list_tasks() if isinstance(spec := get_task_spec(name), TaskSpec)]
+def test_each_popular_task_has_a_stand_in_and_its_name_on_the_hub() -> None:
+    specs = [spec for name in list_tasks() if isinstance(spec := get_task_spec(name), RerankerTaskSpec)]
     popular = {spec.name for spec in specs if spec.name in (spec.reranker.base, spec.reranker.adapter)}
     assert popular == set(STAND_INS) == set(PUBLISHED)
     others = {spec.name for spec in specs} - popular
@@ -110,12 +109,12 @@ def test_each_popular_task_has_a_stand_in_and_is_named_as_on_the_hub() -> None:
 
 
 def fields_of(template: Template) -> list[list[str]]:
-    """What each segment holds, of the query and the document."""
+    """The fields in each segment."""
     return [re.findall(r"\{(query|document)\}", segment) for segment in template.segments]
 
 
 @pytest.mark.parametrize("name", STAND_INS)
-def test_a_popular_task_is_read_as_its_stand_in(name: str) -> None:
+def test_popular_task_reads_pairs_like_its_stand_in(name: str) -> None:
     spec, stand_in = spec_of(name), POPULAR[STAND_INS[name]]
     assert spec.name == list_tasks()[name].parent.relative_to(list_tasks()[name].parents[2]).as_posix() == name
     assert spec.reranker.readout == stand_in.readout
@@ -126,7 +125,7 @@ def test_a_popular_task_is_read_as_its_stand_in(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STAND_INS)
-def test_a_popular_task_fits_the_published_model(name: str) -> None:
+def test_popular_task_fits_the_published_model(name: str) -> None:
     spec, (layers, positions) = spec_of(name), PUBLISHED[name]
     assert {spec.layer, *spec.layers} <= set(range(layers))
     assert spec.layer in spec.layers
@@ -138,14 +137,14 @@ def test_a_popular_task_fits_the_published_model(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STAND_INS)
-def test_the_prompt_is_the_model_cards(name: str) -> None:
+def test_prompt_is_that_of_the_model_card(name: str) -> None:
     family = {STAND_INS[one]: prompt for one, prompt in PROMPTS.items()}
     expected = family.get(STAND_INS[name], "{query}{document}")
     assert "".join(spec_of(name).reranker.template.segments) == expected
 
 
 @pytest.mark.parametrize("name", STAND_INS)
-def test_a_popular_template_keeps_its_prompt_when_a_document_is_cut(name: str) -> None:
+def test_truncation_keeps_the_prompt_of_a_popular_template(name: str) -> None:
     stand_in = POPULAR[STAND_INS[name]]
     tokenizer: Any = stand_in.tokenizer()
     template = spec_of(name).reranker.template
@@ -168,7 +167,7 @@ def test_a_popular_template_keeps_its_prompt_when_a_document_is_cut(name: str) -
         assert cut.ids[: len(before)] == before
         assert cut.ids[-len(after) :] == after
         return
-    if not template.second:  # T5: what follows the document, and the end token
+    if not template.second:  # T5: the text after the document, and the end token
         after = list(tokenizer(" Relevant:")["input_ids"])
         assert cut.ids[-len(after) :] == after == whole.ids[-len(after) :]
         return
@@ -178,14 +177,14 @@ def test_a_popular_template_keeps_its_prompt_when_a_document_is_cut(name: str) -
 
 
 @pytest.mark.parametrize("name", STAND_INS)
-def test_info_says_in_one_line_that_a_reranker_is_not_on_this_machine(
+def test_info_reports_an_unavailable_reranker_in_one_line(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And asks the network once: retries made this take half a minute."""
-    asked = []
+    """The network is tried once: with retries this took half a minute."""
+    attempts = []
 
     def nowhere(address: tuple[str, int], *args: Any, **kwargs: Any) -> socket.socket:
-        asked.append(address)
+        attempts.append(address)
         raise OSError("no network")
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
@@ -195,12 +194,12 @@ def test_info_says_in_one_line_that_a_reranker_is_not_on_this_machine(
     monkeypatch.delenv("HTTPS_PROXY", raising=False)
     found = CliRunner().invoke(app, ["info", name])
     assert found.exit_code == 0, found.output
-    (line,) = [line for line in found.output.splitlines() if line.startswith("  not here")]
+    (line,) = [line for line in found.output.splitlines() if line.startswith("  not available")]
     base = spec_of(name).reranker.base
-    assert f"{base}: expected a folder, or a hub id that is in the cache or can be reached, got neither" in line
+    assert f"{base}: expected a folder, or a hub id in the cache or on a reachable hub, got neither" in line
     assert f"fix: on a machine with a network, hf download {base}" in line
-    assert found.output.splitlines()[-1] == line, "what follows needs the reranker"
-    assert len(asked) == 1
+    assert found.output.splitlines()[-1] == line, "everything after it needs the reranker"
+    assert len(attempts) == 1
 
 
 def test_tasks_are_listed_by_kind_with_their_whole_names() -> None:
@@ -209,7 +208,7 @@ def test_tasks_are_listed_by_kind_with_their_whole_names() -> None:
     lines = found.output.splitlines()
     kinds = ["Planted", "Bundled", "Paper", "Popular"]
     assert [line.partition(":")[0] for line in lines if line.partition(":")[0] in kinds] == kinds
-    assert "…" not in found.output, "something is cut"
+    assert "…" not in found.output, "something is truncated"
     assert max(map(len, lines)) <= 80
     place = {name: next(i for i, line in enumerate(lines) if line.split()[:1] == [name]) for name in list_tasks()}
     start = next(i for i, line in enumerate(lines) if line.startswith("Popular"))

@@ -1,4 +1,4 @@
-"""Task files: the bundled ones load, wrong ones are refused with file and field."""
+"""The registry: bundled tasks load, and invalid names, selectors and files are refused."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from coterie.tasks import registry
 from coterie.tasks.errors import TaskFileError, UnknownTaskError
 from coterie.tasks.planted.task import PlantedSpec
 from coterie.tasks.registry import get_task_spec, list_tasks
-from coterie.tasks.task import TaskSpec, plan_task
+from coterie.tasks.reranker_task import plan_reranker_task
+from coterie.tasks.task_spec import RerankerTaskSpec
 
 
-def test_bundled_tasks_are_found_and_named_as_their_folder() -> None:
+def test_bundled_tasks_are_found_and_named_after_their_folder() -> None:
     assert "pydoc-llama/relevance" in list_tasks()
     for name in list_tasks():
         spec = get_task_spec(name)
@@ -21,14 +22,14 @@ def test_bundled_tasks_are_found_and_named_as_their_folder() -> None:
         if name.startswith("pydoc-"):
             assert Path(spec.reranker.base).is_dir()
             assert Path(spec.reranker.adapter).is_dir()
-        elif not isinstance(spec, PlantedSpec):  # on the hub: the paper's, and those of test_popular_tasks.py
+        elif not isinstance(spec, PlantedSpec):  # on the hub: the paper's rerankers and the popular ones
             assert spec.reranker.base.count("/") == 1
             if name not in (spec.reranker.base, spec.reranker.adapter):
                 assert str(spec.reranker.adapter).startswith("AnonymousForReview2/")
                 assert spec.layers == tuple(range(7, 15))
 
 
-def test_nine_bundled_and_the_papers_nine() -> None:
+def test_bundled_tasks_cover_all_families_and_objectives() -> None:
     objectives = ("relevance", "cqtr", "mean-tf-l")
     expected = [f"{f}/{o}" for f in ("pydoc-llama", "pydoc-mistral", "pydoc-pythia") for o in objectives]
     expected += [f"{f}/{o}" for f in ("llama-3.1-8b", "mistral-7b", "pythia-6.9b") for o in objectives]
@@ -44,14 +45,14 @@ def test_bundled_weights_stay_small() -> None:
     ]
 
 
-def test_a_selector_changes_layer_and_readout() -> None:
+def test_selector_changes_parameters_and_name() -> None:
     queries = get_task_spec("pydoc-llama/relevance[queries=40]").data.queries
-    assert (queries.discovery, queries.heldout, queries.transfer) == (40, 40, 14)  # of three domains
+    assert (queries.discovery, queries.heldout, queries.transfer) == (40, 40, 14)  # three domains share 40
     assert (
         get_task_spec("pydoc-llama/relevance[queries=1000]").data.queries
         == get_task_spec("pydoc-llama/relevance").data.queries
     )
-    with pytest.raises(UnknownTaskError, match="queries: expected a whole number from 2 on, got 'few'"):
+    with pytest.raises(UnknownTaskError, match="queries: expected a whole number of at least 2, got 'few'"):
         get_task_spec("pydoc-llama/relevance[queries=few]")
     spec = get_task_spec("pydoc-llama/relevance[readout=lens,layer=1]")
     assert (spec.layer, spec.readout) == (1, "lens")
@@ -68,49 +69,49 @@ def test_a_selector_changes_layer_and_readout() -> None:
         ("{pandas: 2, mlflow: all}", {"pandas": 2, "mlflow": "at most 3"}),
     ],
 )
-def test_fewer_queries_of_domains_with_counts_of_their_own(own: str, fewer: object, tmp_path: Path) -> None:
+def test_selector_limits_the_queries_of_every_domain(own: str, fewer: object, tmp_path: Path) -> None:
     domains = ", ".join(f"{{collection: pydoc, domain: {name}}}" for name in ("pandas", "mlflow"))
     (tmp_path / "task.yaml").write_text(
         "name: a/b\nsummary: x\nlayer: 1\nreranker: {base: x}\ndata:\n  source: {collection: pydoc, domain: deep-learning}\n"
         f"  transfer: [{domains}]\n  queries: {{transfer: {own}}}\n"
     )
     spec = get_task_spec(f"{tmp_path / 'task.yaml'}[queries=5]")
-    assert isinstance(spec, TaskSpec)
+    assert isinstance(spec, RerankerTaskSpec)
     assert spec.data.queries.transfer == fewer
 
 
 @pytest.mark.parametrize(
-    ("selector", "says"),
+    ("selector", "expected"),
     [
         ("pydoc-llama/relevance[depth=1]", "expected name.parameter=value"),
         ("pydoc-llama/relevance[layer=1", "expected name.parameter=value"),
-        ("pydoc-llama/relevance[layer=minus]", "layer: expected a whole number from 0 on, got 'minus'"),
-        ("planted/backup[layer=1]", "of a reranker's task"),
+        ("pydoc-llama/relevance[layer=minus]", "layer: expected a whole number of at least 0, got 'minus'"),
+        ("planted/backup[layer=1]", "expected a reranker's task, got a planted one"),
         ("pydoc-llama/relevance[]", "expected name.parameter=value"),
         ("pydoc-llama/relevance[layer=1,]", "expected name.parameter=value"),
         ("pydoc-llama/relevance[players=All Of Them]", "expected name.parameter=value.*got 'players=All Of Them'"),
         ("pydoc-llama/relevance[layer=1,layer=2]", "layer: expected once, got twice"),
-        ("pydoc-llama/relevance[layer=1.0]", "layer: expected a whole number from 0 on, got '1.0'"),
-        ("pydoc-llama/relevance[layer=true]", "layer: expected a whole number from 0 on, got 'true'"),
-        ("pydoc-llama/relevance[queries=1]", "queries: expected a whole number from 2 on, got '1'"),
+        ("pydoc-llama/relevance[layer=1.0]", "layer: expected a whole number of at least 0, got '1.0'"),
+        ("pydoc-llama/relevance[layer=true]", "layer: expected a whole number of at least 0, got 'true'"),
+        ("pydoc-llama/relevance[queries=1]", "queries: expected a whole number of at least 2, got '1'"),
     ],
 )
-def test_wrong_selectors(selector: str, says: str) -> None:
-    with pytest.raises(UnknownTaskError, match=says):
+def test_invalid_selector_is_refused(selector: str, expected: str) -> None:
+    with pytest.raises(UnknownTaskError, match=expected):
         get_task_spec(selector)
 
 
-def test_unknown_task_names_the_nearest() -> None:
+def test_unknown_task_suggests_similar_names() -> None:
     with pytest.raises(UnknownTaskError, match="did you mean 'pydoc-llama/relevance"):
         get_task_spec("pydoc-lama/relevance")
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "expected"),
     [
-        ("name: [", "not YAML"),
+        ("name: [", "cannot be read as YAML"),
         ("- a list", "top level"),
-        ("name: a/b\nlayerz: 2", "layerz: expected no field of this name"),
+        ("name: a/b\nlayerz: 2", "layerz: unknown field"),
         ("layer: minus one", "layer: Input should be a valid integer"),
         ("name: a\n\nlayer: -1", r"task.yaml:3: layer: .*greater than or equal to 0, got -1"),
         (
@@ -119,28 +120,28 @@ def test_unknown_task_names_the_nearest() -> None:
         ),
         (
             "data:\n  source:\n    collection: beir\n    paths: x\n",
-            r"task.yaml:4: data.source.paths: expected no field of this name",
+            r"task.yaml:4: data.source.paths: unknown field",
         ),
         ("data:\n  source:\n    collection: bier\n", r"task.yaml:2: data.source: .*'bier'"),
         ("name: a", "summary: required, and missing"),
-        ("!!python/object/apply:os.system ['true']", "not YAML"),
+        ("!!python/object/apply:os.system ['true']", "cannot be read as YAML"),
     ],
 )
-def test_wrong_task_files(tmp_path: Path, text: str, says: str) -> None:
+def test_invalid_task_file_is_refused(tmp_path: Path, text: str, expected: str) -> None:
     path = tmp_path / "task.yaml"
     path.write_text(text)
-    with pytest.raises(TaskFileError, match=says) as error:
+    with pytest.raises(TaskFileError, match=expected) as error:
         get_task_spec(str(path))
     assert str(path) in str(error.value)
 
 
-def test_missing_task_file(tmp_path: Path) -> None:
+def test_missing_task_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TaskFileError, match="cannot be read: No such file"):
         get_task_spec(str(tmp_path / "none.yaml"))
 
 
-def test_fewer_queries_are_no_other_revision_of_the_texts(pydoc_domains: object) -> None:
-    plan = plan_task(get_task_spec("pydoc-llama/relevance[queries=5]"))
+def test_fewer_queries_cause_no_warning_about_the_texts(pydoc_domains: object) -> None:
+    plan = plan_reranker_task(get_task_spec("pydoc-llama/relevance[queries=5]"))
     assert {split: len({p.query_id for p in rows}) for split, rows in plan.pairs.items()} == {
         "discovery": 5,
         "heldout": 5,
@@ -151,7 +152,7 @@ def test_fewer_queries_are_no_other_revision_of_the_texts(pydoc_domains: object)
     assert not [w for w in plan.warnings if "texts differ" in w]
 
 
-def test_yes_and_no_are_words_in_a_task_file(tmp_path: Path) -> None:
+def test_yes_and_no_are_text_in_a_task_file(tmp_path: Path) -> None:
     path = tmp_path / "task.yaml"
     text = (
         "name: my/task\nsummary: Mine.\nlayer: 1\n"
@@ -190,7 +191,7 @@ def test_yes_and_no_are_words_in_a_task_file(tmp_path: Path) -> None:
         "planting: {noise: .inf}",
     ],
 )
-def test_nothing_in_a_task_file_ends_in_a_traceback(broken: str, tmp_path: Path) -> None:
+def test_broken_task_file_is_refused_in_one_line(broken: str, tmp_path: Path) -> None:
     path = tmp_path / "task.yaml"
     path.write_text(broken)
     with pytest.raises(TaskFileError) as error:

@@ -1,4 +1,4 @@
-"""Signals and objectives: values worked out by hand, and the properties that their formulas promise."""
+"""Signals: values computed by hand, and properties that follow from the formulas."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coterie.tasks.collections.candidates import BM25
-from coterie.tasks.collections.types import Candidate, Domain
-from coterie.tasks.objectives import agreement, with_objective
+from coterie.tasks.collections.bm25 import BM25
+from coterie.tasks.collections.types import Domain
 from coterie.tasks.signals import SIGNALS, graded, quintile_edges, signal_values, statistics_of
 
 DOCUMENTS = ["red apple pie", "green apple", "blue sky, blue sky: SKY"]
@@ -22,7 +21,7 @@ def value(name: str, query: str, document: str) -> float:
     return float(signal_values(name, [(query, document)], STATISTICS)[0])
 
 
-def test_statistics_are_counted() -> None:
+def test_statistics_of_a_collection() -> None:
     assert STATISTICS.n_documents == 3
     assert STATISTICS.average_length == pytest.approx((3 + 2 + 5) / 3)
     assert STATISTICS.document_frequency == {"red": 1, "apple": 2, "pie": 1, "green": 1, "blue": 1, "sky": 1}
@@ -50,18 +49,18 @@ def test_statistics_are_counted() -> None:
         ),
     ],
 )
-def test_by_hand(name: str, query: str, document: str, expected: float) -> None:
+def test_signal_equals_the_value_computed_by_hand(name: str, query: str, document: str, expected: float) -> None:
     assert value(name, query, document) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", [n for n in SIGNALS if not n.endswith("length")])
-def test_nothing_in_common_is_zero(name: str) -> None:
+def test_signal_without_common_terms_is_zero(name: str) -> None:
     assert value(name, "the", "red apple") == 0.0
     assert value(name, "apple", "") == 0.0
     assert value(name, "pear", "red apple") == 0.0
 
 
-def test_bm25_is_the_candidates_bm25() -> None:
+def test_bm25_signal_equals_the_bm25_of_candidates() -> None:
     domain = Domain("d", {"q": "apple sky"}, {str(i): text for i, text in enumerate(DOCUMENTS)}, {"q": {"0": 1}})
     expected = BM25(domain).score("apple sky", ["0", "1", "2"])
     got = signal_values("bm25", [("apple sky", text) for text in DOCUMENTS], STATISTICS)
@@ -72,7 +71,7 @@ words = st.lists(st.sampled_from(["red", "apple", "pie", "green", "sky"]), min_s
 
 
 @given(words, words)
-def test_bounds(query: str, document: str) -> None:
+def test_signals_stay_within_their_bounds(query: str, document: str) -> None:
     assert 0 <= value("cqtr", query, document) <= 1
     assert 0 <= value("mean-tf-l", query, document) <= 1
     assert (value("sum-idf", query, document) > 0) == (value("cqtr", query, document) > 0)
@@ -80,7 +79,7 @@ def test_bounds(query: str, document: str) -> None:
 
 
 @given(st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=5, max_size=60))
-def test_levels_follow_the_values(values: list[float]) -> None:
+def test_levels_increase_with_the_values(values: list[float]) -> None:
     array = np.array(values)
     levels = graded(array, quintile_edges(array))
     assert levels.min() >= 0
@@ -90,37 +89,6 @@ def test_levels_follow_the_values(values: list[float]) -> None:
     assert all(len(set(levels[array == v])) == 1 for v in array)
 
 
-def test_quintiles_of_distinct_values_are_even() -> None:
+def test_quintiles_of_distinct_values_are_equally_large() -> None:
     values = np.arange(100.0)
     assert np.bincount(graded(values, quintile_edges(values))).tolist() == [20, 20, 20, 20, 20]
-
-
-def pairs() -> list[Candidate]:
-    texts = ["red apple pie", "green apple", "blue sky"]
-    return [Candidate("q", str(i), "red apple", text, int(i == 0)) for i, text in enumerate(texts)]
-
-
-def test_relevance_leaves_the_pairs_as_they_are() -> None:
-    rows, edges = with_objective(pairs(), "relevance", DOCUMENTS)
-    assert rows == pairs()
-    assert edges is None
-    assert [p.objective for p in rows] == [1.0, 0.0, 0.0]
-
-
-def test_scalar_objective_is_the_value_and_its_level_the_grade() -> None:
-    rows, edges = with_objective(pairs(), "cqtr", DOCUMENTS)
-    assert [p.objective for p in rows] == [1.0, 0.5, 0.0]
-    assert [p.grade for p in rows] == [4, 2, 0]
-    assert edges is not None
-    again, same = with_objective(pairs()[1:], "cqtr", DOCUMENTS, edges)
-    assert [p.grade for p in again] == [2, 0], "the edges given are used, not those of these pairs"
-    assert same is edges
-
-
-def test_agreement_ignores_the_units_of_the_scores() -> None:
-    rows, _ = with_objective(pairs(), "cqtr", DOCUMENTS)
-    r2, spearman = agreement(np.array([30.0, 20.0, 10.0]), rows)
-    assert r2 == pytest.approx(1)
-    assert spearman == pytest.approx(1)
-    assert agreement(np.array([10.0, 20.0, 30.0]), rows)[1] == pytest.approx(-1)
-    assert np.isnan(agreement(np.zeros(3), rows)).all()

@@ -1,4 +1,4 @@
-"""What does not fit the reranker is refused before its weights are read, with its line in the file."""
+"""A task that does not fit its reranker is refused with its line in the file, before any weights are read."""
 
 from __future__ import annotations
 
@@ -11,27 +11,31 @@ import yaml
 
 from coterie.tasks.errors import TaskFileError
 from coterie.tasks.registry import get_task_spec
-from coterie.tasks.rerankers.checkpoint import describe
-from coterie.tasks.task import TaskSpec
-from coterie.tasks.task_check import check_task, with_one_count
+from coterie.tasks.rerankers.size import describe
+from coterie.tasks.task_check import check_site, with_one_count
+from coterie.tasks.task_spec import RerankerTaskSpec
 from tests.tasks.tiny import save_reranker
 
 DATA = {"source": {"collection": "pydoc", "domain": "pandas"}}
 
 
-def checked(folder: Path, model_type: str, selector: str = "", **fields: object) -> None:
+def check(folder: Path, model_type: str, selector: str = "", **fields: object) -> None:
     tiny = save_reranker(folder, model_type, adapter=False, layers=2)
     values = {"name": "a/b", "summary": "", "reranker": {"base": tiny.base}, "layer": 1, "data": DATA, **fields}
     (folder / "task.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     spec = get_task_spec(f"{folder / 'task.yaml'}{selector}")
-    assert isinstance(spec, TaskSpec)
-    check_task(spec, describe(spec.reranker))
+    assert isinstance(spec, RerankerTaskSpec)
+    check_site(spec, describe(spec.reranker))
 
 
 @pytest.mark.parametrize(
-    ("model_type", "fields", "says"),
+    ("model_type", "fields", "expected"),
     [
-        ("bert", {"layer": 99}, r"task.yaml:5: layer: expected 0 to 1 \(.*bert, has 2 layers\), got 99; fix: layer: 1"),
+        (
+            "bert",
+            {"layer": 99},
+            r"task.yaml:5: layer: expected 0 to 1 \(.*a bert, has 2 layers\), got 99; fix: layer: 1",
+        ),
         ("bert", {"layers": [0, 2]}, r"task.yaml:12: layers.1: expected 0 to 1 .* got 2"),
         (
             "bert",
@@ -48,36 +52,38 @@ def checked(folder: Path, model_type: str, selector: str = "", **fields: object)
         ("mixtral", {"players": "expert:-1"}, "players: expected 'experts'"),
     ],
 )
-def test_refused_with_its_line(model_type: str, fields: dict[str, object], says: str, tmp_path: Path) -> None:
-    with pytest.raises(TaskFileError, match=says):
-        checked(tmp_path, model_type, **fields)
+def test_impossible_site_is_refused_with_its_line(
+    model_type: str, fields: dict[str, object], expected: str, tmp_path: Path
+) -> None:
+    with pytest.raises(TaskFileError, match=expected):
+        check(tmp_path, model_type, **fields)
 
 
 @pytest.mark.parametrize("players", ["experts", "expert:2"])
-def test_the_players_of_a_mixture(players: str, tmp_path: Path) -> None:
-    checked(tmp_path, "mixtral", players=players)
+def test_experts_of_a_mixture_are_players(players: str, tmp_path: Path) -> None:
+    check(tmp_path, "mixtral", players=players)
 
 
-def test_what_a_selector_says_is_told_as_such(tmp_path: Path) -> None:
-    checked(tmp_path, "bert", "[layer=0]", layer=99)
+def test_error_names_the_selector_that_changed_a_field(tmp_path: Path) -> None:
+    check(tmp_path, "bert", "[layer=0]", layer=99)
     with pytest.raises(TaskFileError, match=r"task '.*task.yaml\[layer=7\]': layer: expected 0 to 1 .* got 7"):
-        checked(tmp_path, "bert", "[layer=7]")
+        check(tmp_path, "bert", "[layer=7]")
     with pytest.raises(TaskFileError, match=r"task.yaml:10: players: expected 'neurons'"):
-        checked(tmp_path, "bert", "[layer=0]", players="heads")
+        check(tmp_path, "bert", "[layer=0]", players="heads")
 
 
 @pytest.mark.parametrize("model_type", ["bert", "mixtral"])
-def test_the_same_rule_as_where_the_players_are_taken(model_type: str, tmp_path: Path) -> None:
+def test_check_agrees_with_the_site_of_a_loaded_reranker(model_type: str, tmp_path: Path) -> None:
     from coterie.tasks.rerankers.reranker import load_reranker
     from coterie.tasks.rerankers.site import Site
 
     tiny = save_reranker(tmp_path, model_type, adapter=False, layers=2)
     reranker, size = load_reranker(tiny), describe(tiny)
     for players in ("neurons", "experts", "expert:0", "expert:2", "expert:3", "expert:", "expert", "other"):
-        spec = TaskSpec.model_validate(
+        spec = RerankerTaskSpec.model_validate(
             {"name": "a/b", "summary": "", "reranker": tiny, "layer": 0, "players": players, "data": DATA}
         )
-        checks = partial(check_task, spec, size), partial(Site, reranker.row, reranker.layers[0], players)
+        checks = partial(check_site, spec, size), partial(Site, reranker.row, reranker.layers[0], players)
         assert raises(checks[0]) == raises(checks[1]), players
 
 
@@ -89,10 +95,10 @@ def raises(check: Callable[[], object]) -> bool:
     return False
 
 
-def test_one_count_for_all_domains_makes_as_many_pairs() -> None:
+def test_one_count_for_all_domains_yields_at_least_as_many_pairs() -> None:
     transfer = [{**DATA["source"], "name": name} for name in ("one", "two")]
     queries = {"discovery": 3, "heldout": 3, "transfer": {"one": 5, "two": 8}}
-    spec = TaskSpec.model_validate(
+    spec = RerankerTaskSpec.model_validate(
         {
             "name": "a/b",
             "summary": "",

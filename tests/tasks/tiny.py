@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from coterie.tasks.collections.types import Candidate
-from coterie.tasks.rerankers.reranker import RerankerSpec, Template
+from coterie.tasks.rerankers.spec import RerankerSpec, Template
 from coterie.tasks.training.base import train_tokenizer
 
 WORDS = [
@@ -58,7 +58,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "bert": _SIZES,
     "modernbert": {**_SIZES, "global_attn_every_n_layers": 2, "local_attention": 8},
 }
-LORA = {  # what LoRA tunes, where it is not the Llama family's
+LORA = {  # modules with LoRA, if they differ from those of the Llama family
     "gpt_neox": ["mlp.dense_h_to_4h", "mlp.dense_4h_to_h"],
     "gpt2": ["mlp.c_fc", "mlp.c_proj"],
     "opt": ["fc1", "fc2"],
@@ -69,8 +69,21 @@ LORA = {  # what LoRA tunes, where it is not the Llama family's
 }
 
 
+def edit_json(path: Path, **changes: Any) -> None:
+    """Change some fields of a JSON file."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def masks_of(players: int, count: int = 9) -> torch.Tensor:
+    """Masks [count, players]: nothing, everything, player 3, and random ones."""
+    generator = torch.Generator().manual_seed(1)
+    masks = torch.rand(count, players, generator=generator) < 0.4
+    masks[0], masks[1], masks[2] = False, True, torch.arange(players) == 3
+    return masks
+
+
 def pairs(n_queries: int = 4, depth: int = 3, seed: int = 0) -> list[Candidate]:
-    """Random texts of different lengths; the first candidate of a query is the relevant one."""
+    """Random texts of different lengths; the first candidate of each query is relevant."""
     generator = torch.Generator().manual_seed(seed)
 
     def text(low: int, high: int) -> str:
@@ -87,7 +100,7 @@ def pairs(n_queries: int = 4, depth: int = 3, seed: int = 0) -> list[Candidate]:
 def save_reranker(
     folder: Path, model_type: str = "llama", adapter: bool = True, layers: int = 3, **config: int
 ) -> RerankerSpec:
-    """Write a random base (and adapter with head) under ``folder`` and return the specification that loads it."""
+    """Save a random base (and an adapter with a head) in `folder`; returns the specification that loads it."""
     torch.manual_seed(0)
     tokenizer = train_tokenizer([" ".join(WORDS)] * 4, 400)
     kind = model_type.partition("-")[0]
@@ -100,7 +113,7 @@ def save_reranker(
         **{**CONFIGS[model_type], **config},
     )
     model = AutoModelForSequenceClassification.from_config(model_config)
-    for parameter in model.parameters():  # away from the near-zero start, so that layers matter
+    for parameter in model.parameters():  # larger than the initial values, so that layers matter
         parameter.data.add_(torch.randn_like(parameter) * 0.15)
     model.save_pretrained(folder / "base")
     tokenizer.save_pretrained(folder / "base")
@@ -123,7 +136,7 @@ def save_reranker(
 
 
 def save_collection(folder: Path, n_queries: int, n_documents: int, words: int, seed: int) -> None:
-    """A BEIR folder of random documents; query i is the first three words of document i, its one relevant document."""
+    """A BEIR folder of random documents; query i is the first three words of document i, its only relevant document."""
     generator = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     documents = {f"d{i}": " ".join(generator.choice(WORDS, words)) for i in range(n_documents)}

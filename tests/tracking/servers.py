@@ -1,4 +1,4 @@
-"""Real MLflow servers and a real PostgreSQL for tests, on 127.0.0.1 only, on ports that were free."""
+"""Real MLflow servers and a real PostgreSQL for tests, only on 127.0.0.1 and on free ports."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from coterie.tracking.uris import sqlite_uri
 PASSWORD = "pa55w/rd@of:bob"
 QUOTED = "pa55w%2Frd%40of%3Abob"
 _INITDB = ("-A", "scram-sha-256", "--no-sync", "-E", "UTF8", "--locale", "C")
-_SECONDS = 600  # to start, on a busy machine
-# Passwords that were right are remembered: hashing them anew for each request is most of the work otherwise.
+_START_SECONDS = 600  # even on a busy machine
+# Correct passwords are cached: most of the time would otherwise go into hashing them for each request.
 _AUTH = """[mlflow]
 default_permission = READ
 database_uri = sqlite:///auth.db
@@ -39,7 +39,7 @@ auth_cache_ttl_seconds = 600
 
 @dataclass
 class Server:
-    """An ``mlflow server``. ``uri`` has user and password where it asks for them."""
+    """An `mlflow server`. Its `uri` includes user and password if it requires them."""
 
     folder: Path
     backend: str
@@ -69,7 +69,7 @@ class Server:
         return self
 
     def ready(self) -> Server:
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             with contextlib.suppress(requests.ConnectionError, requests.Timeout):
                 if requests.get(f"http://127.0.0.1:{self.port}/health", timeout=60).ok:
@@ -80,7 +80,7 @@ class Server:
         raise AssertionError((self.folder / "server.log").read_text())
 
     def kill(self) -> None:
-        """At once, with all its workers."""
+        """Kill the server with all its workers."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -95,7 +95,7 @@ def free_port() -> int:
 
 
 def sqlite_server(folder: Path, auth: bool = False) -> Server:
-    """Not started yet. Its database is made here, which takes a second; the server would take ten."""
+    """A server that is not started yet. Its database is created first, in 1 s; the server would take 10 s."""
     folder.mkdir(exist_ok=True)
     with quiet_mlflow():
         prepare_sqlite(folder / "server.db")
@@ -104,7 +104,7 @@ def sqlite_server(folder: Path, auth: bool = False) -> Server:
 
 @contextlib.contextmanager
 def postgresql() -> Iterator[str]:
-    """The URI of a fresh database; the test is skipped where PostgreSQL is not installed."""
+    """The URI of a fresh database. Skips the test if PostgreSQL is not installed."""
     programs = _postgresql_programs()
     as_root = os.geteuid() == 0
     if as_root:
@@ -143,7 +143,7 @@ def postgresql() -> Iterator[str]:
 def _wait_for_postgresql(port: int) -> None:
     import psycopg
 
-    deadline = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
             psycopg.connect(host="127.0.0.1", port=port, user="bob", password=PASSWORD, dbname="postgres").close()
@@ -155,7 +155,7 @@ def _wait_for_postgresql(port: int) -> None:
 
 
 def _postgresql_programs() -> Path:
-    """Debian keeps them off the PATH."""
+    """Their folder, which Debian keeps off the PATH."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     path = shutil.which("initdb") or (str(found[-1]) if found else None)
     if path is None:
@@ -164,7 +164,7 @@ def _postgresql_programs() -> Path:
 
 
 class Silent:
-    """A server that takes connections and never answers."""
+    """A server that accepts connections and never answers."""
 
     def __enter__(self) -> Silent:
         self._socket = socket.socket()

@@ -19,7 +19,7 @@ def test_parameters_are_flat_text() -> None:
     }
 
 
-def test_what_mlflow_would_cut_or_refuse_stays_in_the_record_and_is_named() -> None:
+def test_values_that_mlflow_would_truncate_or_refuse_are_listed_as_left_out() -> None:
     parameters = {"fits": "x" * 6000, "long": "x" * 6001, "a\nb": 1, "<b>": 2, "a/../up": 3, "n" * 300: 4, "": 5}
     record = make_record(MadeUpMethod("m", parameters=parameters))
     found = fields.parameters(record)
@@ -46,11 +46,11 @@ def test_what_mlflow_would_cut_or_refuse_stays_in_the_record_and_is_named() -> N
         ("", False),
     ],
 )
-def test_usable_names_are_those_that_mlflow_takes(name: str, usable: bool) -> None:
+def test_usable_names_are_those_that_mlflow_accepts(name: str, usable: bool) -> None:
     assert fields.usable_key(name) is usable
 
 
-def test_metrics_hold_values_intervals_and_cost() -> None:
+def test_metrics_include_values_intervals_and_cost() -> None:
     method = MadeUpMethod("m", evaluations={"ablations": 12, "activations": 1}, seconds=3.5)
     record = make_record(method)
     found = fields.metrics(record)
@@ -65,12 +65,12 @@ def test_metrics_hold_values_intervals_and_cost() -> None:
 
 
 @pytest.mark.parametrize("domain", ["NFCorpus", "My_Other Data", "v1.0"])
-def test_a_domain_that_mlflow_takes_is_named_as_it_is(domain: str) -> None:
+def test_a_domain_that_mlflow_accepts_keeps_its_name(domain: str) -> None:
     metric = MadeUpMetric("ndcg-drop", domain, "nDCG@10", 0.1)
     assert f"ndcg-drop/{domain}_low" in fields.metrics(make_record(MadeUpMethod("m"), metrics=(metric,)))
 
 
-def test_other_domains_have_keys_of_their_own() -> None:
+def test_other_domains_get_distinct_keys() -> None:
     domains = ("日本", "本日", "Ünïcode", "Ün*code", "a.", "x" * 100, "-")
     metrics = [MadeUpMetric("ndcg-drop", domain, "nDCG@10", 0.1) for domain in domains]
     record = make_record(MadeUpMethod("m"), metrics=metrics)
@@ -79,7 +79,7 @@ def test_other_domains_have_keys_of_their_own() -> None:
     assert fields.left_out(record) == []
 
 
-def test_a_failed_cell_has_its_reason_and_no_numbers() -> None:
+def test_a_failed_cell_has_a_reason_and_no_numbers() -> None:
     record = make_record("m", status="failed", reason="x" * 5000)
     assert fields.metrics(record) == {}
     tags = fields.tags(record)
@@ -88,7 +88,7 @@ def test_a_failed_cell_has_its_reason_and_no_numbers() -> None:
     assert tags["coterie.reason"].endswith("…")
 
 
-def test_tags_name_what_determines_the_result() -> None:
+def test_tags_identify_what_determines_the_result() -> None:
     record = make_record("m")
     tags = fields.tags(record)
     assert tags[fields.IDENTITY_TAG] == record.identity_digest

@@ -15,20 +15,20 @@ from coterie.tracking import mlflow_fields as fields
 from coterie.tracking.database import prepare_sqlite
 from coterie.tracking.errors import MlflowError
 from coterie.tracking.mlflow_log import Tracker
-from coterie.tracking.mlflow_store import host
+from coterie.tracking.processes import host
 from coterie.tracking.quiet import quiet_mlflow
 from tests.records import MadeUpMethod, make_record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-DEAD_PID = 2**22 + 1  # more than Linux gives out
-MLFLOWS_PATIENCE = 90  # seconds: it would try for 100; we fail within one, on a machine that is not busy
+DEAD_PID = 2**22 + 1  # larger than any process id on Linux
+MLFLOW_RETRY_SECONDS = 90  # MLflow alone would retry for 100; coterie fails within 1 unless the machine is busy
 
 
 @pytest.fixture(scope="session")
 def output_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One database for all tests (it takes a second to make); every test has its own experiment in it."""
+    """One database for all tests, as creating one takes a second. Each test has its own experiment."""
     return tmp_path_factory.mktemp("mlflow")
 
 
@@ -62,7 +62,7 @@ def runs_of(client: "MlflowClient", tracker: Tracker, kind: str = "cell") -> lis
     return list(client.search_runs([experiment.experiment_id], f"tags.`{fields.KIND_TAG}` = '{kind}'"))
 
 
-def test_a_cell_is_a_nested_run_with_everything_in_it(tracker: Tracker, client: "MlflowClient") -> None:
+def test_a_cell_becomes_a_nested_run_with_everything_in_it(tracker: Tracker, client: "MlflowClient") -> None:
     record = make_record(MadeUpMethod("kmeans", parameters={"k": 8}), seed=1)
     tracker.start_parent("quick", tags={"coterie.suite": "quick"}, params={"seeds": 2})
     run_id = tracker.log(record)
@@ -82,7 +82,7 @@ def test_a_cell_is_a_nested_run_with_everything_in_it(tracker: Tracker, client: 
     assert folder.is_relative_to(tracker.output_folder / "mlartifacts")
 
 
-def test_the_parent_run_holds_the_settings_and_ends(tracker: Tracker, client: "MlflowClient") -> None:
+def test_the_parent_run_has_the_settings_and_ends(tracker: Tracker, client: "MlflowClient") -> None:
     tracker.start_parent("quick", tags={"coterie.suite": "quick"}, params={"seeds": 2, "methods": ["random"]})
     tracker.log(make_record())
     assert tracker.parent_run_id is not None
@@ -95,7 +95,7 @@ def test_the_parent_run_holds_the_settings_and_ends(tracker: Tracker, client: "M
     assert client.get_run(parent.info.run_id).info.status == "FINISHED"
 
 
-def test_a_record_is_logged_once_however_often_it_is_offered(
+def test_a_record_is_logged_only_once(
     new_tracker: Callable[[], Tracker], tracker: Tracker, client: "MlflowClient"
 ) -> None:
     records = [make_record("random", seed=seed) for seed in range(2)]
@@ -107,26 +107,26 @@ def test_a_record_is_logged_once_however_often_it_is_offered(
         assert another.parent_run_id is None
     assert len(runs_of(client, tracker)) == 2
     assert runs_of(client, tracker, "run") == []
-    assert tracker.log(records[0], again=True) is not None
+    assert tracker.log(records[0], is_new=True) is not None
     assert len(runs_of(client, tracker)) == 3
 
 
 @pytest.mark.parametrize(("status", "expected"), [("failed", "FAILED"), ("timeout", "FAILED"), ("skipped", "FINISHED")])
-def test_cells_without_a_result_are_logged_once_and_again_when_they_have_one(
+def test_a_cell_without_a_result_is_logged_once_and_again_with_its_result(
     tracker: Tracker, client: "MlflowClient", status: Any, expected: str
 ) -> None:
-    record = make_record("random", status=status, reason="no gradients here")
+    record = make_record("random", status=status, reason="no gradients available")
     assert tracker.log(record) is not None
     assert tracker.log(record) is None
     (run,) = runs_of(client, tracker)
     assert run.info.status == expected
-    assert run.data.tags["coterie.reason"] == "no gradients here"
+    assert run.data.tags["coterie.reason"] == "no gradients available"
     assert tracker.log(make_record("random")) is not None
     assert len(runs_of(client, tracker)) == 2
 
 
 def half_written(client: "MlflowClient", tracker: Tracker, kind: str, process: str, identity: str = "") -> str:
-    """A run as a process leaves it that is killed between creating and ending it."""
+    """A run whose process was killed between creating and ending it."""
     experiment = client.get_experiment_by_name(tracker.experiment)
     assert experiment is not None
     tags = {fields.KIND_TAG: kind, fields.PROCESS_TAG: process, fields.IDENTITY_TAG: identity}
@@ -137,11 +137,10 @@ def test_runs_of_killed_processes_are_closed_and_their_cells_logged(
     new_tracker: Callable[[], Tracker], tracker: Tracker, client: "MlflowClient"
 ) -> None:
     record = make_record("random")
-    here = host()
     dead = [
-        half_written(client, tracker, kind, f"{here}:{DEAD_PID}", record.identity_digest) for kind in ("cell", "run")
+        half_written(client, tracker, kind, f"{host()}:{DEAD_PID}", record.identity_digest) for kind in ("cell", "run")
     ]
-    living = half_written(client, tracker, "run", f"{here}:{os.getpid()}")
+    living = half_written(client, tracker, "run", f"{host()}:{os.getpid()}")
     elsewhere = half_written(client, tracker, "run", "another-host:1")
     again = new_tracker().open()
     assert [client.get_run(run_id).info.status for run_id in dead] == ["KILLED", "KILLED"]
@@ -161,7 +160,7 @@ def test_a_half_written_cell_of_another_machine_is_replaced(tracker: Tracker, cl
 @pytest.mark.parametrize(
     ("error", "status"), [(None, "FINISHED"), (ValueError(), "FAILED"), (KeyboardInterrupt(), "KILLED")]
 )
-def test_leaving_the_block_ends_the_parent_as_what_happened(
+def test_leaving_the_context_ends_the_parent_with_the_right_status(
     new_tracker: Callable[[], Tracker], client: "MlflowClient", error: BaseException | None, status: str
 ) -> None:
     tracker = new_tracker()
@@ -177,12 +176,12 @@ def test_leaving_the_block_ends_the_parent_as_what_happened(
     assert parent.info.status == status
 
 
-def test_nothing_is_said_and_nothing_of_the_process_is_changed(
+def test_logging_prints_nothing_and_leaves_the_process_unchanged(
     new_tracker: Callable[[], Tracker], capfd: pytest.CaptureFixture[str]
 ) -> None:
     environment = dict(os.environ)
     with quiet_mlflow():
-        pass  # MLflow's first import sets its loggers' levels; from then on they stay
+        pass  # MLflow's first import sets the levels of its loggers
     levels = [logging.getLogger(n).level for n in ("mlflow", "alembic")]
     tracker = new_tracker().open()
     tracker.log(make_record())
@@ -200,12 +199,12 @@ def test_the_environment_names_store_and_experiment(monkeypatch: pytest.MonkeyPa
     assert Tracker("sqlite:///x.db", tmp_path, "given").experiment == "given"
 
 
-def test_logging_before_open_says_what_to_do(tmp_path: Path) -> None:
+def test_logging_before_open_fails_with_a_fix(tmp_path: Path) -> None:
     with pytest.raises(MlflowError, match=r"fix: call tracker.open\(\)"):
         Tracker(None, tmp_path).log(make_record())
 
 
-def test_a_deleted_experiment_is_told(tracker: Tracker, client: "MlflowClient") -> None:
+def test_a_deleted_experiment_is_reported(tracker: Tracker, client: "MlflowClient") -> None:
     experiment = client.get_experiment_by_name(tracker.experiment)
     assert experiment is not None
     client.delete_experiment(experiment.experiment_id)
@@ -213,17 +212,20 @@ def test_a_deleted_experiment_is_told(tracker: Tracker, client: "MlflowClient") 
         tracker.open()
 
 
-def test_a_damaged_database_is_told_at_once_and_left_alone(tmp_path: Path) -> None:
+def test_a_damaged_database_is_reported_soon_and_left_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     path.write_bytes(b"garbage" * 1000)
     started = time.monotonic()
-    with pytest.raises(MlflowError, match=rf"{path}: expected an MLflow database .* not a database; fix: .*move it"):
+    with pytest.raises(
+        MlflowError,
+        match=rf"{path}: expected a readable and writable MLflow database, .* not a database; fix: .*move it",
+    ):
         Tracker(None, tmp_path).open()
-    assert time.monotonic() - started < MLFLOWS_PATIENCE
+    assert time.monotonic() - started < MLFLOW_RETRY_SECONDS
     assert path.read_bytes() == b"garbage" * 1000
 
 
-def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
+def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.db"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE notes (text)")
@@ -232,12 +234,12 @@ def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
         Tracker(f"sqlite:///{path}", tmp_path).open()
 
 
-def test_a_locked_database_is_told(output_folder: Path, tracker: Tracker) -> None:
+def test_a_locked_database_is_reported(output_folder: Path, tracker: Tracker) -> None:
     path = output_folder / "mlflow.db"
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN EXCLUSIVE")
     try:
-        with pytest.raises(MlflowError, match="locked; fix: wait for another program"):
+        with pytest.raises(MlflowError, match="locked; fix: wait until no other program"):
             prepare_sqlite(path, busy_seconds=0.05)
     finally:
         connection.close()
@@ -245,16 +247,16 @@ def test_a_locked_database_is_told(output_folder: Path, tracker: Tracker) -> Non
 
 
 @pytest.mark.parametrize("uri", ["http://bob:hunter2@127.0.0.1:9/", "postgresql://bob:hunter2@127.0.0.1:9/runs"])
-def test_an_unreachable_server_is_told_soon_and_without_its_password(tmp_path: Path, uri: str) -> None:
+def test_an_unreachable_server_is_reported_soon_and_without_its_password(tmp_path: Path, uri: str) -> None:
     started = time.monotonic()
     with pytest.raises(MlflowError, match=r"bob:\*\*\*@127.0.0.1:9/.*fix: check") as caught:
         Tracker(uri, tmp_path).open()
-    assert time.monotonic() - started < MLFLOWS_PATIENCE
+    assert time.monotonic() - started < MLFLOW_RETRY_SECONDS
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("uri", ["file:///tmp/runs", "gopher://host/runs"])
-def test_a_store_that_mlflow_does_not_have_is_told(tmp_path: Path, uri: str) -> None:
+def test_a_kind_of_store_that_mlflow_lacks_is_reported(tmp_path: Path, uri: str) -> None:
     with pytest.raises(MlflowError, match=r"fix: .*--tracking-uri"):
         Tracker(uri, tmp_path).open()
 

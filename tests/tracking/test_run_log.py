@@ -1,4 +1,4 @@
-"""A run beside its store: what is noted on disk, what is logged when, and that nothing of it stops the run."""
+"""A run's manifest and its log in MLflow: what is written when, and that failures of MLflow never stop the run."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from coterie.tracking import manifest
 from coterie.tracking import mlflow_fields as fields
-from coterie.tracking.errors import MlflowAwayError, MlflowError
+from coterie.tracking.errors import MlflowError, MlflowUnavailableError
 from coterie.tracking.manifest import End, ManifestWriter, Run, read_run, read_runs, runs_folder
 from coterie.tracking.mlflow_log import Tracker
 from coterie.tracking.mlflow_read import records_of_cell, tracked_runs
@@ -28,12 +28,12 @@ from coterie.tracking.store import RecordStore, Unreadable
 from coterie.tracking.sync import sync
 from tests.records import MadeUpMethod, make_record
 
-PATIENT = Patience(call=600, end=600)  # the machine may be busy: what is tested is what is done, not how fast
+PATIENT = Patience(call=600, end=600)  # long enough for a busy machine: these tests check results, not speed
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One database for all tests; every test has an experiment and an output folder of its own."""
+    """One database for all tests. Each test has its own experiment and output folder."""
     return tmp_path_factory.mktemp("mlflow")
 
 
@@ -56,24 +56,26 @@ def run(log: RunLog, store: RecordStore, records: list[Record], reused: bool = F
 
 def cells(tracker: Tracker) -> list[Any]:
     opened = MlflowStore(tracker.uri, tracker.output_folder, tracker.experiment).open()
-    with opened.speaking():
+    with opened.guarded():
         return [r for r in opened.search(f"tags.`{fields.KIND_TAG}` = 'cell'") if r.info.status != "KILLED"]
 
 
 class Failing(Tracker):
-    """A store of which the ``down`` calls fail: a tracker as the run sees it when a server is away."""
+    """A tracker whose server is unavailable for the calls that `down` selects by number."""
 
     down: Callable[[int], bool]
-    asked = 0
+    n_calls = 0
 
-    def log(self, record: Record, *, again: bool = False) -> str | None:
-        self.asked += 1
-        if self.down(self.asked):
-            raise MlflowAwayError("gone")
-        return super().log(record, again=again)
+    def log(self, record: Record, *, is_new: bool = False) -> str | None:
+        self.n_calls += 1
+        if self.down(self.n_calls):
+            raise MlflowUnavailableError("gone")
+        return super().log(record, is_new=is_new)
 
 
-def test_a_run_is_noted_line_by_line_and_read_back(store: RecordStore, new_tracker: Callable[[], Tracker]) -> None:
+def test_a_manifest_is_written_line_by_line_and_read_back(
+    store: RecordStore, new_tracker: Callable[[], Tracker]
+) -> None:
     records = [make_record("random", seed=seed) for seed in range(2)]
     log = RunLog(new_tracker(), store, "quick", {"coterie.suite": "quick"}, {"seeds": 2}, PATIENT)
     run(log, store, records)
@@ -88,7 +90,7 @@ def test_a_run_is_noted_line_by_line_and_read_back(store: RecordStore, new_track
     assert found.samples[-1].load["system/coterie_memory_megabytes"] > 10
 
 
-def test_runs_are_numbered_also_where_several_start_at_once(store: RecordStore) -> None:
+def test_runs_that_start_simultaneously_get_different_numbers(store: RecordStore) -> None:
     old = ManifestWriter(store.root, "of a version without numbers", {}, {})
     header = json.loads(old.path.read_text())
     del header["number"]
@@ -100,7 +102,7 @@ def test_runs_are_numbered_also_where_several_start_at_once(store: RecordStore) 
     assert [run.header.number for run in found] == list(range(21))
 
 
-def test_no_run_takes_the_place_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_run_never_overwrites_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = iter(["aaaaaa", "aaaaaa", "bbbbbb"])
     monkeypatch.setattr(manifest, "secrets", SimpleNamespace(token_hex=lambda _n: next(drawn)))
     moment = datetime(2026, 11, 20, 8, tzinfo=UTC)
@@ -110,18 +112,18 @@ def test_no_run_takes_the_place_of_another(tmp_path: Path, monkeypatch: pytest.M
         path.touch()
 
 
-def test_a_file_system_without_locks_costs_a_warning_and_no_run(
+def test_a_file_system_without_locks_causes_only_a_warning(
     store: RecordStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(_lock: FileLock) -> None:
-        raise NotImplementedError("no locks here")
+        raise NotImplementedError("no locks")
 
     monkeypatch.setattr(FileLock, "_acquire", refuse)
     assert [ManifestWriter(store.root, "quick", {}, {}).header.number for _ in range(2)] == [1, 2]
-    assert "expected a folder where files can be locked, got: no locks here" in caplog.text
+    assert "expected a folder that supports file locks, got: no locks" in caplog.text
 
 
-def test_a_torn_line_is_ignored_and_a_damaged_file_is_told(store: RecordStore) -> None:
+def test_an_incomplete_line_is_ignored_and_a_damaged_file_is_reported(store: RecordStore) -> None:
     writer = ManifestWriter(store.root, "quick", {}, {})
     writer.cell(make_record(), reused=True)
     whole = writer.path.read_text()
@@ -129,14 +131,14 @@ def test_a_torn_line_is_ignored_and_a_damaged_file_is_told(store: RecordStore) -
     found = read_run(writer.path)
     assert isinstance(found, Run)
     assert len(found.cells) == 1
-    assert found.status == "RUNNING", "this process lives"
+    assert found.status == "RUNNING", "this process is alive"
     writer.path.write_text(whole + "garbage\n")
     assert isinstance(read_run(writer.path), Unreadable)
     (runs_folder(store.root) / "20260101-000000-abcdef.jsonl").write_text(whole)
     assert "renamed" in str(read_run(runs_folder(store.root) / "20260101-000000-abcdef.jsonl"))
 
 
-def test_a_run_of_a_dead_process_was_killed(store: RecordStore) -> None:
+def test_a_run_of_a_dead_process_counts_as_killed(store: RecordStore) -> None:
     writer = ManifestWriter(store.root, "quick", {}, {})
     header = json.loads(writer.path.read_text())
     writer.path.write_text(json.dumps(header | {"process": "elsewhere:1"}) + "\n")
@@ -145,7 +147,7 @@ def test_a_run_of_a_dead_process_was_killed(store: RecordStore) -> None:
 
 
 @pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
-def test_the_end_of_a_run_is_noted_as_what_it_was(
+def test_the_manifest_says_how_the_run_ended(
     store: RecordStore, new_tracker: Callable[[], Tracker], error: type[BaseException] | None
 ) -> None:
     log = RunLog(new_tracker(), store, "quick", {}, {}, PATIENT)
@@ -157,11 +159,11 @@ def test_the_end_of_a_run_is_noted_as_what_it_was(
     assert found.end.status == {None: "FINISHED", ValueError: "FAILED", KeyboardInterrupt: "KILLED"}[error]
 
 
-def test_a_store_that_went_away_is_asked_seldom_and_gets_everything_in_the_end(
+def test_an_unavailable_store_is_contacted_rarely_and_gets_everything_in_the_end(
     store: RecordStore, folder: Path, request: pytest.FixtureRequest
 ) -> None:
     tracker = Failing(f"sqlite:///{folder}/mlflow.db", folder, request.node.name)
-    tracker.down = lambda asked: asked <= 3
+    tracker.down = lambda n_calls: n_calls <= 3
     log = RunLog(tracker, store, "quick", {}, {}, replace(PATIENT, first_pause=0.2, longest_pause=0.2))
     with log:
         started = time.monotonic()
@@ -169,23 +171,25 @@ def test_a_store_that_went_away_is_asked_seldom_and_gets_everything_in_the_end(
             record = make_record("random", seed=seed)
             store.write(record)
             log.cell(record, False)
-            if tracker.asked < 4:
+            if tracker.n_calls < 4:
                 time.sleep(0.01)
         elapsed = time.monotonic() - started
-    assert tracker.asked <= 40 + elapsed / 0.2 + 4, "not for every cell"
+    assert tracker.n_calls <= 40 + elapsed / 0.2 + 4, "contacted for every cell"
     assert log.missing == 0
     assert log.problems == ["gone"]
     assert len(cells(tracker)) == 40
     assert len(tracked_runs(tracker)) == 1
 
 
-def test_a_store_that_hangs_holds_no_cell_up_for_long(store: RecordStore, new_tracker: Callable[[], Tracker]) -> None:
+def test_a_store_that_hangs_does_not_delay_cells_for_long(
+    store: RecordStore, new_tracker: Callable[[], Tracker]
+) -> None:
     tracker, released = new_tracker(), threading.Event()
     original = tracker.log
 
-    def slow(record: Record, *, again: bool = False) -> str | None:
+    def slow(record: Record, *, is_new: bool = False) -> str | None:
         released.wait()
-        return original(record, again=again)
+        return original(record, is_new=is_new)
 
     tracker.log = slow  # type: ignore[method-assign]
     log = RunLog(tracker, store, "quick", {}, {}, replace(PATIENT, first_pause=0.01))
@@ -195,22 +199,20 @@ def test_a_store_that_hangs_holds_no_cell_up_for_long(store: RecordStore, new_tr
             record = make_record("random", seed=seed)
             store.write(record)
             log.cell(record, False)
-        assert log.missing == 5, "all are finished while the store still hangs"
+        assert log.missing == 5, "cells finish while the store hangs"
         released.set()
     assert log.missing == 0
     assert len(cells(tracker)) == 5
 
 
-def test_a_record_that_is_refused_does_not_hold_up_the_others(
-    store: RecordStore, new_tracker: Callable[[], Tracker]
-) -> None:
+def test_a_refused_record_does_not_delay_the_others(store: RecordStore, new_tracker: Callable[[], Tracker]) -> None:
     tracker = new_tracker()
     original = tracker.log
 
-    def refuse(record: Record, *, again: bool = False) -> str | None:
+    def refuse(record: Record, *, is_new: bool = False) -> str | None:
         if record.seed == 0:
             raise MlflowError("not this one")
-        return original(record, again=again)
+        return original(record, is_new=is_new)
 
     tracker.log = refuse  # type: ignore[method-assign]
     log = RunLog(tracker, store, "quick", {}, {}, PATIENT)
@@ -220,7 +222,7 @@ def test_a_record_that_is_refused_does_not_hold_up_the_others(
     assert "not this one" in log.problems[0]
 
 
-def test_a_wrong_store_is_told_before_any_work_and_leaves_no_run(store: RecordStore, tmp_path: Path) -> None:
+def test_a_wrong_store_is_reported_before_any_work_and_leaves_no_manifest(store: RecordStore, tmp_path: Path) -> None:
     (tmp_path / "bad.db").write_bytes(b"garbage" * 1000)
     with (
         pytest.raises(MlflowError, match="not a database"),
@@ -267,7 +269,7 @@ def test_sync_rebuilds_nesting_times_inputs_and_load(store: RecordStore, new_tra
     assert (again.logged, again.known) == (0, 5)
 
 
-def test_sync_goes_on_where_it_was_interrupted(store: RecordStore, new_tracker: Callable[[], Tracker]) -> None:
+def test_sync_continues_where_it_was_interrupted(store: RecordStore, new_tracker: Callable[[], Tracker]) -> None:
     writer = ManifestWriter(store.root, "quick", {}, {})
     records = [make_record("random", seed=seed) for seed in range(4)]
     for record in records:
@@ -288,7 +290,7 @@ def test_sync_goes_on_where_it_was_interrupted(store: RecordStore, new_tracker: 
     assert parent.status == "FINISHED"
 
 
-def test_sync_leaves_a_run_that_still_works_alone(store: RecordStore, new_tracker: Callable[[], Tracker]) -> None:
+def test_sync_skips_active_runs(store: RecordStore, new_tracker: Callable[[], Tracker]) -> None:
     writer = ManifestWriter(store.root, "quick", {}, {})
     record = make_record()
     store.write(record)
@@ -297,7 +299,7 @@ def test_sync_leaves_a_run_that_still_works_alone(store: RecordStore, new_tracke
     assert (result.logged, result.in_progress) == (0, [writer.header.run_id])
 
 
-def test_a_cell_that_was_run_again_is_another_result(store: RecordStore, new_tracker: Callable[[], Tracker]) -> None:
+def test_running_a_cell_again_logs_another_result(store: RecordStore, new_tracker: Callable[[], Tracker]) -> None:
     store.write(make_record(date="2026-11-20T08:00:00+00:00"))
     assert sync(new_tracker().open(), store).logged == 1
     store.write(make_record(date="2026-11-21T08:00:00+00:00"))
@@ -306,7 +308,7 @@ def test_a_cell_that_was_run_again_is_another_result(store: RecordStore, new_tra
     assert sorted(r.date[:10] for r in both) == ["2026-11-20", "2026-11-21"]
 
 
-def test_curves_are_metrics_with_steps(new_tracker: Callable[[], Tracker]) -> None:
+def test_curves_become_metrics_with_steps(new_tracker: Callable[[], Tracker]) -> None:
     record = make_record(MadeUpMethod("msa"))
     assert record.coalitions is not None
     curves = {"error": [[100, 0.5], [200, 0.25], [400, 0.125]], "bad": [[1, "x"]], "n@me": [[0, 1.0]]}

@@ -1,4 +1,4 @@
-"""MLflow as people really run it: servers on sqlite and PostgreSQL, with a password, killed, silent."""
+"""MLflow as people run it: servers on sqlite and PostgreSQL, with a password, killed, or not answering."""
 
 import time
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from coterie.tracking import mlflow_fields as fields
-from coterie.tracking.errors import MlflowAwayError, MlflowError
+from coterie.tracking.errors import MlflowError, MlflowUnavailableError
 from coterie.tracking.mlflow_log import Tracker
 from coterie.tracking.mlflow_read import records_of_run, tracked_runs
 from coterie.tracking.mlflow_store import MlflowStore
 from coterie.tracking.quiet import quiet_mlflow
 from coterie.tracking.record import Record
-from coterie.tracking.run_log import Patience, RunLog, milliseconds
+from coterie.tracking.run_log import Patience, RunLog
 from coterie.tracking.store import RecordStore
 from coterie.tracking.sync import sync
 from tests.records import MadeUpMethod, make_record
@@ -23,7 +23,7 @@ from tests.tracking.servers import PASSWORD, QUOTED, Server, Silent, free_port, 
 
 pytestmark = pytest.mark.slow
 
-PATIENT = Patience(call=600, end=600)  # the machine that runs tests may be busy
+PATIENT = Patience(call=600, end=600)  # long enough for a busy machine
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Stores:
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
-    """Both servers at once: most of a start is waiting."""
+    """Both servers, started together because starting is mostly waiting."""
     folder = tmp_path_factory.mktemp("servers")
     plain, auth = sqlite_server(folder / "plain").start(), sqlite_server(folder / "auth", auth=True).start()
     try:
@@ -65,12 +65,12 @@ def uri(request: pytest.FixtureRequest) -> str:
 
 
 def finished(uri: str, folder: Path, experiment: str) -> dict[str, Any]:
-    """The finished cells' runs by identity, each there once."""
+    """The runs of the finished cells by identity, of which there must be one each."""
     store = MlflowStore(uri, folder, experiment).open()
-    with store.speaking():
+    with store.guarded():
         runs = [r for r in store.search(f"tags.`{fields.KIND_TAG}` = 'cell'") if r.info.status != "KILLED"]
     by_identity = {run.data.tags[fields.IDENTITY_TAG]: run for run in runs}
-    assert len(by_identity) == len(runs), "a cell is tracked twice"
+    assert len(by_identity) == len(runs), "a cell was logged twice"
     return by_identity
 
 
@@ -79,7 +79,7 @@ def write(store: RecordStore, log: RunLog, record: Record) -> None:
     log.cell(record, reused=False)
 
 
-def test_a_run_is_tracked_whole_in_every_kind_of_store(uri: str, tmp_path: Path, request: Any) -> None:
+def test_a_run_is_logged_completely_to_every_kind_of_store(uri: str, tmp_path: Path, request: Any) -> None:
     experiment = request.node.name
     store = RecordStore(tmp_path)
     records = [make_record(MadeUpMethod("kmeans", parameters={"k": 8}), seed=seed) for seed in range(2)]
@@ -106,14 +106,14 @@ def test_a_run_is_tracked_whole_in_every_kind_of_store(uri: str, tmp_path: Path,
             assert QUOTED.encode() not in path.read_bytes()
 
 
-def test_a_wrong_password_is_told_and_not_shown(stores: Stores, tmp_path: Path) -> None:
+def test_a_wrong_password_is_reported_without_showing_it(stores: Stores, tmp_path: Path) -> None:
     with pytest.raises(MlflowError, match="MLFLOW_TRACKING_PASSWORD") as caught:
         Tracker(f"http://admin:hunter2@127.0.0.1:{stores.auth.port}", tmp_path).open()
-    assert not isinstance(caught.value, MlflowAwayError), "waiting does not help"
+    assert not isinstance(caught.value, MlflowUnavailableError), "waiting would not help"
     assert "hunter2" not in str(caught.value)
 
 
-def test_the_password_may_come_from_mlflows_own_variables(
+def test_the_password_can_come_from_mlflows_variables(
     stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
@@ -122,7 +122,7 @@ def test_the_password_may_come_from_mlflows_own_variables(
     assert tracker.log(make_record()) is not None
 
 
-def test_a_server_that_is_killed_in_the_middle_costs_nothing_but_a_sync(tmp_path: Path) -> None:
+def test_after_a_server_is_killed_during_a_run_sync_logs_the_rest(tmp_path: Path) -> None:
     server = sqlite_server(tmp_path / "server").start().ready()
     out = tmp_path / "out"
     store = RecordStore(out)
@@ -136,7 +136,7 @@ def test_a_server_that_is_killed_in_the_middle_costs_nothing_but_a_sync(tmp_path
             started = time.monotonic()
             for record in records[2:]:
                 write(store, log, record)
-            assert time.monotonic() - started < patience.call, "no cell waits as long as it may"
+            assert time.monotonic() - started < patience.call, "a cell waited for the dead server"
         assert log.missing == 4
         assert "expected an MLflow store that answers" in log.problems[0]
         assert sorted(r.seed for r in store.all()) == list(range(6)), "records do not depend on MLflow"
@@ -153,13 +153,13 @@ def test_a_server_that_is_killed_in_the_middle_costs_nothing_but_a_sync(tmp_path
         server.kill()
 
 
-def test_a_server_that_comes_back_gets_what_it_missed_within_the_run(tmp_path: Path) -> None:
+def test_a_server_that_comes_back_during_the_run_gets_what_it_missed(tmp_path: Path) -> None:
     server = sqlite_server(tmp_path / "server")
     out = tmp_path / "out"
     store = RecordStore(out)
     patience = Patience(call=600, first_pause=0.01, longest_pause=0.01, end=600)
     try:
-        with RunLog(Tracker(server.uri, out), store, "quick", {}, {}, patience) as log:  # not even there at the start
+        with RunLog(Tracker(server.uri, out), store, "quick", {}, {}, patience) as log:  # not running yet
             write(store, log, make_record("random", seed=0))
             assert log.missing == 1
             server.start().ready()
@@ -169,22 +169,22 @@ def test_a_server_that_comes_back_gets_what_it_missed_within_the_run(tmp_path: P
         assert len(log.problems) == 1
         assert len(finished(server.uri, out, "coterie")) == 2
         (parent,) = tracked_runs(MlflowStore(server.uri, out).open())
-        assert round(parent.started.timestamp() * 1000) == milliseconds(log.header.started)
+        assert parent.started.isoformat(timespec="milliseconds") == log.header.started
     finally:
         server.kill()
 
 
-def test_a_server_that_never_answers_holds_nothing_up(tmp_path: Path) -> None:
+def test_a_server_that_never_answers_does_not_delay_the_run(tmp_path: Path) -> None:
     store = RecordStore(tmp_path)
     patience = Patience(call=2, first_pause=600, end=2)
     with quiet_mlflow():
-        pass  # MLflow's import is not the server's time
+        pass  # import MLflow before measuring
     with Silent() as silent:
         started = time.monotonic()
         with RunLog(Tracker(silent.uri, tmp_path), store, "quick", {}, {}, patience) as log:
             for seed in range(100):
                 write(store, log, make_record("random", seed=seed))
-        assert time.monotonic() - started < 100 * patience.call / 2, "not every cell waits"
+        assert time.monotonic() - started < 100 * patience.call / 2, "every cell waited"
     assert log.missing == 100
     assert log.problems == [f"{silent.uri}: no answer within 2 s"]
     assert len(store.all()) == 100

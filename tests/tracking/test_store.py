@@ -31,7 +31,7 @@ def leftovers(store: RecordStore) -> list[Path]:
     return [path for path in store.root.rglob("*") if path.name.startswith(".")]
 
 
-def test_a_record_lies_under_task_and_method_with_seed_and_identity_in_its_name(store: RecordStore) -> None:
+def test_the_path_of_a_record_consists_of_task_method_seed_and_identity(store: RecordStore) -> None:
     record = make_record("hedonic-oca", task="pydoc-llama/relevance", seed=3)
     path = store.write(record)
     assert path.relative_to(store.root).as_posix() == (
@@ -40,7 +40,7 @@ def test_a_record_lies_under_task_and_method_with_seed_and_identity_in_its_name(
     assert store.path_for(record.identity) == path
 
 
-def test_what_is_written_is_found_and_listed(store: RecordStore) -> None:
+def test_written_records_are_found_and_listed(store: RecordStore) -> None:
     records = [make_record("random", seed=seed) for seed in range(3)] + [make_record("kmeans-weights", task="other")]
     for record in records:
         store.write(record)
@@ -50,12 +50,12 @@ def test_what_is_written_is_found_and_listed(store: RecordStore) -> None:
     assert leftovers(store) == []
 
 
-def test_an_empty_or_missing_folder_holds_nothing(store: RecordStore) -> None:
+def test_a_missing_folder_has_no_records(store: RecordStore) -> None:
     assert store.all() == []
     assert store.scan().unreadable == []
 
 
-def test_writing_again_replaces(store: RecordStore) -> None:
+def test_writing_a_cell_again_replaces_its_record(store: RecordStore) -> None:
     failed = make_record("random", status="failed", reason="out of memory")
     done = make_record("random")
     store.write(failed)
@@ -63,7 +63,7 @@ def test_writing_again_replaces(store: RecordStore) -> None:
     assert store.all() == [done]
 
 
-def test_files_have_the_permissions_that_the_user_asked_for(store: RecordStore) -> None:
+def test_files_have_the_permissions_of_the_umask(store: RecordStore) -> None:
     before = os.umask(0o027)
     try:
         path = store.write(make_record())
@@ -73,7 +73,7 @@ def test_files_have_the_permissions_that_the_user_asked_for(store: RecordStore) 
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_an_interrupted_write_leaves_the_old_record(
+def test_an_interrupted_write_keeps_the_old_record(
     store: RecordStore, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     old = make_record("random", date="2026-01-01T00:00:00+00:00")
@@ -89,7 +89,7 @@ def test_an_interrupted_write_leaves_the_old_record(
     assert leftovers(store) == []
 
 
-def test_a_full_disk_is_told_and_leaves_the_old_record(store: RecordStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_keeps_the_old_record(store: RecordStore, monkeypatch: pytest.MonkeyPatch) -> None:
     old = make_record("random", date="2026-01-01T00:00:00+00:00")
     store.write(old)
 
@@ -97,7 +97,7 @@ def test_a_full_disk_is_told_and_leaves_the_old_record(store: RecordStore, monke
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match=r"expected at least 32 MB .* got a full disk .* fix: make room"):
+    with pytest.raises(StoreError, match=r"expected at least 32.0 MiB .* got a full disk .* fix: make room"):
         store.write(make_record("random"))
     assert store.all() == [old]
 
@@ -116,7 +116,7 @@ while True:
 """
 
 
-def test_kill_9_while_writing_leaves_only_whole_records(store: RecordStore) -> None:
+def test_kill_9_while_writing_leaves_only_complete_records(store: RecordStore) -> None:
     for pause in (0.003, 0.02):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(store.root)], cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -132,7 +132,7 @@ def test_kill_9_while_writing_leaves_only_whole_records(store: RecordStore) -> N
         assert 0 <= len(scan.records) <= 3
 
 
-def test_whatever_is_not_a_record_is_reported_with_its_reason(store: RecordStore) -> None:
+def test_every_other_file_is_reported_with_a_reason(store: RecordStore) -> None:
     good = make_record("random")
     path = store.write(good)
     text = path.read_text()
@@ -184,13 +184,13 @@ def test_leftovers_of_killed_processes_are_ignored_and_removed(store: RecordStor
     assert sorted(leftovers(store)) == sorted([in_use, not_ours])
 
 
-def test_check_writable_creates_the_folder_and_leaves_no_trace(store: RecordStore) -> None:
+def test_check_writable_creates_an_empty_folder(store: RecordStore) -> None:
     store.check_writable()
     assert list(store.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("place", ["out", "out/records"])
-def test_a_file_in_the_way_is_named(tmp_path: Path, place: str) -> None:
+def test_a_file_in_place_of_a_folder_is_reported(tmp_path: Path, place: str) -> None:
     blocking = tmp_path / place
     blocking.parent.mkdir(exist_ok=True)
     blocking.write_text("")
@@ -198,20 +198,20 @@ def test_a_file_in_the_way_is_named(tmp_path: Path, place: str) -> None:
         RecordStore(tmp_path / "out").check_writable()
 
 
-def test_too_little_space_is_told_before_work_starts(store: RecordStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_space_is_reported_before_work_starts(store: RecordStore, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(2**30, 2**30, 3 * 2**20))
-    with pytest.raises(StoreError, match="32 MB of free disk space, got a full disk or quota"):
+    with pytest.raises(StoreError, match=r"32\.0 MiB of free disk space, got a full disk or quota"):
         store.check_writable()
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
-def test_a_read_only_place_is_told(store: RecordStore, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+def test_a_read_only_folder_is_reported(store: RecordStore, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(StoreError, match=r"can be written, got: .* fix: change its permissions"):
+    with pytest.raises(StoreError, match=r"expected a writable folder, got: .* fix: change its permissions"):
         store.check_writable()
 
 
@@ -225,7 +225,7 @@ values = st.recursive(
 
 @settings(max_examples=30, deadline=None)
 @given(task=names, method=names, parameters=st.dictionaries(st.text(max_size=20), values, max_size=4))
-def test_any_name_and_parameters_survive_inside_the_folder(
+def test_any_names_and_parameters_are_stored_inside_the_folder(
     tmp_path_factory: pytest.TempPathFactory, task: str, method: str, parameters: dict[str, object]
 ) -> None:
     store = RecordStore(tmp_path_factory.mktemp("out"))
@@ -237,34 +237,34 @@ def test_any_name_and_parameters_survive_inside_the_folder(
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/../../b", "", "A", "a\n", "a//b", "/etc"])
-def test_a_name_that_could_leave_the_folder_is_no_name(name: str) -> None:
+def test_a_name_that_could_leave_the_folder_is_invalid(name: str) -> None:
     fields = make_record().identity.model_dump()
     with pytest.raises(ValueError, match="method_name"):
         Identity.model_validate({**fields, "method_name": name})
 
 
-def test_a_date_must_be_iso_8601_and_is_read_in_utc() -> None:
+def test_a_date_must_be_iso_8601_and_defaults_to_utc() -> None:
     assert make_record(date="2026-11-22T09:30:00+02:00").when.isoformat() == "2026-11-22T07:30:00+00:00"
     assert make_record(date="2026-11-22T09:30:00").when.isoformat() == "2026-11-22T09:30:00+00:00"
     with pytest.raises(ValueError, match="date: expected ISO 8601, got 'yesterday'"):
         make_record(date="yesterday")
 
 
-def test_records_read_back_are_equal_to_the_last_bit() -> None:
+def test_a_record_read_back_is_equal_to_the_last_bit() -> None:
     record = make_record("random")
     assert Record.from_json(record.to_json()) == record
 
 
-def test_results_of_a_cell_never_agree_in_their_dates(store: RecordStore) -> None:
-    """With a clock that stands still, and one that is set back a little; one that is set back by a day is believed."""
+def test_results_of_one_cell_always_have_different_dates(store: RecordStore) -> None:
+    """Even if the clock does not tick or is set back a little. A clock set back by a day is taken at its word."""
     dates = []
     for date in ("2026-11-22T08:00:00+00:00",) * 3 + ("2026-11-22T10:00:00+02:00", "2026-11-22T07:59:30"):
-        record = store.dated(make_record(date=date))
+        record = store.with_later_date(make_record(date=date))
         store.write(record)
         dates.append(record.when)
     assert dates == sorted(set(dates))
     assert len(dates) == 5
     back = make_record(date="2026-11-21T08:00:00+00:00")
-    assert store.dated(back) == back
+    assert store.with_later_date(back) == back
     other = make_record(seed=1, date="2026-11-22T08:00:00+00:00")
-    assert store.dated(other) == other
+    assert store.with_later_date(other) == other

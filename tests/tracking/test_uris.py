@@ -22,34 +22,34 @@ from coterie.tracking.uris import mask_secrets, mask_uri, resolve_uri, sqlite_pa
         ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
     ],
 )
-def test_passwords_and_tokens_are_masked_and_nothing_else(uri: str, masked: str) -> None:
+def test_only_passwords_and_tokens_are_masked(uri: str, masked: str) -> None:
     assert mask_uri(uri) == masked
 
 
 @given(st.text(st.characters(codec="utf8", exclude_categories=["C", "Z"]), min_size=4, max_size=30))
-def test_no_password_shows_however_it_is_written(password: str) -> None:
+def test_any_password_is_masked_in_messages(password: str) -> None:
     around = "connection to postgresql://bob:***@db/runs failed: password is wrong"
-    assume(password not in around)  # such as "runs", which is then masked wherever it stands
+    assume(password not in around)  # such as "runs", which is then masked everywhere
     uri = f"postgresql://bob:{quote(password, safe='')}@db/runs"
     message = f"connection to {uri} failed: password {password!s} is wrong"
     assert mask_uri(uri) == "postgresql://bob:***@db/runs"
-    shown = mask_secrets(message, uri)
-    assert password not in shown.replace("***", "")
-    assert "bob:***@db/runs failed" in shown
+    masked = mask_secrets(message, uri)
+    assert password not in masked.replace("***", "")
+    assert "bob:***@db/runs failed" in masked
 
 
-def test_a_password_that_stands_alone_in_a_message_is_masked() -> None:
+def test_a_password_outside_a_uri_is_masked() -> None:
     assert mask_secrets("bad key hunter2!", "http://bob:hunter2%21@host") == "bad key ***"
 
 
 @pytest.mark.parametrize("name", ["out", "my runs", "100%", "what?", "a'b\"c", "ünï", "%20", "a#b;c&d"])
-def test_any_folder_name_comes_back_from_its_sqlite_uri(tmp_path: Path, name: str) -> None:
+def test_any_folder_name_survives_in_a_sqlite_uri(tmp_path: Path, name: str) -> None:
     path = tmp_path / name / "mlflow.db"
     assert sqlite_path(sqlite_uri(path)) == path.resolve()
 
 
 @pytest.mark.parametrize("uri", ["sqlite://", "sqlite:///:memory:", "postgresql://h/d", "http://h"])
-def test_other_stores_have_no_file(uri: str) -> None:
+def test_other_stores_have_no_database_file(uri: str) -> None:
     assert sqlite_path(uri) is None
 
 

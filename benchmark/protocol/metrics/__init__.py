@@ -1,1 +1,1 @@
-"""The metrics of the protocol: one file a family, found by scanning."""
+"""The metrics of the protocol, one file per family, found by scanning."""

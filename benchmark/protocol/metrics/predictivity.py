@@ -9,17 +9,21 @@ import numpy as np
 from coterie.benchmark.protocol.bench import Bench
 from coterie.benchmark.protocol.judged_game import Group
 from coterie.benchmark.protocol.metrics.base import Answer, Contribution, Figure, Metric, pooled
-from coterie.benchmark.protocol.metrics.ridge import fitted, random_sets
+from coterie.benchmark.protocol.metrics.ridge import fitted, random_controls
 
 
 class Predictivity(Metric):
-    """R2 of a ridge regression from K macro-features, fitted on the held-out source queries, on transfer queries.
+    """R2, on the transfer queries, of a ridge regression that is fitted on the held-out queries of the source domain.
 
-    A macro-feature is the mean activation of a coalition's members over the tokens of a pair. Features and target (the
-    objective: the relevance grade, or the scalar one) are taken minus their mean within the query: between queries there
-    is nothing to rank. The penalty is chosen by cross-validation over the source queries, no query in two folds. R2 =
-    1 - SSE / SST over the pairs of the transfer queries, kept by query. Control: the same with as many random sets of the
-    same sizes, R times; so a method that proposes fewer than K coalitions is compared with fewer random ones too.
+    There is one feature per evaluated coalition, its macro-feature: the mean activation of its members over the tokens of a
+    pair. The target is the objective: the relevance grade, or the scalar the reranker was trained on. Features and target
+    are centred within each query, since differences between queries do not affect rankings. The penalty is chosen by
+    cross-validation over the source queries, with no query in two folds. R2 is 1 - SSE / SST: the squared errors over the
+    squares of the centred target, each summed over the pairs of the transfer queries.
+
+    Control: the same with equally many random sets of the same sizes, averaged over `controls` draws. A method with few
+    coalitions is therefore compared with few random sets.
+
     After the macro-features of Hedonic Neurons (Chowdhury et al., arXiv 2509.23684).
     """
 
@@ -28,34 +32,33 @@ class Predictivity(Metric):
     needs = frozenset({"judgements", "transfer"})
     domains = ("transfer",)
     summary = (
-        "R2 of the objective predicted from coalition activations on transfer domains, above size-matched random sets"
+        "R2 of the objective on transfer domains, predicted from coalition activations, above size-matched random sets"
     )
 
     def measure(self, bench: Bench, answer: Answer) -> list[Contribution | Figure]:
         method = [c.members for c in answer.evaluated]
-        controls = [random_sets(bench, [len(g) for g in method], r) for r in range(bench.settings.controls)]
         explained = _explained(bench, method)
-        by_chance = [_explained(bench, groups) for groups in controls]
+        by_chance = [_explained(bench, groups) for groups in random_controls(bench, method)]
         parts = [
             Contribution(
                 name,
                 explained[name],
                 np.mean([chance[name] for chance in by_chance], axis=0),
-                domain.sum_by_query(domain.centred(domain.labels) ** 2),
+                game.sum_by_query(game.centred(game.labels) ** 2),
             )
-            for name, domain in bench.transfer.items()
+            for name, game in bench.transfer.items()
         ]
         return [*parts, pooled("transfer", parts)]
 
 
 def _explained(bench: Bench, groups: Sequence[Group]) -> dict[str, np.ndarray]:
-    """SST - SSE by query [Q] of every transfer domain, for a ridge fitted on the held-out source queries."""
+    """SST - SSE per query, shape (queries,), by transfer domain."""
     source = bench.heldout
     features, target = source.centred(source.macro_features(groups)), source.centred(source.labels)
     weights = fitted(features, target[:, None], source.query_of_pair)[:, 0]
     explained = {}
-    for name, domain in bench.transfer.items():
-        truth = domain.centred(domain.labels)
-        error = truth - domain.centred(domain.macro_features(groups)) @ weights
-        explained[name] = domain.sum_by_query(truth**2 - error**2)
+    for name, game in bench.transfer.items():
+        truth = game.centred(game.labels)
+        error = truth - game.centred(game.macro_features(groups)) @ weights
+        explained[name] = game.sum_by_query(truth**2 - error**2)
     return explained

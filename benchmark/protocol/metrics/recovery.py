@@ -1,4 +1,4 @@
-"""Recovery: do the coalitions agree with the groups that were planted?"""
+"""Recovery: do the coalitions agree with the planted groups?"""
 
 from __future__ import annotations
 
@@ -12,39 +12,46 @@ from coterie.benchmark.protocol.recovery import Groups, adjusted_mutual_informat
 
 
 class Omega(Metric):
-    """Omega index of the coalitions and the planted groups (:func:`coterie.benchmark.protocol.recovery.omega_index`).
+    """Omega index of the coalitions and the planted groups.
 
-    One number a task, not one a query. Control: the same coalitions with the players' names exchanged at random, R times:
-    about 0, as the index is corrected for chance.
+    The index is the chance-corrected agreement on how many groups each pair of players shares (Collins & Dent 1988): 1 for
+    the truth, 0 on average for random groups. Coalitions may overlap. There is one number per task, not one per query.
+
+    Control: the same coalitions after a random permutation of the players, averaged over `controls` permutations; about 0.
     """
 
     name = "recovery_omega"
     unit = "omega index"
     needs = frozenset({"truth"})
-    summary = "agreement with the planted groups, overlaps counted: 1 is the truth, 0 is chance (omega index)"
+    summary = "agreement with the planted groups, overlaps included: 1 is perfect, 0 is chance (omega index)"
 
     def measure(self, bench: Bench, answer: Answer) -> list[Contribution | Figure]:
-        return [_against_renamed(bench, answer, omega_index)]
+        return [_against_permuted(bench, answer, omega_index)]
 
 
 class MutualInformation(Metric):
-    """AMI of the coalitions and the planted groups (:func:`coterie.benchmark.protocol.recovery.adjusted_mutual_information`).
+    """Adjusted mutual information (AMI) of the coalitions and the planted groups, over the members of the planted groups.
 
-    Over the players of the planted groups; control as for the omega index.
+    AMI is corrected for chance (Vinh, Epps & Bailey 2010): 1 for the truth, 0 on average for random groups. A player of
+    several groups counts for the first of them. There is one number per task, not one per query.
+
+    Control: the same coalitions after a random permutation of the players, averaged over `controls` permutations; about 0.
     """
 
     name = "recovery_ami"
     unit = "AMI"
     needs = frozenset({"truth"})
-    summary = "agreement with the planted groups over their members: 1 is the truth, 0 is chance (adjusted mutual information)"
+    summary = (
+        "agreement with the planted groups on their members: 1 is perfect, 0 is chance (adjusted mutual information)"
+    )
 
     def measure(self, bench: Bench, answer: Answer) -> list[Contribution | Figure]:
-        return [_against_renamed(bench, answer, adjusted_mutual_information)]
+        return [_against_permuted(bench, answer, adjusted_mutual_information)]
 
 
-def _against_renamed(bench: Bench, answer: Answer, score: Callable[[int, Groups, Groups], float]) -> Contribution:
+def _against_permuted(bench: Bench, answer: Answer, score: Callable[[int, Groups, Groups], float]) -> Contribution:
     found = [c.members for c in answer.evaluated]
-    renamed = [[order[list(members)].tolist() for members in found] for order in bench.orders]
-    control = np.mean([score(bench.n_players, bench.truth, groups) for groups in renamed])
+    permuted = [[order[list(members)].tolist() for members in found] for order in bench.orders]
+    control = np.mean([score(bench.n_players, bench.truth, groups) for groups in permuted])
     value = score(bench.n_players, bench.truth, found)
     return Contribution("heldout", np.array([value]), np.array([control]), np.ones(1))

@@ -1,4 +1,4 @@
-"""The table of metrics: every :class:`Metric` in this folder, found by scanning."""
+"""The table of metrics: every concrete `Metric` in this package, found by scanning."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import pkgutil
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
+from coterie.benchmark.protocol import metrics
 from coterie.benchmark.protocol.metrics.base import Metric
 
 
 @cache
 def list_metrics() -> dict[str, type[Metric]]:
-    """Metrics by name, in order of name. Two of one name are refused."""
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        import_module(f"coterie.benchmark.protocol.metrics.{module.name}")
+    """Metrics by name, sorted. Raises `ValueError` if two share a name."""
+    for module in pkgutil.iter_modules(metrics.__path__):
+        import_module(f"{metrics.__name__}.{module.name}")
     found: dict[str, type[Metric]] = {}
     for metric in _concrete(Metric):
         if metric.name in found:
             raise ValueError(
-                f"metric {metric.name!r} stands twice: {found[metric.name].__module__} and {metric.__module__}"
+                f"metric {metric.name!r} is defined twice: in {found[metric.name].__module__} and {metric.__module__}"
             )
         found[metric.name] = metric
     return dict(sorted(found.items()))

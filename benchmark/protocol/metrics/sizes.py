@@ -8,22 +8,22 @@ from coterie.leaderboard.statistics.sizes import describe_sizes
 
 
 class SizeDistribution(Metric):
-    """Shares of the players: in the largest coalition, in coalitions of one, in none, and in one of an eligible size.
+    """Shares of the players that are in the largest coalition, in singletons, in no coalition, and in an eligible one.
 
-    A partition with one giant coalition, or with singletons only, says little whatever its other numbers are
-    (:func:`coterie.leaderboard.statistics.sizes.describe_sizes`). Neither direction is better.
+    A player of several coalitions counts once. A partition with one giant coalition, or with nothing but singletons, says
+    little, however good its other numbers are. Neither direction is better.
     """
 
     name = "sizes"
     unit = "share of players"
     primary = False
     domains = ("largest", "singletons", "left-out", "covered")
-    whole = True
-    summary = "players in the largest coalition, in coalitions of one, in none, in one of an eligible size"
+    any_size = True
+    summary = "share of players in the largest coalition, in singletons, in no coalition, and in an eligible one"
 
     def measure(self, bench: Bench, answer: Answer) -> list[Contribution | Figure]:
         settings = bench.settings
-        found = describe_sizes(bench.n_players, answer.coalitions.groups, settings.smallest, settings.largest_share)
-        shares = (found.largest_share, found.singleton_share, found.left_out_share, found.covered_share)
-        note = f"{found.number} coalitions, {found.eligible} of an eligible size, {len(answer.evaluated)} evaluated"
+        sizes = describe_sizes(bench.n_players, answer.coalitions.groups, settings.smallest, settings.largest_share)
+        shares = (sizes.largest_share, sizes.singleton_share, sizes.left_out_share, sizes.covered_share)
+        note = f"{sizes.number} coalitions, {sizes.eligible} of an eligible size, {len(answer.evaluated)} evaluated"
         return [Figure(domain, share, note=note) for domain, share in zip(self.domains, shares, strict=True)]

@@ -1,4 +1,4 @@
-"""PAC stability: how often does a coalition drawn at random block the partition?"""
+"""PAC stability: how often does a random coalition block the partition?"""
 
 from __future__ import annotations
 
@@ -11,22 +11,26 @@ from coterie.benchmark.protocol.judged_game import Group
 from coterie.benchmark.protocol.metrics.base import Answer, Contribution, Figure, Metric
 
 FRIENDS = 2  # k of the reference utility
-SMALLEST, LARGEST = 3, 8  # sizes that D draws
-_RENAMED = 5  # partitions of the same sizes, players exchanged at random
+SMALLEST, LARGEST = 3, 8  # sizes of the random coalitions
+_PERMUTATIONS = 5  # of the players, for the control
 
 
 class PacStability(Metric):
-    """Share of coalitions drawn from D that block the partition under the task's reference utility.
+    """Share of random coalitions that block the partition under the task's reference utility.
 
-    Every player values a coalition by its k = 2 best friends there (:mod:`coterie.methods.hedonic`), friendship being
-    second-order synergy on the held-out queries, which no method has seen; a coalition blocks where all of its members
-    strictly prefer it to their own. D: a size uniform in 3 to 8, then a uniform subset of that size. Coalitions of any
-    size count; a player of several belongs to the first, a player of none stands alone. The interval is Clopper and
-    Pearson's (95 %, exact for binomial counts): by it the partition is eps-PAC stable for D with eps its upper end
-    (Sliwinski & Zick, IJCAI 2017). Control: the same sizes with the players exchanged at random, five times.
+    A random coalition has a size drawn uniformly from 3 to 8, and is then drawn uniformly from the sets of that size; this
+    is the distribution D. A player values a coalition by its k = 2 best friends in it, friendship being second-order
+    synergy on the held-out queries, which no method has seen. A coalition blocks if all its members strictly prefer it to
+    their own. The method's coalitions may have any size; a player of several belongs to the first, a player of none is
+    alone.
 
-    Every method's partition is judged so, hedonic or not. It says what D can show: a coalition that no draw hits blocks
-    unseen, and under few friends hardly anything blocks.
+    The interval is Clopper and Pearson's (95%, exact for binomial counts). With eps its upper end, the partition is
+    eps-PAC stable for D (Sliwinski & Zick, IJCAI 2017).
+
+    Control: the mean over five partitions with the same sizes, their players permuted at random.
+
+    Every method's partition is judged this way, whether it is hedonic or not. The test sees no more than D: a coalition
+    that is never drawn blocks unnoticed, and where players have few friends hardly anything blocks.
     """
 
     name = "pac_blocking"
@@ -34,30 +38,30 @@ class PacStability(Metric):
     higher_is_better = False
     primary = False
     needs = frozenset({"curvature"})
-    whole = True
-    summary = "share of random coalitions that all their members prefer to their own (exact binomial interval)"
+    any_size = True
+    summary = "share of random coalitions whose members would all rather join them (exact binomial interval)"
 
     def measure(self, bench: Bench, answer: Answer) -> list[Contribution | Figure]:
         draws = bench.settings.pac_draws
         blocking = _blocking(bench, answer.coalitions.groups)
         low, high = clopper_pearson(blocking, draws)
-        exchanged = [[order[list(g)] for g in answer.coalitions.groups] for order in bench.orders[:_RENAMED]]
-        control = float(np.mean([_blocking(bench, groups) for groups in exchanged])) / draws
-        note = f"{blocking} of {draws} draws block; D: sizes {SMALLEST} to {LARGEST}, uniform; utility: {bench.reference[1]}"
+        permuted = [[order[list(g)] for g in answer.coalitions.groups] for order in bench.orders[:_PERMUTATIONS]]
+        control = float(np.mean([_blocking(bench, groups) for groups in permuted])) / draws
+        note = f"{blocking} of {draws} draws block; D: uniform sizes {SMALLEST} to {LARGEST}; utility: {bench.reference[1]}"
         return [Figure("heldout", blocking / draws, low, high, control, note)]
 
 
 def clopper_pearson(successes: int, draws: int) -> tuple[float, float]:
-    """The exact two-sided 95 % interval of a binomial share."""
-    from scipy.stats import binomtest
+    """The exact two-sided 95% interval of a binomial share."""
+    from scipy.stats import binomtest  # half a second to import
 
     interval = binomtest(successes, draws).proportion_ci(0.95, method="exact")
     return float(interval.low), float(interval.high)
 
 
 def _blocking(bench: Bench, groups: Sequence[Group] | Sequence[np.ndarray]) -> int:
-    """Draws that block; the draws are the same for every partition of a task."""
-    from coterie.methods.pac import SizeLaw, certificate
+    """Number of draws that block; all partitions of a task face the same draws."""
+    from coterie.methods.pac import SizeLaw, certificate  # half a second to import
 
     law, draws = SizeLaw(SMALLEST, LARGEST), bench.settings.pac_draws
     found = certificate(bench.reference[0], _partition(groups), FRIENDS, law, draws, bench.generator(1))
@@ -65,7 +69,7 @@ def _blocking(bench: Bench, groups: Sequence[Group] | Sequence[np.ndarray]) -> i
 
 
 def _partition(groups: Sequence[Group] | Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The groups with every player in the first of its groups only."""
+    """The groups with every player kept only in its first group."""
     taken: set[int] = set()
     parts = []
     for group in groups:

@@ -1,66 +1,65 @@
-"""Synergy on held-out queries: how far a coalition's joint effect is from what its parts do alone.
+"""Synergy on held-out queries: how far a coalition's joint effect differs from what its parts do separately.
 
 Reported in thousandths of a standard deviation of the unablated scores.
 
-Notation: f(A) = mean over pairs x of [s(x; {}) - s(x; A)], in standard deviations of s(x; {}); positive f means that
-ablating A lowers the scores. psi(i, j) = f({i, j}) - f({i}) - f({j}) is minus the paper's
-l - l_-i - l_-j + l_-ij, up to the unit (Chowdhury et al., Hedonic Neurons, arXiv 2509.23684): positive psi means that the
-two together lower the score more than they do one by one.
+Notation: s(x; A) is the score of pair x when the set A is ablated, and f(A) the mean over pairs x of s(x; {}) - s(x; A), in
+standard deviations of s(x; {}); positive f means that ablating A lowers the scores. The synergy of a pair is
+psi(i, j) = f({i, j}) - f({i}) - f({j}). Up to the unit it is minus the paper's l - l_-i - l_-j + l_-ij (Chowdhury et al.,
+Hedonic Neurons, arXiv 2509.23684): positive psi means that ablating both lowers the score more than the two ablations do
+separately.
 
-The ``_margin`` metrics are the same with f read from the margin between better and worse candidates of a query instead
-of from the scores (``JudgedGame.effects``): a shift that all candidates share changes no ranking,
-and is not in it. Positive f there means that ablating A brings relevant and irrelevant documents closer together.
+The `_margin` metrics read f from the margin between better and worse candidates of a query instead of from the scores
+(`JudgedGame.effects`), so that a shift shared by all candidates, which changes no ranking, does not count. Positive f there
+means that ablating A brings relevant and non-relevant documents closer together.
 
-The noise floor is the same computation on sets whose synergy is exactly zero: every set against itself, evaluated a
-second time in other company (:meth:`coterie.benchmark.protocol.bench.Bench.noise_floor`).
+The noise floor is the same computation on sets whose synergy is exactly zero: every set against itself, evaluated a second
+time in other batches (`Bench.noise_floor`).
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 
-from coterie.benchmark.protocol.bench import Bench, Evaluated
+from coterie.benchmark.protocol.bench import Bench, Evaluated, Statistic
 from coterie.benchmark.protocol.judged_game import Group, JudgedGame, View
 from coterie.benchmark.protocol.metrics.base import Answer, Contribution, Figure, Metric
 
 UNIT = "0.001 sd of scores"
 _SCALE = 1000.0
 
-Statistic = Callable[[JudgedGame, Evaluated, View], np.ndarray]
 
-
-def pair_synergy(domain: JudgedGame, pairs: Sequence[Group], view: View = "score") -> np.ndarray:
-    """Psi of each pair, by query [pairs, Q]."""
+def pair_synergy(game: JudgedGame, pairs: Sequence[Group], view: View = "score") -> np.ndarray:
+    """The synergy psi of each pair, shape (pairs, queries)."""
     singles = [(i,) for pair in pairs for i in pair]
-    domain.prepare([*pairs, *singles])
-    alone = domain.effects(singles, view).reshape(len(pairs), 2, -1).sum(1)
-    return domain.effects(pairs, view) - alone
+    game.prepare([*pairs, *singles])
+    separate = game.effects(singles, view).reshape(len(pairs), 2, -1).sum(1)
+    return game.effects(pairs, view) - separate
 
 
-def pair(domain: JudgedGame, coalition: Evaluated, view: View) -> np.ndarray:
-    """Mean of psi over the coalition's drawn pairs, by query [Q]."""
-    mean: np.ndarray = pair_synergy(domain, coalition.pairs, view).mean(0)
+def pair(game: JudgedGame, coalition: Evaluated, view: View) -> np.ndarray:
+    """Mean of psi over the coalition's sampled pairs, shape (queries,)."""
+    mean: np.ndarray = pair_synergy(game, coalition.pairs, view).mean(0)
     return mean
 
 
-def excess(domain: JudgedGame, coalition: Evaluated, view: View) -> np.ndarray:
-    """f(C) - max_k f(C without k), by query [Q], at the k that is largest over all queries."""
-    without = domain.effects(coalition.without_one, view)
-    return domain.effects([coalition.members], view)[0] - without[domain.total(without, view).argmax()]
+def excess(game: JudgedGame, coalition: Evaluated, view: View) -> np.ndarray:
+    """f(C) - f(C without k), shape (queries,), for the sampled k whose f(C without k) has the largest mean over queries."""
+    without = game.effects(coalition.without_one, view)
+    return game.effects([coalition.members], view)[0] - without[game.mean(without, view).argmax()]
 
 
-def joint(domain: JudgedGame, coalition: Evaluated, view: View) -> np.ndarray:
-    """f(C) - sum over members of f({i}), by query [Q]."""
-    singles = domain.effects([(i,) for i in coalition.members], view)
-    return domain.effects([coalition.members], view)[0] - singles.sum(0)
+def joint(game: JudgedGame, coalition: Evaluated, view: View) -> np.ndarray:
+    """f(C) - sum over members i of f({i}), shape (queries,)."""
+    singles = game.effects([(i,) for i in coalition.members], view)
+    return game.effects([coalition.members], view)[0] - singles.sum(0)
 
 
-def needed_by(statistic: Statistic, coalition: Evaluated) -> list[Group]:
-    """The ablations behind a statistic, so that they can be asked for in one batch."""
+def ablations(statistic: Statistic, coalition: Evaluated) -> list[Group]:
+    """The sets that a statistic of a coalition ablates, so that they can be evaluated in one batch."""
     singles = [(i,) for i in coalition.members]
     if statistic is pair:
         return [*coalition.pairs, *((i,) for pair_ in coalition.pairs for i in pair_)]
@@ -72,7 +71,7 @@ class _Synergy(Metric):
 
     unit = UNIT
     view: ClassVar[View] = "score"
-    on_discovery: ClassVar[bool] = False  # also measured on the queries that the methods have seen
+    on_discovery: ClassVar[bool] = False  # whether it is also measured on the queries that methods have seen
 
     def measure(self, bench: Bench, answer: Answer) -> list[Contribution | Figure]:
         statistic, seen = self.statistic(), bench.discovery if self.on_discovery else None
@@ -82,25 +81,25 @@ class _Synergy(Metric):
                 _SCALE * self.mean(bench.heldout, answer.evaluated),
                 _SCALE * self.control(bench, answer.evaluated),
                 bench.heldout.weight(self.view),
-                noise_floor=_SCALE * bench.noise_floor(statistic, self.view, needed_by),
-                discovery=_SCALE * float(seen.total(self.mean(seen, answer.evaluated), self.view)) if seen else None,
+                noise_floor=_SCALE * bench.noise_floor(statistic, self.view, ablations),
+                discovery=_SCALE * float(seen.mean(self.mean(seen, answer.evaluated), self.view)) if seen else None,
             )
         ]
 
-    def mean(self, domain: JudgedGame, coalitions: Sequence[Evaluated]) -> np.ndarray:
-        """The statistic's mean over the coalitions, by query [Q]; all ablations in one batch."""
+    def mean(self, game: JudgedGame, coalitions: Sequence[Evaluated]) -> np.ndarray:
+        """The statistic's mean over the coalitions, shape (queries,); all ablations are prepared in one batch."""
         statistic = self.statistic()
-        domain.prepare([g for c in coalitions for g in needed_by(statistic, c)])
-        mean: np.ndarray = np.mean([statistic(domain, c, self.view) for c in coalitions], axis=0)
+        game.prepare([g for c in coalitions for g in ablations(statistic, c)])
+        mean: np.ndarray = np.mean([statistic(game, c, self.view) for c in coalitions], axis=0)
         return mean
 
     @staticmethod
     @abstractmethod
     def statistic() -> Statistic:
-        """What is computed of a coalition, by query."""
+        """The function that computes the statistic of a coalition per query."""
 
     def control(self, bench: Bench, coalitions: Sequence[Evaluated]) -> np.ndarray:
-        """Mean over the coalitions of the mean over the random sets of each one's size, by query [Q]."""
+        """For each coalition the mean over the random sets of its size, averaged over coalitions, shape (queries,)."""
         sizes = sorted({len(c.members) for c in coalitions})
         by_size = {s: self.mean(bench.heldout, bench.controls(s)) for s in sizes}
         mean: np.ndarray = np.mean([by_size[len(c.members)] for c in coalitions], axis=0)
@@ -108,7 +107,14 @@ class _Synergy(Metric):
 
 
 class Pair(_Synergy):
-    """Mean of psi over at most ``pairs`` sampled pairs of a coalition; control: one pool of random pairs."""
+    """Mean synergy of the pairs inside a coalition, averaged over the evaluated coalitions.
+
+    The effect f(A) of a set A of players is the mean drop of the scores when A is ablated, in standard deviations of the
+    unablated scores. The synergy of a pair is psi(i, j) = f({i, j}) - f({i}) - f({j}). Of each coalition, at most `pairs`
+    randomly chosen pairs are evaluated.
+
+    Control: the mean psi of `control_pairs` random pairs.
+    """
 
     name = "synergy_pair"
     summary = "mean pairwise synergy inside a coalition, above that of random pairs"
@@ -123,13 +129,19 @@ class Pair(_Synergy):
 
 
 class Excess(_Synergy):
-    """f(C) minus the largest effect of C without one (sampled) member.
+    """Effect of a coalition C beyond that of its strongest subset with one member removed.
 
-    A maximum over k sampled members is compared with controls that take it over as many.
+    The effect f(A) of a set A of players is the mean drop of the scores when A is ablated, in standard deviations of the
+    unablated scores. The value is f(C) minus the largest f(C without k), over at most `leave_one_outs` randomly chosen
+    members k.
+
+    Control: the same on random sets of the same size, with equally many k, since a maximum grows with their number.
     """
 
     name = "synergy_excess"
-    summary = "effect of a coalition beyond its best subset with one member less, above size-matched random sets"
+    summary = (
+        "effect of a coalition beyond its strongest subset with one member removed, above size-matched random sets"
+    )
 
     @staticmethod
     def statistic() -> Statistic:
@@ -137,10 +149,15 @@ class Excess(_Synergy):
 
 
 class Joint(_Synergy):
-    """f(C) minus the sum of its members' single effects.
+    """Effect of a coalition C beyond the sum of its members' separate effects.
 
-    Also measured on the discovery queries: a method that selects by ablation has seen those, so the difference to the
-    held-out value is its optimism.
+    The effect f(A) of a set A of players is the mean drop of the scores when A is ablated, in standard deviations of the
+    unablated scores. The value is f(C) minus the sum of f({i}) over the members i.
+
+    It is also measured on the discovery queries: a method that selects by ablation has seen those, so the difference from
+    the held-out value is its optimism.
+
+    Control: the same on random sets of the same size.
     """
 
     name = "synergy_joint"
@@ -153,66 +170,87 @@ class Joint(_Synergy):
 
 
 class PairMargin(Pair):
-    """:class:`Pair` with f read from the margin between better and worse candidates."""
+    """`synergy_pair` with the effect read from margins between candidates instead of from scores.
+
+    The effect f(A) is the mean drop of s(x) - s(y), over all pairs of candidates x and y of a query in which x has the higher
+    relevance grade, when A is ablated. A shift that all candidates of a query share changes no ranking and no margin.
+    """
 
     name = "synergy_pair_margin"
     view = "margin"
     primary = False
     needs = frozenset({"judgements"})
-    summary = "synergy_pair in the margin between relevant and non-relevant candidates, which alone changes rankings"
+    summary = (
+        "synergy_pair read from the margins between relevant and non-relevant candidates, which decide the ranking"
+    )
 
 
 class ExcessMargin(Excess):
-    """:class:`Excess` with f read from the margin between better and worse candidates."""
+    """`synergy_excess` with the effect read from margins between candidates instead of from scores.
+
+    The effect f(A) is the mean drop of s(x) - s(y), over all pairs of candidates x and y of a query in which x has the higher
+    relevance grade, when A is ablated. A shift that all candidates of a query share changes no ranking and no margin.
+    """
 
     name = "synergy_excess_margin"
     view = "margin"
     primary = False
     needs = frozenset({"judgements"})
-    summary = "synergy_excess in the margin between relevant and non-relevant candidates, which alone changes rankings"
+    summary = (
+        "synergy_excess read from the margins between relevant and non-relevant candidates, which decide the ranking"
+    )
 
 
 class JointMargin(Joint):
-    """:class:`Joint` with f read from the margin between better and worse candidates."""
+    """`synergy_joint` with the effect read from margins between candidates instead of from scores.
+
+    The effect f(A) is the mean drop of s(x) - s(y), over all pairs of candidates x and y of a query in which x has the higher
+    relevance grade, when A is ablated. A shift that all candidates of a query share changes no ranking and no margin.
+    """
 
     name = "synergy_joint_margin"
     view = "margin"
     primary = False
     needs = frozenset({"judgements"})
-    summary = "synergy_joint in the margin between relevant and non-relevant candidates, which alone changes rankings"
+    summary = (
+        "synergy_joint read from the margins between relevant and non-relevant candidates, which decide the ranking"
+    )
 
 
 class Ratio(Metric):
-    """Sum of psi over all pairs of a coalition, as a share of its members' single effects.
+    """Pairwise synergy of the coalitions as a share of their members' separate effects.
 
-    ``Ratio = sum over C of sum_{i<j in C} psi(i, j) / sum over C of sum_{i in C} |f({i})|``: the first sum is the number
-    of pairs times the mean over the drawn ones. Control: the same from the pool of random pairs and the single effects
-    of the size-matched random sets.
+    The effect f(A) of a set A of players is the mean drop of the scores when A is ablated, and the synergy of a pair is
+    psi(i, j) = f({i, j}) - f({i}) - f({j}). The value is the sum of psi(i, j) over all pairs of each coalition, divided by
+    the sum of |f({i})| over its members i, both summed over the evaluated coalitions. The sum over pairs is the number of
+    pairs times the mean over the sampled ones.
 
-    Deviations from the paper: absolute single effects (signed ones cancel, and the ratio of the paper has no bound), and
-    a ratio of sums over the coalitions instead of a mean of ratios.
+    Control: the same from the pool of random pairs and from the separate effects of size-matched random sets.
+
+    Deviations from the paper: absolute separate effects, because signed ones cancel and leave the ratio unbounded; and a
+    ratio of sums over the coalitions instead of a mean of ratios.
     """
 
     name = "synergy_ratio"
     unit = "share of single effects"
     primary = False
-    summary = "pairwise synergy of a coalition as a share of its members' single effects, above random sets"
+    summary = "pairwise synergy of a coalition as a share of its members' separate effects, above random sets"
 
     def measure(self, bench: Bench, answer: Answer) -> list[Contribution | Figure]:
-        domain, coalitions = bench.heldout, answer.evaluated
-        domain.prepare([g for c in coalitions for g in [*needed_by(pair, c), *needed_by(joint, c)]])
+        game, coalitions = bench.heldout, answer.evaluated
+        game.prepare([g for c in coalitions for g in [*ablations(pair, c), *ablations(joint, c)]])
         pairs = [len(c.members) * (len(c.members) - 1) / 2 for c in coalitions]
-        synergy = np.mean([n * pair(domain, c, "score") for n, c in zip(pairs, coalitions, strict=True)], axis=0)
-        alone = np.mean([_single_effects(domain, c.members) for c in coalitions], axis=0)
-        by_chance = np.mean(pairs) * pair_synergy(domain, bench.control_pairs).mean(0)
+        synergy = np.mean([n * pair(game, c, "score") for n, c in zip(pairs, coalitions, strict=True)], axis=0)
+        separate = np.mean([_separate_effects(game, c.members) for c in coalitions], axis=0)
+        by_chance = np.mean(pairs) * pair_synergy(game, bench.control_pairs).mean(0)
         sizes = [len(c.members) for c in coalitions]
-        random = np.mean([np.mean([_single_effects(domain, r.members) for r in bench.controls(s)]) for s in sizes])
+        random = np.mean([np.mean([_separate_effects(game, r.members) for r in bench.controls(s)]) for s in sizes])
         ratio = by_chance / random if random else np.full_like(by_chance, np.nan)
-        return [Contribution("heldout", synergy, ratio * alone.mean(), alone)]
+        return [Contribution("heldout", synergy, ratio * separate.mean(), separate)]
 
 
-def _single_effects(domain: JudgedGame, members: Group) -> np.ndarray:
-    """Sum of |f({i})| over the members, by query [Q]: each query's effect counts with the sign of the mean effect."""
-    singles = domain.effects([(i,) for i in members])
+def _separate_effects(game: JudgedGame, members: Group) -> np.ndarray:
+    """Sum of |f({i})| over the members, shape (queries,): per query, each effect has the sign of its mean over queries."""
+    singles = game.effects([(i,) for i in members])
     total: np.ndarray = (np.sign(singles.mean(1))[:, None] * singles).sum(0)
     return total

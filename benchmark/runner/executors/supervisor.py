@@ -1,27 +1,36 @@
-"""Runs one cell after the other in a worker process, and survives whatever the process does."""
+"""Runs one cell after another in a worker process, and survives whatever the process does."""
 
 from __future__ import annotations
 
 import queue
 import signal
 import time
-from datetime import UTC, datetime
 
 from pydantic import TypeAdapter, ValidationError
 
 from coterie.benchmark.quantities import format_bytes, format_seconds
-from coterie.benchmark.runner.executors import Limits
+from coterie.benchmark.runner import worker
+from coterie.benchmark.runner.executors.base import Limits
 from coterie.benchmark.runner.executors.process import WorkerProcess, thread_settings
-from coterie.benchmark.runner.messages import At, Done, Listener, Loaded, Message, NotRun, Order, Spent
-from coterie.tracking.record import Failure, Record, Status
+from coterie.benchmark.runner.messages import (
+    CellRequest,
+    Finished,
+    Listener,
+    Message,
+    NotRun,
+    Outcome,
+    StepProgress,
+    TaskLoaded,
+)
+from coterie.tracking.record import Failure, Status
 
-_TICK = 0.1  # seconds between two looks at the clock and at the memory
-_LEAST_FOR_LOADING = 600.0
+_CHECK_SECONDS = 0.1  # between two checks of the limits
+_SHORTEST_LOADING_LIMIT = 600.0  # seconds: loading may download, so a short limit on cells does not apply to it
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
 
 
 class Supervisor:
-    """A worker process and its limits. One that is lost takes one cell with it and is replaced for the next."""
+    """A worker process and its limits. A lost worker costs one cell and is replaced for the next."""
 
     def __init__(self, limits: Limits, threads: int | None = None) -> None:
         self._limits, self._threads = limits, threads
@@ -30,32 +39,33 @@ class Supervisor:
         self.task: str | None = None  # the fingerprint of the task that the worker has loaded
 
     def start(self) -> None:
-        """Have a worker: its imports take seconds, so it is started before there is something to do."""
+        """Start a worker unless one is running. Its imports take seconds, so start it before there is work."""
         if self._process is None and not self._closed:
-            self._process = WorkerProcess(thread_settings(self._threads))
+            self._process = WorkerProcess(worker, thread_settings(self._threads))
 
     @property
     def pid(self) -> int | None:
+        """The id of the current worker process, if there is one."""
         return None if self._process is None else self._process.pid
 
     def close(self) -> None:
-        """Kill the worker, whatever it does; from any thread."""
+        """Kill the worker. May be called from any thread."""
         self._closed = True
         self._drop()
 
-    def run(self, order: Order, listener: Listener) -> Record | NotRun:
-        """The cell's record; where the process was lost or killed, one that says so."""
+    def run(self, request: CellRequest, listener: Listener) -> Outcome:
+        """Run a cell. If the process crashes or exceeds a limit, the record says so."""
         self.start()
         if self._process is None:
             raise RuntimeError("expected an open supervisor, got a closed one")
-        outcome = _Cell(order, self._process, self._limits, listener).run()
-        lost = isinstance(outcome, Lost)
-        failed_on_gpu = order.device == "cuda" and isinstance(outcome, Record) and outcome.status == "failed"
-        if lost or failed_on_gpu:  # an error of a kernel leaves a process that can no longer use its GPU
+        cell = _RunningCell(request, self._process, self._limits, listener)
+        outcome = cell.run()
+        failed = isinstance(outcome, Finished) and outcome.record.status == "failed"
+        if cell.lost or (failed and request.device == "cuda"):  # after a kernel's error a process cannot use its GPU
             self._drop()
         else:
-            self.task = order.identity.task_fingerprint
-        return outcome.outcome if isinstance(outcome, Lost) else outcome
+            self.task = request.identity.task_fingerprint
+        return outcome
 
     def _drop(self) -> None:
         process, self._process, self.task = self._process, None, None
@@ -63,120 +73,96 @@ class Supervisor:
             process.kill()
 
 
-class Lost:
-    """The process is gone; ``outcome`` is what becomes of the cell."""
+class _RunningCell:
+    """One cell in a worker process. `lost` says whether the process was killed or has ended."""
 
-    def __init__(self, outcome: Record | NotRun) -> None:
-        self.outcome = outcome
-
-
-class _Cell:
-    """One cell in a process."""
-
-    def __init__(self, order: Order, process: WorkerProcess, limits: Limits, listener: Listener) -> None:
-        self._order, self._process, self._limits, self._listener = order, process, limits, listener
-        self._loaded: Loaded | None = None
-        self._at = At(step="starting")
-        self._peak = 0
+    def __init__(self, request: CellRequest, process: WorkerProcess, limits: Limits, listener: Listener) -> None:
+        self._request, self._process, self._limits, self._listener = request, process, limits, listener
+        self._loaded: TaskLoaded | None = None
+        self._at = StepProgress(step="starting")
+        self._peak = process.memory()  # before the request: the cell may crash before the first check
         self._started = time.monotonic()
+        self.lost = False
 
-    def run(self) -> Record | NotRun | Lost:
-        self._process.send(self._order.model_dump_json())
-        looked = 0.0
+    def run(self) -> Outcome:
+        self._process.send(self._request.model_dump_json())
+        checked = 0.0
         while True:
-            if time.monotonic() - looked > _TICK:
-                looked = time.monotonic()
-                over = self._over()
-                if over is not None:
-                    return over
+            if time.monotonic() - checked > _CHECK_SECONDS:
+                checked = time.monotonic()
+                stopped = self._stop_over_limit()
+                if stopped is not None:
+                    return stopped
             try:
-                line = self._process.answer(_TICK)
+                line = self._process.receive(_CHECK_SECONDS)
             except queue.Empty:
                 continue
             if line is None:
-                return self._ended()
+                return self._crashed()
             try:
                 message = _MESSAGE.validate_json(line)
             except ValidationError:
-                return self._lost("failed", f"its process answered what is no message: {line[:200]!r}")
-            if isinstance(message, Done):
-                return message.record
-            if isinstance(message, NotRun):
+                return self._lose("failed", f"its process sent an invalid message: {line[:200]!r}")
+            if isinstance(message, Finished | NotRun):
                 return message
-            self._hear(message)
+            if isinstance(message, TaskLoaded):
+                self._loaded, self._started = message, time.monotonic()
+                self._peak = self._process.memory() or self._peak  # it may have crashed in the meantime
+            elif isinstance(message, StepProgress):
+                self._at = message
+            self._listener.updated(self._request, message)
 
-    def _hear(self, message: Loaded | At | Spent) -> None:
-        if isinstance(message, Loaded):
-            self._loaded, self._started = message, time.monotonic()
-            self._peak = self._process.memory() or self._peak  # 0 where it has crashed meanwhile
-        elif isinstance(message, Spent):
-            self._listener.spent(message.phase, message.seconds)
-        else:
-            self._at = message
-            self._listener.at(self._order, message.step, message.count)
-
-    def _over(self) -> Lost | None:
-        """Kill the process where it is over one of its limits."""
+    def _stop_over_limit(self) -> Outcome | None:
+        """Kill the process if it exceeds a limit."""
         memory, spent = self._process.memory(), time.monotonic() - self._started
         self._peak = max(self._peak, memory)
         most, seconds = self._limits.memory, self._limits.seconds
         if most is not None and memory > most:
-            return self._lost("failed", f"used {format_bytes(memory)} of memory, the limit is {format_bytes(most)}")
+            return self._lose("failed", f"used {format_bytes(memory)} of memory, the limit is {format_bytes(most)}")
         if seconds is None:
             return None
         if self._loaded is None:
-            seconds = max(seconds, _LEAST_FOR_LOADING)
+            seconds = max(seconds, _SHORTEST_LOADING_LIMIT)
         if spent > seconds:
-            trace = self._process.where()
-            return self._lost("timeout", f"not finished within {format_seconds(seconds)}", trace)
+            trace = self._process.dump_threads()
+            return self._lose("timeout", f"not finished within {format_seconds(seconds)}", trace)
         return None
 
-    def _ended(self) -> Lost:
+    def _crashed(self) -> Outcome:
         code = self._process.kill()
-        return self._lost(
-            "failed", f"its process {_how(code)}, having used {format_bytes(self._peak)} of memory", code=code
-        )
+        what = f"its process {_describe_exit(code)}, having used {format_bytes(self._peak)} of memory"
+        return self._lose("failed", what, code=code)
 
-    def _lost(self, status: Status, what: str, trace: str | None = None, code: int | None = None) -> Lost:
-        """What becomes of the cell: a record, or, where the task was not loaded yet, the reason why there is none."""
-        spent = time.monotonic() - self._started
+    def _lose(self, status: Status, what: str, trace: str | None = None, code: int | None = None) -> Outcome:
+        """Give up the process. The cell gets a record, or none if the task was not loaded yet."""
+        self.lost = True
+        seconds = time.monotonic() - self._started
         if code is None:
             self._process.kill()
-        trace = (self._process.words() if trace is None else trace) or None
+        trace = (self._process.output() if trace is None else trace) or None
         reason = f"{what}; it was {self._at.step}"
         if self._loaded is None:
-            order = self._order
-            return Lost(NotRun(identity=order.identity, cell=order.cell, reason=reason, trace=trace))
-        counted = {"evaluations": self._at.count} if self._at.count else {}
-        return Lost(
-            Record(
-                identity=self._order.identity,
-                identity_digest=self._order.identity.digest(),
-                date=datetime.now(UTC).isoformat(timespec="microseconds"),
-                status=status,
-                reason=reason,
-                trace=trace,
-                failure=Failure(
-                    phase=self._at.step,
-                    seconds=spent,
-                    peak_memory_bytes=self._peak or None,
-                    evaluations=counted,
-                    exit_code=code,
-                ),
-                task=self._loaded.task,
-                method=self._order.method,
-                environment=self._loaded.environment,
-            )
+            return NotRun.of(self._request, reason, trace)
+        failure = Failure(
+            phase=self._at.step,
+            seconds=seconds,
+            peak_memory_bytes=self._peak or None,
+            evaluations={"evaluations": self._at.count} if self._at.count else {},
+            exit_code=code,
         )
+        record = self._request.record(
+            self._loaded.task, self._loaded.environment, status=status, reason=reason, trace=trace, failure=failure
+        )
+        return Finished(record=record)
 
 
-def _how(code: int) -> str:
-    """How a process ended, by its exit code."""
+def _describe_exit(code: int) -> str:
+    """How a process ended, from its exit code."""
     if code >= 0:
-        return f"ended by itself with exit code {code}"
+        return f"ended with exit code {code}"
     try:
         name = signal.Signals(-code).name
     except ValueError:
         name = str(-code)
-    why = " (by somebody, or by the system for lack of memory)" if name == "SIGKILL" else ""
+    why = " (by someone, or by the system for lack of memory)" if name == "SIGKILL" else ""
     return f"was ended by signal {name}{why}"

@@ -1,4 +1,4 @@
-// Filters, search and the choice of columns of a table. What is chosen stands in the address, so that it can be shared.
+// Filters, search and choice of columns of a table. The address keeps the filters, so that they can be shared.
 for (const panel of document.querySelectorAll("[data-filters]")) {
   const table = document.getElementById(panel.dataset.filters);
   const rows = [...table.tBodies[0].rows];
@@ -7,7 +7,7 @@ for (const panel of document.querySelectorAll("[data-filters]")) {
   const boxes = [...panel.querySelectorAll("[data-column]")];
   const own = (name) => `${table.id}.${name}`;
 
-  // What a row is stands in its own attributes, or follows from the texts of its cells: {column: {text: {filter: value}}}.
+  // A row's values are in its attributes or follow from the texts of its cells: {column: {text: {filter: value}}}.
   const facts = Object.entries(JSON.parse(panel.dataset.facts ?? "{}"));
   const text = (cell) => (cell.querySelector("a") ?? cell).textContent.trim();
   const known = new Map(rows.map((row) => [

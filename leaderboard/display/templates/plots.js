@@ -1,4 +1,4 @@
-// Plots: plotly is loaded once the first one comes into view; they are drawn in the page's colours, again when these change.
+// Plots: plotly is loaded when the first one comes into view. They use the page's colours and are redrawn when these change.
 {
   const figures = [...document.querySelectorAll("[data-figure]")];
   const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -29,8 +29,8 @@
     document.head.append(script);
   });
 
-  const say = (element) => { element.textContent = "The plot cannot be drawn: plotly.min.js is missing beside the page. Its numbers are in the tables."; };
-  const show = (element) => plotly().then(() => draw(element), () => say(element));
+  const explain = (element) => { element.textContent = "The plot cannot be drawn: plotly.min.js is missing from the site. Its numbers are in the tables."; };
+  const show = (element) => plotly().then(() => draw(element), () => explain(element));
 
   const near = new IntersectionObserver((entries) => {
     for (const entry of entries.filter((e) => e.isIntersecting)) {

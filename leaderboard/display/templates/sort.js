@@ -1,5 +1,5 @@
 "use strict";
-// Tables sort by a click, or by Enter or Space, on a column's button. Rows without a number stay last in both directions.
+// Clicking a column's button, or Enter or Space on it, sorts a table. Rows without a number stay last in both directions.
 for (const table of document.querySelectorAll("table[data-sortable]")) {
   const body = table.tBodies[0];
   const headings = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
@@ -7,7 +7,7 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
   const key = (row, column) => {
     const cell = row.cells[column];
     const text = "value" in cell.dataset ? cell.dataset.value : cell.textContent.trim();
-    const empty = text === "" || text.startsWith("–"); // a dash, maybe with the reason
+    const empty = text === "" || text.startsWith("–"); // a dash, perhaps with the reason
     return { text, number: empty ? NaN : Number(text.replaceAll(",", "").replace("−", "-")), empty };
   };
 

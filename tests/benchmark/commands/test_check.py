@@ -1,4 +1,4 @@
-"""``coterie new-method`` and ``coterie check``: from a template to a method that is checked, whatever it does."""
+"""`coterie new-method` and `coterie check`: from a template to a checked method, whatever the method does."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def invoke(*arguments: object) -> tuple[int, str]:
 
 
 def made(folder: Path, name: str, before: str = "") -> Path:
-    """The template, with a line put before what it does."""
+    """The template, with a line before its first statement."""
     assert invoke("new-method", name, "--folder", folder)[0] == 0
     path = folder / f"{name.replace('-', '_')}.py"
     text = path.read_text()
@@ -34,7 +34,7 @@ def made(folder: Path, name: str, before: str = "") -> Path:
     return path
 
 
-def test_a_new_method_passes_its_checks_and_its_tests_and_runs(tmp_path: Path) -> None:
+def test_new_method_passes_its_checks_and_its_tests_and_runs(tmp_path: Path) -> None:
     path = made(tmp_path, "brand-new")
     code, printed = invoke("check", path)
     assert code == 0, printed
@@ -56,20 +56,20 @@ def test_a_new_method_passes_its_checks_and_its_tests_and_runs(tmp_path: Path) -
         ("9", "fix: coterie new-method my-method"),
         ("a" * 65, "at most 64"),
         ("trailing-", "fix: coterie new-method trailing"),
-        ("numpy", "numpy.py would stand in the way of the installed package 'numpy'; fix: coterie new-method my-numpy"),
-        ("coterie", "in the way of the installed package 'coterie'"),
-        ("json", "json.py would stand in the way of Python's module 'json'"),
+        ("numpy", "numpy.py would hide the installed package 'numpy'; fix: coterie new-method my-numpy"),
+        ("coterie", "would hide the installed package 'coterie'"),
+        ("json", "json.py would hide Python's module 'json'"),
         ("class", "expected a name that Python can import, got its keyword 'class'"),
     ],
 )
-def test_names_that_cannot_be_taken(name: str, says: str, tmp_path: Path) -> None:
+def test_unusable_name_is_refused_with_a_better_one(name: str, says: str, tmp_path: Path) -> None:
     code, printed = invoke("new-method", name, "--folder", tmp_path)
     assert code == 2
     assert says in printed
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_is_overwritten(tmp_path: Path) -> None:
+def test_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text("precious")
     code, printed = invoke("new-method", "mine", "--folder", tmp_path)
     assert code == 2
@@ -82,31 +82,33 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     ("name", "before", "failed", "says"),
     [
         ("peeks", "game.write_vectors()", "sees-what-it-declares", " at peeks.py:"),
-        ("unseeded", "np.random.seed(0)", "depends-on-its-seed-alone", "a global random state"),
+        ("unseeded", "np.random.seed(0)", "depends-only-on-its-seed", "a global random state"),
         ("raises", "raise KeyError('neuron')", "answers-are-valid", "KeyError at raises.py:"),
         ("exits", "raise SystemExit(0)", "answers-are-valid", "SystemExit at exits.py:"),
         ("prints", "print('{}')", None, "All checks passed."),
     ],
 )
-def test_a_failure_is_told_with_its_fix(name: str, before: str, failed: str | None, says: str, tmp_path: Path) -> None:
+def test_failure_is_reported_with_its_fix(
+    name: str, before: str, failed: str | None, says: str, tmp_path: Path
+) -> None:
     code, printed = invoke("check", made(tmp_path, name, before))
     assert code == (0 if failed is None else 1), printed
     assert says in printed
     if failed is not None:
         assert f"FAILED {failed}" in printed
         assert CHECKS[failed].fix in printed
-        assert "ok     describes-itself" in printed, "the other checks are run all the same"
+        assert "ok     describes-itself" in printed, "the other checks run too"
 
 
-def test_a_method_that_hangs_fails_that_check_alone(tmp_path: Path) -> None:
+def test_method_that_hangs_fails_only_that_check(tmp_path: Path) -> None:
     with Checker(made(tmp_path, "hangs", "while True: pass"), timeout=5) as checker:
         assert checker.methods() == ["hangs"]
         hanging, after = (checker.run("hangs", check) for check in ("answers-are-valid", "describes-itself"))
-    assert "did not end within 5 s (it was at hangs.py:" in (hanging.problem or "")
+    assert "still running after 5 s (at hangs.py:" in (hanging.problem or "")
     assert after.problem is None
 
 
-def test_a_method_that_crashes_fails_that_check_alone(tmp_path: Path) -> None:
+def test_method_that_crashes_fails_only_that_check(tmp_path: Path) -> None:
     with Checker(made(tmp_path, "crashes", "import os; os._exit(7)"), timeout=600) as checker:
         crashing, after = (checker.run("crashes", check) for check in ("answers-are-valid", "describes-itself"))
     assert "its process ended with exit code 7" in (crashing.problem or "")
@@ -117,7 +119,7 @@ def test_a_method_that_crashes_fails_that_check_alone(tmp_path: Path) -> None:
     ("text", "says"),
     [("def broken(:", "broken.py:1: SyntaxError"), ("x = 1", "expected a subclass"), (None, "cannot be read")],
 )
-def test_a_file_that_does_not_load_is_exit_code_2(text: str | None, says: str, tmp_path: Path) -> None:
+def test_file_that_does_not_load_exits_with_2(text: str | None, says: str, tmp_path: Path) -> None:
     path = tmp_path / "broken.py"
     if text is not None:
         path.write_text(text)
@@ -126,11 +128,11 @@ def test_a_file_that_does_not_load_is_exit_code_2(text: str | None, says: str, t
     assert says in printed
 
 
-def test_a_method_of_the_package_is_checked_where_it_is(tmp_path: Path) -> None:
+def test_method_of_the_package_is_checked_in_place(tmp_path: Path) -> None:
     import coterie.methods
 
     folder = Path(coterie.methods.__path__[0])
     code, printed = invoke("check", folder / "random_groups.py")
     assert code == 0, printed
     assert "random_groups.py: random" in printed
-    assert invoke("check", folder / "arrays.py")[0] == 2, "no method there"
+    assert invoke("check", folder / "arrays.py")[0] == 2, "a file without a method"

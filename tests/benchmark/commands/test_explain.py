@@ -1,4 +1,4 @@
-"""--explain names what differs from the nearest stored record, and runs and writes nothing."""
+"""`--explain` names what differs from the nearest stored record, and runs and writes nothing."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typer.testing import CliRunner
 from coterie.benchmark.cli.main import app
 from coterie.benchmark.commands.explain import Explanation, explain
 from coterie.benchmark.protocol.settings import Settings
-from coterie.benchmark.runner.grid import Grid, Run, run_grid
+from coterie.benchmark.runner.grid import Grid, Run
 from coterie.benchmark.runner.messages import Listener
 from coterie.methods.registry import Registry
+from coterie.tasks.kinds import plan_task
 from coterie.tasks.registry import get_task_spec
 from coterie.tracking.store import RecordStore
+from tests.benchmark.grids import run_grid
 from tests.methods.test_registry import PLUGIN, write
 
 SETTINGS = Settings(max_coalitions=2, largest_share=1, pairs=2, leave_one_outs=2, control_pairs=20, resamples=200)
@@ -25,7 +27,7 @@ SETTINGS = Settings(max_coalitions=2, largest_share=1, pairs=2, leave_one_outs=2
 def grid() -> Grid:
     from coterie.methods.registry import get_method
 
-    tasks = [get_task_spec("planted/coactive")]
+    tasks = [plan_task(get_task_spec("planted/coactive"))]
     return Grid(tasks, [get_method("random[n_coalitions=3]")], range(1), [10], SETTINGS, executor="inline")
 
 
@@ -34,10 +36,10 @@ def explained(grid: Grid, folder: Path) -> list[Explanation]:
     return explain(Run(grid, store, Listener()).planned, store.all())
 
 
-def test_each_component_is_named_with_both_values(grid: Grid, tmp_path: Path) -> None:
+def test_each_difference_is_named_with_both_values(grid: Grid, tmp_path: Path) -> None:
     from coterie.methods.registry import get_method
 
-    (record, _reused), *_ = run_grid(grid, RecordStore(tmp_path), Listener())
+    (record, _reused), *_ = run_grid(grid, RecordStore(tmp_path))
     changed = {
         "budget": replace(grid, budgets=[11]),
         "seed": replace(grid, seeds=[1]),
@@ -60,8 +62,8 @@ def test_each_component_is_named_with_both_values(grid: Grid, tmp_path: Path) ->
     assert "no record of this method" in found.verdict
 
 
-def test_a_change_of_code_changes_that_methods_identity_alone(grid: Grid, tmp_path: Path) -> None:
-    """An included file with two methods beside the registered one: after an edit of the file, only its cells are run."""
+def test_a_change_of_code_changes_only_the_identity_of_that_method(grid: Grid, tmp_path: Path) -> None:
+    """After an edit of an included file, only the cells of its method have another identity."""
     from coterie.methods.registry import get_method
 
     def mine(source: str) -> Grid:

@@ -40,7 +40,7 @@ def test_without_a_subcommand_the_board_is_printed_and_written(output: Path) -> 
     }
 
 
-def test_a_section_is_kept_up_to_date(output: Path, tmp_path: Path) -> None:
+def test_section_is_updated_only_if_it_differs(output: Path, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"{BEGIN}\n{END}\n")
     assert f"{readme}: updated" in coterie("--output-folder", output, "--update", readme)[1]
@@ -52,7 +52,7 @@ def test_a_section_is_kept_up_to_date(output: Path, tmp_path: Path) -> None:
     assert "put both" in text
 
 
-def test_build_writes_a_site_and_names_what_is_left_out(output: Path, tmp_path: Path) -> None:
+def test_build_writes_a_site_and_names_unreadable_files(output: Path, tmp_path: Path) -> None:
     (output / "records" / "old.json").write_text('{"schema_version": 0}')
     code, text = coterie("build", "--from", output, "--site", tmp_path / "site")
     assert code == 0
@@ -61,7 +61,7 @@ def test_build_writes_a_site_and_names_what_is_left_out(output: Path, tmp_path: 
     assert (tmp_path / "site" / "index.html").is_file()
 
 
-def test_build_refuses_what_holds_no_records_and_folders_of_others(output: Path, tmp_path: Path) -> None:
+def test_build_refuses_sources_without_records_and_folders_in_use(output: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert coterie("build", "--from", tmp_path / "empty", "--site", tmp_path / "site")[0] == 2
     assert coterie("build", "--from", tmp_path / "nowhere", "--site", tmp_path / "site")[0] == 2
@@ -70,7 +70,7 @@ def test_build_refuses_what_holds_no_records_and_folders_of_others(output: Path,
     assert "expected a new or empty folder" in text.replace("\n", " ")
 
 
-def test_a_submission_shows_its_card_on_the_site_and_once_verified_its_badge(
+def test_site_shows_the_card_of_a_submission_and_its_badge_once_verified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(suites.SUITES, "tiny", SUITE)

@@ -1,4 +1,4 @@
-"""Published partitions: what is read, what is refused, what is printed."""
+"""Published partitions: reading, refusing and printing them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from coterie.benchmark import partitions
 from coterie.benchmark.cli.main import app
-from coterie.benchmark.partitions import ARRAY, PartitionError, read_partition, read_partitions, summaries
+from coterie.benchmark.commands import published_partitions
+from coterie.benchmark.commands.published_partitions import (
+    ARRAY,
+    PartitionError,
+    read_partition,
+    read_partitions,
+    summaries,
+)
 
 PUBLISHED = Path(__file__).parents[4] / "shared" / "data" / "published_partitions"
 
@@ -41,7 +47,7 @@ def npy(labels: np.ndarray) -> bytes:
 
 
 @pytest.mark.parametrize("dtype", ["int16", "uint8", "<i8", ">i4"])
-def test_groups_are_the_players_of_equal_labels(tmp_path: Path, dtype: str) -> None:
+def test_players_with_equal_labels_form_a_coalition(tmp_path: Path, dtype: str) -> None:
     labels = np.array([0, 0, 3, 0, 2, 3, 0, 7] + [0] * 16, dtype)
     partition = read_partition(save(tmp_path / "llama_layer7_pas.npz", labels))
     assert (partition.model, partition.layer, partition.affinity) == ("llama", 7, "pas")
@@ -51,7 +57,7 @@ def test_groups_are_the_players_of_equal_labels(tmp_path: Path, dtype: str) -> N
     assert (sizes.eligible, sizes.covered_share) == (1, 2 / 24)
 
 
-def test_summaries_give_mean_and_range_over_layers(tmp_path: Path) -> None:
+def test_summaries_contain_mean_and_range_over_layers(tmp_path: Path) -> None:
     save(tmp_path / "m_layer9_oca.npz", [0, 0, 1, 2])
     save(tmp_path / "m_layer10_oca.npz", [0, 0, 0, 0])
     save(tmp_path / "m_layer9_pas.npz", [0, 1, 2, 3])
@@ -73,8 +79,8 @@ HEADER = npy(np.zeros(4, np.int16))[:-8]
     [
         (lambda f: save(f / "evil;rm.npz", [0]), "expected a name like"),
         (lambda f: (f / NAMED).write_bytes(b"PK nothing"), "not a zip file"),
-        (lambda f: archive(f / NAMED, ("../../etc/x.npy", npy(np.zeros(4, int)))), "expected the one member"),
-        (lambda f: save(f / NAMED, [0, 1], more=[1]), "expected the one member"),
+        (lambda f: archive(f / NAMED, ("../../etc/x.npy", npy(np.zeros(4, int)))), "expected only the member"),
+        (lambda f: save(f / NAMED, [0, 1], more=[1]), "expected only the member"),
         (lambda f: archive(f / NAMED, (f"{ARRAY}.npy", npy(np.array([{}, {}], object)))), "got object of shape"),
         (lambda f: save(f / NAMED, [0.5, 1.0]), "got float64"),
         (lambda f: save(f / NAMED, [[0, 1]]), r"of shape (1, 2)"),
@@ -94,7 +100,7 @@ HEADER = npy(np.zeros(4, np.int16))[:-8]
         (lambda f: (f / NAMED).symlink_to(save(f / "target", [0, 1])), "got a link"),
     ],
 )
-def test_what_is_no_partition_is_refused_with_a_reason(make: object, says: str, tmp_path: Path) -> None:
+def test_unsafe_or_invalid_file_is_refused_with_a_reason(make: object, says: str, tmp_path: Path) -> None:
     make(tmp_path)  # type: ignore[operator]
     found, refused = read_partitions(tmp_path)
     reasons = [reason for reason in refused if says in reason]
@@ -102,7 +108,7 @@ def test_what_is_no_partition_is_refused_with_a_reason(make: object, says: str, 
     assert not [p for p in found if p.model == "m"]
 
 
-def test_a_directory_that_lies_about_the_size_does_not_help_a_bomb(tmp_path: Path) -> None:
+def test_zip_bomb_that_declares_a_small_size_is_refused(tmp_path: Path) -> None:
     path = archive(tmp_path / NAMED, (f"{ARRAY}.npy", b"\0" * 9_000_000))
     raw = bytearray(path.read_bytes())
     for signature, offset in ((b"PK\1\2", 24), (b"PK\3\4", 22)):  # uncompressed size in the directory and the header
@@ -119,11 +125,11 @@ CHANGES = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_s
 
 @settings(max_examples=200, deadline=None)
 @given(damage=CHANGES, inside=st.booleans())
-@example(damage=[(185, 128), (378, 8)], inside=False)  # a name that is no UTF-8
-def test_damaged_files_are_refused_or_read_never_a_crash(
+@example(damage=[(185, 128), (378, 8)], inside=False)  # a name that is not UTF-8
+def test_damaged_files_are_read_or_refused_without_a_crash(
     damage: list[tuple[int, int]], inside: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Bytes changed in the array and its header, or in the archive around it."""
+    """Change bytes in the array and its header, or in the archive around it."""
     path, content = tmp_path_factory.mktemp("damaged") / NAMED, bytearray(npy(np.arange(9, dtype=np.int16)))
     if not inside:
         content = bytearray(archive(path, (f"{ARRAY}.npy", bytes(content))).read_bytes())
@@ -140,17 +146,17 @@ def test_damaged_files_are_refused_or_read_never_a_crash(
     assert all("fix:" in reason for reason in refused)
 
 
-def test_large_files_and_folders_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_files_and_folders_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path / NAMED, np.random.default_rng(0).integers(0, 99, 999))
-    monkeypatch.setattr(partitions, "MOST_BYTES", 100)
+    monkeypatch.setattr(published_partitions, "MOST_BYTES", 100)
     with pytest.raises(PartitionError, match="expected at most 100 bytes"):
         read_partition(tmp_path / NAMED)
-    monkeypatch.setattr(partitions, "MOST_FILES", 0)
-    with pytest.raises(PartitionError, match="got 1 of them"):
+    monkeypatch.setattr(published_partitions, "MOST_FILES", 0)
+    with pytest.raises(PartitionError, match="got 1; fix"):
         read_partitions(tmp_path)
 
 
-def test_the_command_prints_writes_and_says_what_it_left_out(tmp_path: Path) -> None:
+def test_command_prints_and_writes_tables_and_names_refused_files(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     save(folder / "llama_layer7_pas.npz", [0] * 20 + [1, 2, 3, 3])
@@ -168,7 +174,7 @@ def test_the_command_prints_writes_and_says_what_it_left_out(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("make", [lambda f: None, lambda f: f.mkdir(), lambda f: (f.mkdir(), save(f / "x.npz", [0]))])
-def test_nothing_to_describe_is_the_users_mistake(make: object, tmp_path: Path) -> None:
+def test_folder_without_partitions_exits_with_2(make: object, tmp_path: Path) -> None:
     make(tmp_path / "in")  # type: ignore[operator]
     result = CliRunner().invoke(app, ["partitions", str(tmp_path / "in")])
     assert result.exit_code == 2
@@ -176,7 +182,7 @@ def test_nothing_to_describe_is_the_users_mistake(make: object, tmp_path: Path) 
 
 
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published partitions are not part of the repository")
-def test_the_published_partitions_are_degenerate() -> None:
+def test_published_partitions_are_degenerate() -> None:
     found, refused = read_partitions(PUBLISHED)
     assert (len(found), refused) == (48, [])
     for row in summaries(found):

@@ -1,8 +1,9 @@
-"""What a run is refused or warned for before any work, in one line."""
+"""What a run is refused or warned about before any work, in one line."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,17 @@ import pytest
 import yaml
 
 from coterie.benchmark.cli import main as cli
-from coterie.benchmark.commands import preflight
-from coterie.benchmark.commands.preflight import check_available, queries_of, tasks_of, unranked
-from coterie.benchmark.commands.run import RunOptions, build_grid
+from coterie.benchmark.commands.planning import build_grid
+from coterie.benchmark.commands.preflight import checked_plan, read_tasks, unranked
+from coterie.benchmark.commands.run_options import RunOptions
 from coterie.benchmark.errors import UsageError
+from coterie.benchmark.runner import worker
+from coterie.tasks import kinds
+from coterie.tasks import reranker_task as task_module
 from coterie.tasks.errors import DoesNotFitError
+from coterie.tasks.kinds import plan_task
 from coterie.tasks.registry import get_task_spec
+from coterie.tasks.reranker_task import RerankerTaskPlan
 from tests.tasks.tiny import save_collection, save_reranker
 
 
@@ -38,14 +44,14 @@ def one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--seeds", "1000000000"], "--seeds: expected 1 to 1,000 (each is a cell of its own"),
+        (["--seeds", "1000000000"], "--seeds: expected 1 to 1,000 (each is a cell"),
         (["-j", "1000000"], "-j: expected 1 to "),
         (["--budget", "1000000000000"], "--budget: expected 1 to 1,000,000,000"),
         (["--budgets", "1e3,1e300"], "--budget: expected 1 to 1,000,000,000"),
         (["--budgets", ",".join(map(str, range(1, 200)))], "--budgets: expected 1 to 100"),
         (
             ["--seeds", "1000", "--budgets", ",".join(map(str, range(1, 101)))],
-            "expected at most 100,000 cells (tasks x methods x budgets x seeds; one takes seconds at least), got 300,000",
+            "expected at most 100,000 cells (tasks x methods x budgets x seeds; each takes seconds at least), got 300,000",
         ),
         (
             ["-m", "random[min_size=6,max_size=3]"],
@@ -56,14 +62,14 @@ def one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
             ["-m", "hedonic-oca[k=4,max_size=4]"],
             "hedonic-oca: expected max_size of at least k + 1, 5, got 4; fix: max_size=5",
         ),
-        (["-m", "random[min_size=2,min_size=3]"], "parameter 'min_size' stands twice"),
+        (["-m", "random[min_size=2,min_size=3]"], "min_size: expected once, got twice"),
         (["-t", "pydoc-llama/relevance[layer=2,layer=1]"], "layer: expected once, got twice"),
-        (["-t", "pydoc-llama/relevance[layer=true]"], "layer: expected a whole number from 0 on, got 'true'"),
+        (["-t", "pydoc-llama/relevance[layer=true]"], "layer: expected a whole number of at least 0, got 'true'"),
         (["-t", "pydoc-llama/relevance[layer=99]"], "relevance[layer=99]': layer: expected 0 to 3"),
         (["-t", "pydoc-llama/relevance[players=experts]"], "players: expected 'neurons' for this reranker (llama)"),
     ],
 )
-def test_mistakes_are_told_at_once(
+def test_mistakes_are_reported_before_any_work(
     arguments: list[str], says: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     started = time.process_time()
@@ -73,7 +79,7 @@ def test_mistakes_are_told_at_once(
 
 
 @pytest.mark.parametrize("amount", [{"seeds": 0}, {"seeds": -1}, {"budgets": (0,)}, {"n_jobs": 0}])
-def test_amounts_from_python_are_checked_too(amount: dict[str, Any]) -> None:
+def test_amounts_in_options_made_by_python_are_checked(amount: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="expected 1 to"):
         build_grid(RunOptions(**amount))
 
@@ -92,13 +98,15 @@ def test_two_tasks_of_one_name_are_refused_with_both_files(capsys: pytest.Captur
     assert f"got 'planted/backup' from planted/backup and from {again}" in error
     upper = planted(tmp_path / "four.yaml", "My/Task", seed=2)
     with pytest.raises(UsageError, match=r"'My/Task' from .*one.yaml and from .*four.yaml"):
-        tasks_of([one, upper])
+        read_tasks([one, upper])
 
 
-def test_one_task_that_is_named_twice_is_run_once(tmp_path: Path) -> None:
+def test_a_task_named_twice_runs_once(tmp_path: Path) -> None:
     one, copy = planted(tmp_path / "one.yaml", "my/task"), planted(tmp_path / "copy.yaml", "my/task")
-    assert [spec.name for spec in tasks_of([one, one, copy, "planted/backup"])] == ["my/task", "planted/backup"]
-    assert len(tasks_of(["pydoc-llama/relevance[layer=1,queries=4]", "pydoc-llama/relevance[queries=4,layer=1]"])) == 1
+    assert [spec.name for spec in read_tasks([one, one, copy, "planted/backup"])] == ["my/task", "planted/backup"]
+    assert (
+        len(read_tasks(["pydoc-llama/relevance[layer=1,queries=4]", "pydoc-llama/relevance[queries=4,layer=1]"])) == 1
+    )
 
 
 def reranker_task(folder: Path, queries: dict[str, Any], domains: int = 2) -> Any:
@@ -122,19 +130,19 @@ def reranker_task(folder: Path, queries: dict[str, Any], domains: int = 2) -> An
 @pytest.mark.parametrize(
     ("heldout", "transfer", "says"),
     [
-        (9, 5, "heldout has 9: what"),
+        (9, 5, "heldout has 9: results"),
         (10, 5, None),
-        (10, 4, "transfer has 8 in all its domains: what"),
+        (10, 4, "transfer has 8 in all its domains: results"),
         (3, {"first": 2, "second": "at most 3"}, "heldout has 3 and transfer has 5 in all its domains"),
         (10, "all", None),
         (10, "at most 50", None),
     ],
 )
-def test_what_cannot_be_ranked_is_told_before_it_starts(
+def test_too_few_queries_for_a_ranking_are_reported_before_the_run(
     heldout: int, transfer: Any, says: str | None, tmp_path: Path
 ) -> None:
     spec = reranker_task(tmp_path, {"discovery": 3, "heldout": heldout, "transfer": transfer})
-    line = unranked(spec)
+    line = unranked(plan_task(spec))
     if says is None:
         assert line is None
     else:
@@ -144,7 +152,7 @@ def test_what_cannot_be_ranked_is_told_before_it_starts(
 
 
 def test_the_warning_agrees_with_the_board(tmp_path: Path) -> None:
-    """Below the number that is warned of, the board ranks nothing; from it on, it does."""
+    """Below the number in the warning, the board ranks nothing; from that number on, it does."""
     from coterie.leaderboard import compile_board
     from tests.records import MadeUpMethod, make_record
 
@@ -152,7 +160,7 @@ def test_the_warning_agrees_with_the_board(tmp_path: Path) -> None:
         methods = (MadeUpMethod("one"), MadeUpMethod("two"))
         board = compile_board([make_record(method, n_queries=count) for method in methods])
         heldout = [metric for metric in board.tasks[0].ranked if metric.domain == "heldout"]
-        warned = unranked(get_task_spec(planted(tmp_path / "task.yaml", "a/b", queries=count))) is not None
+        warned = unranked(plan_task(get_task_spec(planted(tmp_path / "task.yaml", "a/b", queries=count)))) is not None
         assert warned == all(metric.note for metric in heldout)
 
 
@@ -171,7 +179,7 @@ def test_run_and_info_print_the_warning(capsys: pytest.CaptureFixture[str], tmp_
 
 
 @pytest.mark.parametrize("command", [["run", "-m", "random", "-t"], ["info"], ["fidelity"]])
-def test_what_the_reranker_does_not_have_is_told_with_its_line(
+def test_a_layer_that_the_reranker_lacks_is_reported_with_its_line(
     command: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     reranker_task(tmp_path, {"discovery": 3, "heldout": 3, "transfer": 3})
@@ -181,10 +189,10 @@ def test_what_the_reranker_does_not_have_is_told_with_its_line(
     capsys.readouterr()  # what saving the reranker printed
     line = 1 + text.splitlines().index("layer: 99")
     error = one_line([*command, str(path)], capsys)
-    assert f"task.yaml:{line}: layer: expected 0 to 1 (the reranker, bert, has 2 layers), got 99" in error
+    assert f"task.yaml:{line}: layer: expected 0 to 1 (the reranker, a bert, has 2 layers), got 99" in error
 
 
-def test_records_of_another_task_of_the_same_name_are_left_out_and_said_to_be(
+def test_records_of_another_task_of_the_same_name_are_left_out_with_a_note(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     arguments = ["-m", "random", "--seeds", "1", "--executor", "inline", "--output-folder", str(tmp_path / "out")]
@@ -199,23 +207,61 @@ def test_records_of_another_task_of_the_same_name_are_left_out_and_said_to_be(
     assert "task fingerprint" in printed
 
 
-def test_all_queries_are_counted_once_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_checked_again_with_the_queries_that_were_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     queries = {"discovery": 3, "heldout": 3, "transfer": {"first": 5, "second": "all"}}
     spec = reranker_task(tmp_path, queries)
-    assert queries_of(spec) == {"discovery": 3, "heldout": 3, "first": 5, "second": 30}
-    needs = []
-    monkeypatch.setattr("coterie.tasks.memory.check_fits", lambda spec, *_: needs.append(spec.data.most_pairs()))
-    check_available(spec, "cpu", None)
+    needs: list[int] = []
+    with monkeypatch.context() as patched:
+        patched.setattr("coterie.tasks.task_check.check_fits", lambda spec, *_: needs.append(spec.data.most_pairs()))
+        assert checked_plan(spec, "cpu", None).query_counts == {"discovery": 3, "heldout": 3, "first": 5, "second": 30}
     assert needs == [4 * (3 + 3 + 4 + 4), 4 * (3 + 3 + 18 + 18)], "the fewest first, then what was found"
-    monkeypatch.undo()
-    monkeypatch.setattr(
-        preflight, "queries_of", lambda _spec: {"discovery": 3, "heldout": 3, "first": 5, "second": 10**9}
-    )
+    counts = {"discovery": 3, "heldout": 3, "first": 5, "second": 10**9}
+    monkeypatch.setattr(RerankerTaskPlan, "query_counts", counts)
     with pytest.raises(DoesNotFitError, match="expected a task that fits"):
-        check_available(spec, "cpu", None)
+        checked_plan(spec, "cpu", None)
 
 
-def test_no_folder_named_tilde_is_ever_made(
+def test_texts_are_read_once_per_run_with_a_line_of_progress(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache is cold; the run plans the task once, and the worker checks with a plan that nothing has changed."""
+    calls = Counter[str]()
+
+    def counted(module: Any, name: str) -> None:
+        called = getattr(module, name)
+
+        def call(*arguments: Any) -> Any:
+            calls[f"{module.__name__}.{name}"] += 1
+            return called(*arguments)
+
+        monkeypatch.setattr(module, name, call)
+
+    reranker_task(tmp_path, {"discovery": 12, "heldout": 12, "transfer": 12}, domains=1)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for module, name in ((task_module, "read_data"), (kinds, "plan_task"), (worker, "plan_task")):
+        counted(module, name)
+    arguments = [
+        "run",
+        "-t",
+        str(tmp_path / "task.yaml"),
+        "-m",
+        "random[max_size=4]",
+        "-m",
+        "kmeans-weights[n_clusters=6]",
+    ]
+    with pytest.raises(SystemExit) as exit_:
+        cli.app([*arguments, "--seeds", "1", "--executor", "inline", "--output-folder", str(tmp_path / "out")])
+    assert exit_.value.code == 0
+    assert [
+        calls[f"{module.__name__}.{name}"]
+        for module, name in ((task_module, "read_data"), (kinds, "plan_task"), (worker, "plan_task"))
+    ] == [1, 1, 1]
+    assert capsys.readouterr().out.count("reading texts: a/b") == 1
+
+
+def test_tilde_is_the_home_folder_in_every_path(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -254,7 +300,7 @@ def test_no_folder_named_tilde_is_ever_made(
     assert {"out", "site", "new"} <= {path.name for path in (tmp_path / "home").iterdir()}
 
 
-def test_a_config_file_that_says_something_twice(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_an_option_repeated_in_a_config_file_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("seeds: 1\nmethod: random\nseeds: 2\n")
     error = one_line(["run", "--config", str(tmp_path / "run.yaml")], capsys)
-    assert "run.yaml:3: seeds: expected once, stands twice" in error
+    assert "run.yaml:3: seeds: expected once, got twice" in error

@@ -1,4 +1,4 @@
-"""What a run shows: lines where there is no terminal, a live view where there is one, nothing with --quiet."""
+"""The progress of a run: a live view in a terminal, plain lines elsewhere, nothing with `--quiet`."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ from tests.benchmark.runner.test_workers import grid
 from tests.records import make_record
 
 
-def shown(terminal: bool, quiet: bool, folder: Path) -> str:
+def printed(terminal: bool, quiet: bool, folder: Path) -> str:
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=160, force_interactive=terminal, color_system=None)
     with RunProgress(console, quiet) as progress:
+        progress.reading("my/task")
         first, second, third = (
-            cell.order for cell in Run(grid("random", seeds=3), RecordStore(folder), progress).planned
+            cell.request for cell in Run(grid("random", seeds=3), RecordStore(folder), progress).planned
         )
-        progress.began(first)
-        progress.began(second)
-        progress.at(first, "scoring", 120)
+        progress.started(first)
+        progress.started(second)
+        progress.progress(first, "scoring", 120)
         if progress._live is not None:
             progress._live.refresh()
         fields = {"identity": first.identity, "identity_digest": first.identity.digest()}
-        progress.cell(make_record().model_copy(update=fields), reused=False)
-        progress.not_run(NotRun(identity=second.identity, cell=second.cell, reason="no [red]texts[/]"))
-        progress.began(third)
+        progress.finished(make_record().model_copy(update=fields), reused=False)
+        progress.not_run(NotRun.of(second, "no [red]texts[/]"))
+        progress.started(third)
         progress.spent("scoring", 1.5)
         progress.spent("scoring", 1.0)
         if progress._live is not None:
@@ -42,15 +43,16 @@ def shown(terminal: bool, quiet: bool, folder: Path) -> str:
     return out.getvalue()
 
 
-def test_lines_where_there_is_no_terminal(tmp_path: Path) -> None:
-    first, second = shown(terminal=False, quiet=False, folder=tmp_path).splitlines()
+def test_plain_lines_without_a_terminal(tmp_path: Path) -> None:
+    reading, first, second = printed(terminal=False, quiet=False, folder=tmp_path).splitlines()
+    assert reading == "reading texts: my/task"
     assert first.startswith("  [1/3] planted/coactive")
     assert "seed 0  ok" in first
     assert second == "  [2/3] planted/coactive: random, seed 1  not run: no [red]texts[/]"
 
 
 def test_a_live_view_in_a_terminal(tmp_path: Path) -> None:
-    text = shown(terminal=True, quiet=False, folder=tmp_path)
+    text = printed(terminal=True, quiet=False, folder=tmp_path)
     assert "0/3 cells" in text
     assert "2 running" in text
     assert "planted/coactive: random, seed 0: scoring (120 evaluations)" in text
@@ -59,11 +61,11 @@ def test_a_live_view_in_a_terminal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_nothing_when_quiet(terminal: bool, tmp_path: Path) -> None:
-    assert shown(terminal, quiet=True, folder=tmp_path) == ""
+def test_quiet_prints_nothing(terminal: bool, tmp_path: Path) -> None:
+    assert printed(terminal, quiet=True, folder=tmp_path) == ""
 
 
-def test_log_lines_from_a_level_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_lines_below_the_level_are_hidden(capsys: pytest.CaptureFixture[str]) -> None:
     logger = logging.getLogger("coterie.worker")
     for level, expected in (("warning", ""), ("info", "INFO coterie.worker: said by a method\n"), ("error", "")):
         log_from(level)

@@ -1,4 +1,4 @@
-"""``coterie submit`` and ``coterie verify`` as a user meets them: what is missing is named, what is sound gets a badge."""
+"""`coterie submit` and `coterie verify` for a user: missing parts are named, and a sound submission gets a badge."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from coterie.benchmark.cli import main as cli
 from coterie.benchmark.protocol import suites
 from coterie.benchmark.protocol.scoring import score
 from coterie.benchmark.submissions.rescoring import FLOORS, Compared, compare
-from coterie.leaderboard.entries.submission import BADGE, MANIFEST, read_badge, submissions_in
+from coterie.leaderboard.entries.submission import BADGE, MANIFEST, submissions_in
+from coterie.leaderboard.reports.gather import gather
 from coterie.methods import Coalitions, get_method
 from coterie.tracking.record import Measure
 from coterie.tracking.store import RecordStore
@@ -62,31 +63,36 @@ def submit(output: Path, *more: object, method: str = SELECTOR) -> tuple[int, st
     return invoke("submit", output, "-m", method, "--suite", "tiny", *where, *more)
 
 
-def test_from_records_to_a_badge(output: Path) -> None:
+def badge(folder: Path) -> str:
+    """The text of a submission's badge; empty if it has none."""
+    [submitted] = gather([folder]).submissions
+    return submitted.verified
+
+
+def test_records_become_a_submission_with_a_badge(output: Path) -> None:
     assert submit(output)[0] == 0
     folder = output.parent / "to/random/1"
     assert list(submissions_in(output.parent / "to")) == [folder]
-    assert len(RecordStore(folder).all()) == 2, "a submission can be read as any output folder"
-    assert read_badge(folder) is None
+    assert len(RecordStore(folder).all()) == 2, "a submission can be read like any output folder"
+    assert badge(folder) == ""
     code, printed = invoke("verify", folder)
     assert code == 0, printed
     assert "Verified: 2 cells" in printed
-    badge = read_badge(folder)
-    assert badge is not None
-    assert (badge.protocol, badge.cells) == ("coterie-2", 2)
-    assert invoke("verify", folder)[0] == 0, "the badge is no extra file"
+    assert badge(folder).startswith("re-scored from scratch under protocol coterie-2 on ")
+    assert json.loads((folder / BADGE).read_text())["cells"] == 2
+    assert invoke("verify", folder)[0] == 0, "the badge does not count as an extra file"
 
 
-def test_the_built_in_methods_of_a_suite_are_submitted_and_verified_together(output: Path) -> None:
+def test_built_in_methods_of_a_suite_are_submitted_and_verified_together(output: Path) -> None:
     to = output.parent / "to"
     code, printed = invoke("submit", output, "--built-in", "--suite", "tiny", "--to", to)
     assert code == 0, printed
     [folder] = submissions_in(to)
-    assert folder == to / "random" / f"{version('coterie')}-min_size-3-max_size-5", "named after what differs"
+    assert folder == to / "random" / f"{version('coterie')}-min_size-3-max_size-5", "named after parameters that differ"
     card = yaml.safe_load((folder / "card.yaml").read_text())
     assert card["code"] == f"coterie=={version('coterie')}"
     assert card["citation"] == get_method("random").reference
-    assert invoke("submit", output, "--built-in", "--suite", "tiny", "--to", to)[0] == 2, "what is there is kept"
+    assert invoke("submit", output, "--built-in", "--suite", "tiny", "--to", to)[0] == 2, "nothing is replaced"
     assert submit(output)[0] == 0
     one, other = submissions_in(to)
     edit(lambda values: measure(values, "synergy_joint").update(value=0.5))(other)
@@ -97,26 +103,28 @@ def test_the_built_in_methods_of_a_suite_are_submitted_and_verified_together(out
     assert f"discrepancies in {other}" in printed
     assert f"discrepancies in {one}" not in printed
     assert "1 of 2 submissions verified" in printed
-    assert read_badge(one) is not None
-    assert read_badge(other) is None
-    assert invoke("verify", to / "random", one)[1].count("scoring again: planted/coactive: 4 records") == 1, "each once"
+    assert badge(one)
+    assert not badge(other)
+    assert invoke("verify", to / "random", one)[1].count("scoring again: planted/coactive: 4 records") == 1, (
+        "each submission once"
+    )
 
 
 @pytest.mark.parametrize("more", [[], ["--built-in", "-m", "random"]])
-def test_one_method_or_all_built_in_ones(more: list[str], output: Path) -> None:
+def test_either_one_method_or_all_built_in_ones_are_required(more: list[str], output: Path) -> None:
     code, printed = invoke("submit", output, *more)
     assert code == 2
     assert "either -m METHOD or --built-in" in printed
 
 
-def test_a_badge_goes_when_the_files_change(output: Path) -> None:
+def test_badge_is_removed_when_files_change(output: Path) -> None:
     submit(output)
     folder = output.parent / "to/random/1"
     invoke("verify", folder)
     edit(lambda values: values["cost"].update(discovery_seconds=0.5))(folder)
-    assert read_badge(folder) is None, "a hash no longer fits"
+    assert not badge(folder), "a hash differs"
     rehash(folder)
-    assert read_badge(folder) is None, "nor does the badge belong to this manifest"
+    assert not badge(folder), "the badge belongs to another manifest"
     values = json.loads((folder / MANIFEST).read_text())
     (folder / MANIFEST).write_text(json.dumps({**values, "seeds": 1}))
     code, printed = invoke("verify", folder)
@@ -125,7 +133,7 @@ def test_a_badge_goes_when_the_files_change(output: Path) -> None:
     assert not (folder / BADGE).exists()
 
 
-def test_a_missing_card_is_written_and_its_open_fields_are_named(output: Path) -> None:
+def test_missing_card_is_written_and_its_empty_fields_are_named(output: Path) -> None:
     card = output.parent / "card.yaml"
     card.unlink()
     code, printed = submit(output)
@@ -138,7 +146,7 @@ def test_a_missing_card_is_written_and_its_open_fields_are_named(output: Path) -
     assert not (output.parent / "to").exists()
 
 
-def test_what_is_missing_is_named(output: Path) -> None:
+def test_missing_cell_is_named(output: Path) -> None:
     record_file(output, 1).unlink()
     code, printed = submit(output)
     assert code == 2
@@ -165,9 +173,9 @@ def test_mixed_versions_are_refused(field: str, value: object, says: str, output
     assert not (output.parent / "to").exists()
 
 
-def test_mistakes_are_told(output: Path) -> None:
-    assert "no records of 'hedonic-oca' there" in submit(output, method="hedonic-oca")[1]
-    assert "--seeds: expected at least the 2" in submit(output, "--seeds", 1)[1]
+def test_mistakes_are_refused(output: Path) -> None:
+    assert "expected records of 'hedonic-oca', got none" in submit(output, method="hedonic-oca")[1]
+    assert "--seeds: expected at least 2" in submit(output, "--seeds", 1)[1]
     assert "seed 2: not run" in submit(output, "--seeds", 3)[1]
     assert submit(output)[0] == 0
     code, printed = submit(output)
@@ -176,20 +184,20 @@ def test_mistakes_are_told(output: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing", "file.zip"])
-def test_verify_of_what_is_no_folder(name: str, tmp_path: Path) -> None:
+def test_verify_refuses_anything_but_a_folder(name: str, tmp_path: Path) -> None:
     (tmp_path / "file.zip").write_bytes(b"PK\x03\x04")
     code, printed = invoke("verify", tmp_path / name)
     assert code == 2
     assert "expected the folder of a submission" in printed
 
 
-def test_rounding_passes_and_more_than_rounding_does_not() -> None:
-    """Around the tolerance itself: half of ten floors is let pass, twice as much is not."""
+def test_rounding_passes_and_larger_differences_do_not() -> None:
+    """Half of the tolerance passes, twice the tolerance does not."""
     from coterie.benchmark.protocol.bench import Bench
-    from coterie.benchmark.runner.loading import load_task, plan_task
+    from coterie.tasks.kinds import plan_task
     from coterie.tasks.registry import get_task_spec
 
-    task = load_task(plan_task(get_task_spec("planted/coactive")), "cpu", lambda _step: None)
+    task = plan_task(get_task_spec("planted/coactive")).load()
     fresh = [
         with_floor(m, 1e-3) for m in score(Bench(task, SETTINGS), Coalitions.of(task.discovery.n_players, [(0, 1)]), 0)
     ]

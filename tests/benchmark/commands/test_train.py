@@ -1,4 +1,4 @@
-"""``coterie train``: errors come before any training and name file and line; its progress lines; how it resumes."""
+"""`coterie train`: errors before any training, with file and line; progress lines; resumption."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def coterie_train(path: Path, *more: str) -> Result:
 
 
 def changed(path: Path, **fields: object) -> Path:
-    """The task file with some fields changed, given by their dotted names."""
+    """Change fields of a task file, given by their names with `__` for dots."""
     spec = yaml.safe_load(path.read_text())
     for name, value in fields.items():
         *way, last = name.split("__")
@@ -49,14 +49,18 @@ def line_of(path: Path, field: str) -> int:
         (
             {"training__card_queries": 300},
             "card_queries",
-            r"training.card_queries: .*tiny/heldout has \d+ queries, 300 a",
+            r"training.card_queries: .*the model card \(tiny/heldout: expected at least 300 usable queries, got",
         ),
         (
             {"data__queries__heldout": 90},
             "queries",
-            r"data.queries: .*own queries.*tiny/heldout has \d+ queries, 90 ask",
+            r"data.queries: .*the task \(tiny/heldout: expected at least 90 usable queries, got",
         ),
-        ({"data__queries__discovery": 90}, "queries", r"data.queries: .*own queries.*tiny/discovery has \d+ queries"),
+        (
+            {"data__queries__discovery": 90},
+            "queries",
+            r"data.queries: .*the task \(tiny/discovery: expected at least 90 usable queries",
+        ),
         (
             {"training__queries_a_step": 500},
             "queries_a_step",
@@ -83,7 +87,7 @@ def line_of(path: Path, field: str) -> int:
         ),
     ],
 )
-def test_what_cannot_be_trained_is_told_before_any_training(
+def test_impossible_training_is_refused_before_it_starts(
     fields: dict[str, object], at: str, says: str, tmp_path: Path
 ) -> None:
     path = changed(task_file(tmp_path, "relevance"), **fields)
@@ -96,7 +100,7 @@ def test_what_cannot_be_trained_is_told_before_any_training(
     assert not (tmp_path / "adapter" / WEIGHTS).exists()
 
 
-def test_an_adapter_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_adapter_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     path = task_file(tmp_path, "relevance")
     (tmp_path / "adapter").write_text("a file")
     result = coterie_train(path)
@@ -107,7 +111,7 @@ def test_an_adapter_folder_that_cannot_be_written_is_told(tmp_path: Path) -> Non
     assert not has_base(tmp_path / "base")
 
 
-def test_negatives_that_the_run_does_not_offer(tmp_path: Path) -> None:
+def test_more_negatives_than_the_run_contains_are_refused(tmp_path: Path) -> None:
     path = changed(task_file(tmp_path, "relevance"), training__hard_negatives=3, data__source__run="run.trec")
     draw = np.random.default_rng(0)
 
@@ -123,13 +127,13 @@ def test_negatives_that_the_run_does_not_offer(tmp_path: Path) -> None:
     result = coterie_train(path)
     assert result.exit_code == 0, result.output
     assert (
-        "training queries have fewer than 3 hard negatives (at least 1): theirs are drawn more than once"
+        "training queries have fewer than 3 hard negatives (at least 1), which are drawn more than once"
         in result.output
     )
 
 
 def pretrained(folder: Path) -> Path:
-    """A task over a base that is there, whose adapter is not trained yet."""
+    """A task whose base exists and whose adapter is not trained yet."""
     path = task_file(folder, "relevance")
     save_reranker(folder, adapter=False)
     spec = yaml.safe_load(path.read_text())
@@ -138,7 +142,7 @@ def pretrained(folder: Path) -> Path:
     return path
 
 
-def test_a_task_whose_adapter_is_not_trained_yet(tmp_path: Path) -> None:
+def test_missing_adapter_is_trained(tmp_path: Path) -> None:
     path = pretrained(tmp_path)
     result = coterie_train(path)
     assert result.exit_code == 0, result.output
@@ -149,17 +153,17 @@ def test_a_task_whose_adapter_is_not_trained_yet(tmp_path: Path) -> None:
     assert "'learning_rate': 0.003, 'warmup': 1," in (tmp_path / "adapter" / "train.log").read_text()
 
 
-def test_stages_in_the_wrong_order_are_told(tmp_path: Path) -> None:
+def test_stages_in_the_wrong_order_are_refused(tmp_path: Path) -> None:
     path = task_file(tmp_path, "relevance")
     result = coterie_train(path, "--stage", "adapter")
     assert result.exit_code == 2
-    assert "expected a base, got none yet; fix: --stage base first" in result.stderr
+    assert "expected a base, got none yet; fix: run --stage base first" in result.stderr
     result = coterie_train(pretrained(tmp_path / "other"), "--stage", "card")
     assert result.exit_code == 2
-    assert "expected a trained adapter to measure, got none yet; fix: --stage adapter first" in result.stderr
+    assert "expected a trained adapter to measure, got none yet; fix: run --stage adapter first" in result.stderr
 
 
-def test_a_base_that_is_half_written_is_made_again(tmp_path: Path) -> None:
+def test_half_written_base_is_made_again(tmp_path: Path) -> None:
     path = task_file(tmp_path, "relevance")
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "model.safetensors").write_bytes(b"half")
@@ -173,7 +177,7 @@ def test_a_base_that_is_half_written_is_made_again(tmp_path: Path) -> None:
     assert result.output.startswith("base: "), "begins with the base"
 
 
-def test_a_warm_start_is_found_beside_the_task_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warm_start_is_found_beside_the_task_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = pretrained(tmp_path)
     assert coterie_train(path, "--stage", "adapter").exit_code == 0
     (tmp_path / "adapter").rename(tmp_path / "first")
@@ -186,9 +190,7 @@ def test_a_warm_start_is_found_beside_the_task_file(tmp_path: Path, monkeypatch:
     assert "training.init_adapter: ./second: expected" in line
 
 
-def test_an_interruption_while_the_card_is_measured_does_not_cost_the_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interruption_during_the_card_keeps_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = pretrained(tmp_path)
 
     def interrupted(*_: object) -> None:
@@ -198,7 +200,7 @@ def test_an_interruption_while_the_card_is_measured_does_not_cost_the_training(
         patched.setattr(train, "measure", interrupted)
         result = coterie_train(path)
     assert result.exit_code == 130
-    assert "interrupted; the same command goes on" in result.output
+    assert "interrupted; the same command resumes" in result.output
     result = coterie_train(path)
     assert result.exit_code == 0, result.output
     assert "resumed at step 4" in result.output
@@ -221,10 +223,10 @@ def test_progress_lines_without_a_terminal(tmp_path: Path, monkeypatch: pytest.M
     assert sum(line.startswith(("relevance 0/4", "relevance 2/4", "relevance 4/4")) for line in kept) == 3
 
 
-def test_a_progress_line_is_due_every_ten_seconds() -> None:
+def test_progress_line_is_written_every_ten_seconds() -> None:
     now, lines = [0.0], []
     show = Lines(lines.append, lambda: now[0])
-    for step in range(1, 101):  # 0.5 s a step
+    for step in range(1, 101):  # 0.5 s per step
         now[0] = step / 2
         show(step, 1000, "loss 1.000")
     assert [line.split(":")[0] for line in lines] == [f"step {i}/1000" for i in (20, 40, 60, 80, 100)]
@@ -234,23 +236,23 @@ def test_a_progress_line_is_due_every_ten_seconds() -> None:
     assert lines[-1] == "step 1/50: another stage"
 
 
-def test_training_keeps_out_of_the_base_and_of_foreign_files(tmp_path: Path) -> None:
+def test_training_overwrites_neither_the_base_nor_other_files(tmp_path: Path) -> None:
     path = task_file(tmp_path, "relevance")
     text = path.read_text()
     assert CliRunner().invoke(app, ["train", str(path), "--device", "cpu"]).exit_code == 0
     again = CliRunner().invoke(app, ["train", str(path), "--device", "cpu"])
-    assert again.exit_code == 2, "a finished adapter is not trained again unasked"
+    assert again.exit_code == 2, "a finished adapter is trained again only on request"
     assert "fix: --stage adapter" in again.stderr
     path.write_text(text.replace("adapter: adapter", "adapter: ./base"))
     before = sorted(p.name for p in (tmp_path / "base").iterdir())
     into_base = CliRunner().invoke(app, ["train", str(path), "--device", "cpu", "--stage", "adapter"])
     assert into_base.exit_code == 2
-    assert "expected a folder of its own" in into_base.stderr
+    assert "expected a folder without a base" in into_base.stderr
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "README.md").write_text("my notes")
     path.write_text(text.replace("adapter: adapter", "adapter: mine"))
     over_mine = CliRunner().invoke(app, ["train", str(path), "--device", "cpu", "--stage", "adapter"])
     assert over_mine.exit_code == 2
-    assert "expected a folder without a README.md of yours" in over_mine.stderr
+    assert "expected a folder without your own README.md" in over_mine.stderr
     assert (tmp_path / "mine" / "README.md").read_text() == "my notes"
     assert sorted(p.name for p in (tmp_path / "base").iterdir()) == before

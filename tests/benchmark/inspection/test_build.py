@@ -1,4 +1,4 @@
-"""Cards: firing and alignment by slow definitions, a planted reranker whose words are known, hostile texts, wrong records."""
+"""Cards: firing and alignment against slow definitions, a planted reranker with known words, hostile texts, wrong records."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from coterie.benchmark.inspection.build import inspect_record
 from coterie.benchmark.inspection.firing import FEWEST_OCCURRENCES, firing_of
 from coterie.benchmark.protocol.bench import Bench
 from coterie.benchmark.protocol.settings import Settings
+from coterie.leaderboard.display.card_page import render_page, shade
 from coterie.leaderboard.reports.card import Card, Inspection
-from coterie.leaderboard.reports.card_page import render_page, shade
 from coterie.tasks.planted.game import Layout, Planting
 from coterie.tasks.planted.reranker import planted_reranker
-from coterie.tasks.planted.task import PlantedPlan, PlantedSpec, PlantedTask, load_planted
+from coterie.tasks.planted.task import PlantedPlan, PlantedSpec, PlantedTask
 from coterie.tasks.reranker_game import RerankerGame
+from coterie.tasks.reranker_task import RerankerTask, RerankerTaskPlan
 from coterie.tasks.signals import SIGNALS
-from coterie.tasks.task import Task
 from coterie.tracking.record import CoalitionSet, Record
 from tests.records import make_record
 
@@ -33,9 +33,13 @@ HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7 * 7 }}"
 
 
 def record_of(
-    task: Task | PlantedTask, groups: list[list[int]], settings: Settings, n_players: int | None = None, **more: str
+    task: RerankerTask | PlantedTask,
+    groups: list[list[int]],
+    settings: Settings,
+    n_players: int | None = None,
+    **more: str,
 ) -> Record:
-    """A record of these coalitions on this task."""
+    """A record with these coalitions on this task."""
     record = make_record(
         task=more.get("name", task.name),
         fingerprint=more.get("fingerprint", task.plan.fingerprint),
@@ -47,11 +51,8 @@ def record_of(
 
 @pytest.fixture(scope="module")
 def planted() -> PlantedTask:
-    return load_planted(
-        PlantedPlan(
-            PlantedSpec(name="planted/words", summary="", planting=PLANTING, inside="llama", queries=24, depth=5)
-        )
-    )
+    spec = PlantedSpec(name="planted/words", summary="", planting=PLANTING, inside="llama", queries=24, depth=5)
+    return PlantedPlan(spec).load()
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +67,13 @@ def inspection(planted: PlantedTask, groups: list[list[int]]) -> Inspection:
 
 
 def factors(planted: PlantedTask) -> np.ndarray:
-    """What every token of the vocabulary adds to each group's factor: +1, -1, or 0 [vocabulary, groups]."""
+    """What every token of the vocabulary adds to each group's factor, +1, -1 or 0, shape (vocabulary, groups)."""
     embedding = planted_reranker(PLANTING).model.get_input_embeddings().weight.detach().numpy()
     return embedding[:, 2 : 2 + len(PLANTING.sizes)]
 
 
-def test_the_planted_reranker_fires_at_the_words_that_were_written_for_it(
-    planted: PlantedTask, inspection: Inspection
-) -> None:
-    """A group's activation is the mean of its factor over the words so far: computed here from the words alone."""
+def test_the_planted_reranker_fires_at_its_planted_words(planted: PlantedTask, inspection: Inspection) -> None:
+    """A group's activation is the mean of its factor over the words so far, here computed only from the words."""
     game, signs = planted.heldout, factors(planted)
     assert isinstance(game, RerankerGame)
     names = {text: i for i, text in enumerate(game.token_strings(list(range(len(signs)))))}
@@ -85,7 +84,7 @@ def test_the_planted_reranker_fires_at_the_words_that_were_written_for_it(
         by_pair = [(row - every.mean()).mean() / every.std() for row in so_far]
         place = {pair.document_id: i for i, pair in enumerate(game.pairs)}
         assert len({p.document_id for p in card.fires_most}) == 5
-        own = [by_pair[place[p.document_id]] for p in card.fires_most]  # of pairs that are alike any may be shown
+        own = [by_pair[place[p.document_id]] for p in card.fires_most]  # any of several equal pairs may be shown
         np.testing.assert_allclose(own, sorted(by_pair)[::-1][:5], atol=0.01)
         np.testing.assert_allclose([p.firing for p in card.fires_most], own, atol=0.01)
         shown = card.fires_least[0]
@@ -117,7 +116,7 @@ def test_a_planted_group_stands_out_from_its_random_sets(inspection: Inspection)
         assert "nothing is relevant" in str(card.ndcg_reason)
 
 
-def test_firing_is_the_slow_definition(planted: PlantedTask, groups: list[list[int]]) -> None:
+def test_firing_equals_its_slow_definition(planted: PlantedTask, groups: list[list[int]]) -> None:
     game, dead = planted.heldout, Layout.of(PLANTING).dead
     assert isinstance(game, RerankerGame)
     sets = [tuple(groups[0]), (groups[0][0], groups[1][0], dead[0]), (dead[0], dead[1])]
@@ -139,15 +138,15 @@ def test_firing_is_the_slow_definition(planted: PlantedTask, groups: list[list[i
     assert np.isnan(agreement[2])
     kinds = {k: expected[np.array(ids) == k, 1] for k in set(ids)}
     between = sum(len(v) * (v.mean() - expected[:, 1].mean()) ** 2 for v in kinds.values())
-    assert firing.told_by_token()[1] == pytest.approx(between / (expected[:, 1].var() * len(ids)), abs=1e-6)
-    assert np.isnan(firing.told_by_token()[2])
+    assert firing.explained_by_token()[1] == pytest.approx(between / (expected[:, 1].var() * len(ids)), abs=1e-6)
+    assert np.isnan(firing.explained_by_token()[2])
     order, means, counts = firing.kinds(1)
     assert list(means) == sorted(means, reverse=True)
     assert [counts[i] for i in range(3)] == [len(kinds[k]) for k in order[:3]]
     np.testing.assert_allclose(means[:3], [kinds[k].mean() for k in order[:3]], atol=1e-6)
 
 
-def test_alignment_is_the_squared_correlation_within_queries(task: Task, bench: Bench) -> None:
+def test_alignment_is_the_squared_correlation_within_queries(task: RerankerTask, bench: Bench) -> None:
     signals, query = bench.signals, task.heldout.query_of_pair
     bm25 = signals["bm25"]
     noise = np.random.default_rng(0).normal(size=len(bm25))
@@ -165,13 +164,13 @@ def test_alignment_is_the_squared_correlation_within_queries(task: Task, bench: 
     assert own.correlation[1] == pytest.approx(np.corrcoef(centred)[0, 1])
     assert own.low[1] <= own.high[1]
     assert own.correlation[2] == 0
-    assert "the same for all candidates" in str(by_name["query-length"].reason)
+    assert "equal for all candidates" in str(by_name["query-length"].reason)
     few = query < 3
     short = alignments(firing[few], {name: values[few] for name, values in signals.items()}, query[few], 200)
     assert {a.reason for a in short if a.correlation is not None} == {"3 queries are too few for an interval"}
 
 
-def test_ablation_and_controls_are_those_of_the_protocol(task: Task, settings: Settings) -> None:
+def test_drops_and_controls_equal_those_of_the_protocol(task: RerankerTask, settings: Settings) -> None:
     groups = [[0, 5, 9], [3], [1, 2]]
     found = inspect_record(record_of(task, groups, settings), task, settings, None)
     assert [card.number for card in found.cards] == [0, 2]
@@ -181,7 +180,7 @@ def test_ablation_and_controls_are_those_of_the_protocol(task: Task, settings: S
     assert card.ndcg_drop is not None
     assert card.ndcg_drop.value == pytest.approx(drops[0].mean())
     assert card.ndcg_drop.control == pytest.approx(drops[1:].mean())
-    above = drops[1:].mean(1) - drops[0].mean()  # a control that is level with it but for rounding may count or not
+    above = drops[1:].mean(1) - drops[0].mean()  # a control equal up to rounding may count or not
     assert np.mean(above > 1e-9) - 1e-9 <= card.ndcg_drop.share_of_controls <= np.mean(above > -1e-9) + 1e-9
     assert all(a.ndcg_drop >= b.ndcg_drop > 0 for a, b in zip(card.loses_most, card.loses_most[1:], strict=False))
     assert all(q.ndcg_drop < 0 for q in card.gains_most)
@@ -206,7 +205,7 @@ def hostile(card: Card) -> Card:
     )
 
 
-def test_texts_cannot_become_part_of_the_page(inspection: Inspection) -> None:
+def test_texts_cannot_inject_markup_into_the_page(inspection: Inspection) -> None:
     cards = [hostile(card) for card in inspection.cards]
     changes = {"cards": cards, "method": HOSTILE, "warnings": [HOSTILE], "task_name": HOSTILE, "players": HOSTILE}
     page = render_page(inspection.model_copy(update=changes))
@@ -218,29 +217,34 @@ def test_texts_cannot_become_part_of_the_page(inspection: Inspection) -> None:
     assert "http" not in page.replace("http-equiv", "")
 
 
-def test_shades_are_fifths_and_saturate() -> None:
+def test_shades_have_five_steps_and_saturate() -> None:
     assert [shade(v, 1.0) for v in (0.05, 0.2, -0.5, 0.9, 7.0, -7.0)] == ["", "up1", "down2", "up4", "up5", "down5"]
     assert shade(0.0, 0.0) == ""
 
 
-def test_no_card_without_texts(settings: Settings) -> None:
+def test_a_task_without_texts_is_refused(settings: Settings) -> None:
     spec = PlantedSpec(name="planted/game", summary="", planting=Planting(sizes=(3, 3)), queries=5)
-    task = load_planted(PlantedPlan(spec))
-    with pytest.raises(UsageError, match="its pairs are numbers without words"):
+    task = PlantedPlan(spec).load()
+    with pytest.raises(UsageError, match="whose pairs have no words"):
         inspect_record(record_of(task, [[0, 1]], settings), task, settings, None)
 
 
 @pytest.mark.parametrize(
     ("groups", "n_players", "number", "says"),
     [
-        ([[0, 1]], 9999, None, "expected coalitions of the task's 24 players, got of 9999"),
+        ([[0, 1]], 9999, None, "expected coalitions of the task's 24 players, got 9999 players"),
         ([[0, 24]], None, None, "expected player indices 0 to 23, got 24"),
         ([[0, 1]], None, 1, "--coalition: expected 0 to 0, got 1"),
         ([[0]], None, None, "none among 1 .*fix: --coalition N"),
     ],
 )
 def test_foreign_coalitions_are_refused(
-    task: Task, settings: Settings, groups: list[list[int]], n_players: int | None, number: int | None, says: str
+    task: RerankerTask,
+    settings: Settings,
+    groups: list[list[int]],
+    n_players: int | None,
+    number: int | None,
+    says: str,
 ) -> None:
     with pytest.raises(UsageError, match=says):
         inspect_record(record_of(task, groups, settings, n_players), task, settings, number)
@@ -256,7 +260,7 @@ def invoke(record: Record | str, tmp_path: Path, *more: str) -> tuple[int, str]:
 
 
 def test_the_command_writes_a_page_and_its_numbers(
-    task: Task, task_file: Path, settings: Settings, tmp_path: Path
+    task: RerankerTask, task_file: Path, settings: Settings, tmp_path: Path
 ) -> None:
     code, output = invoke(record_of(task, [[0, 5, 9], [1, 2]], settings), tmp_path, "--task", str(task_file))
     assert code == 0, output
@@ -269,30 +273,31 @@ def test_the_command_writes_a_page_and_its_numbers(
 
 
 def test_a_record_of_another_task_is_refused_before_anything_is_loaded(
-    task: Task, task_file: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    task: RerankerTask, task_file: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from coterie.benchmark.runner import loading
-
-    monkeypatch.setattr(loading, "load_task", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(RerankerTaskPlan, "load", lambda *_: pytest.fail("loaded"))
     record = record_of(task, [[0, 1]], settings, fingerprint="ab" * 32)
     code, output = invoke(record, tmp_path, "--task", str(task_file))
     assert code == 2
     text = " ".join(output.split())
-    assert "expected the task that the record was made with (fingerprint abababababab)" in text
-    assert f"got another (fingerprint {task.plan.fingerprint[:12]})" in text
+    assert "expected the task of the record, with fingerprint abababababab" in text
+    assert f"got {task.plan.fingerprint[:12]}" in text
     assert "fix:" in text
 
 
-def test_what_is_no_usable_record_is_told_in_one_line(task: Task, settings: Settings, tmp_path: Path) -> None:
+def test_unusable_records_are_reported_in_one_line(task: RerankerTask, settings: Settings, tmp_path: Path) -> None:
     good = record_of(task, [[0, 1]], settings)
     wrong_settings = make_record(task=task.name, fingerprint=task.plan.fingerprint)
     many = record_of(task, [[0, 1]], settings.model_copy(update={"controls": 10**9}))
     cases: list[tuple[Record | str, str]] = [
-        (good, "not a registered one; fix: --task FILE.yaml"),
-        (record_of(task, [[0, 1]], settings, name="evil.yaml"), "not a registered one"),
+        (good, "expected a record of a registered task, got one of 'tiny/relevance'"),
+        (
+            record_of(task, [[0, 1]], settings, name="evil.yaml"),
+            "expected a record of a registered task, got one of 'evil.yaml'",
+        ),
         ("[]", "not a valid record"),
         (json.dumps({"schema_version": 1}), "not a valid record"),
-        (make_record(status="failed", reason="out of memory"), "expected a finished cell, got one that is failed"),
+        (make_record(status="failed", reason="out of memory"), "expected a finished cell, got status failed"),
         (make_record(protocol="coterie-0"), "expected a record of protocol"),
         (wrong_settings.model_copy(update={"identity": wrong_settings.identity}), "settings"),
         (many, "settings"),
@@ -304,4 +309,4 @@ def test_what_is_no_usable_record_is_told_in_one_line(task: Task, settings: Sett
         assert says in " ".join(output.split()), says
     result = CliRunner().invoke(app, ["inspect", str(tmp_path / "absent.json")])
     assert result.exit_code == 2
-    assert "expected a record, got: No such file" in result.stderr
+    assert "expected a record, got no such file" in result.stderr

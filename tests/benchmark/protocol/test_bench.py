@@ -1,4 +1,4 @@
-"""The bench: effects and drops by their definitions, the cache, eligible coalitions, shared controls."""
+"""The bench: effects and drops against their definitions, the cache, eligible coalitions, shared controls."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import pytest
 from ir_measures import Qrel, ScoredDoc, nDCG
 
 from coterie.benchmark.protocol.bench import Bench
+from coterie.benchmark.protocol.settings import Settings
+from coterie.leaderboard.statistics.sizes import eligible_sizes
 from coterie.methods.coalitions import Coalitions
-from coterie.tasks.task import Task
+from coterie.tasks.reranker_task import RerankerTask
 
 GROUPS = [(0, 3, 5), (1, 2), (7,)]
 
 
-def test_effects_are_score_drops_in_standard_deviations(bench: Bench, task: Task) -> None:
+def test_effects_are_score_drops_in_standard_deviations(bench: Bench, task: RerankerTask) -> None:
     game = task.heldout
     plain = game.ablate(game.masks([(), *GROUPS])).double().numpy()
     drop = (plain[0] - plain[1:]) / plain[0].std()
@@ -23,7 +25,7 @@ def test_effects_are_score_drops_in_standard_deviations(bench: Bench, task: Task
     assert bench.heldout.effects(GROUPS) == pytest.approx(expected, abs=1e-5)
 
 
-def test_ndcg_drops_equal_one_call_of_ir_measures_each(bench: Bench, task: Task) -> None:
+def test_ndcg_drops_equal_those_of_ir_measures(bench: Bench, task: RerankerTask) -> None:
     game = task.heldout
     qrels = [Qrel(p.query_id, p.document_id, p.grade) for p in game.pairs]
 
@@ -37,7 +39,7 @@ def test_ndcg_drops_equal_one_call_of_ir_measures_each(bench: Bench, task: Task)
     assert bench.heldout.ndcg_drops(GROUPS) == pytest.approx(np.array(expected), abs=1e-12)
 
 
-def test_a_set_is_evaluated_once(bench: Bench) -> None:
+def test_a_set_is_evaluated_only_once(bench: Bench) -> None:
     bench.heldout.effects(GROUPS)
     once = bench.heldout.evaluations
     bench.heldout.effects([*GROUPS, *GROUPS])
@@ -45,8 +47,8 @@ def test_a_set_is_evaluated_once(bench: Bench) -> None:
     assert bench.heldout.evaluations == once == len(GROUPS) + 1
 
 
-def test_inputs_that_are_alike_have_one_score(bench: Bench, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Up to where documents are cut off they may be alike; rounding must not rank them."""
+def test_equal_inputs_have_equal_scores(bench: Bench, task: RerankerTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Truncated documents may be equal; rounding must not rank them."""
     game = task.heldout
     ids = game.all_token_ids()
     monkeypatch.setattr(game, "all_token_ids", lambda: [*ids[:-1], ids[0]])
@@ -57,13 +59,19 @@ def test_inputs_that_are_alike_have_one_score(bench: Bench, task: Task, monkeypa
     assert scores[:-1] == pytest.approx(plain[:-1], abs=1e-6)
 
 
-def test_eligible_are_the_first_of_the_right_size(bench: Bench) -> None:
+def test_the_first_coalitions_of_an_eligible_size_are_evaluated(bench: Bench) -> None:
     n = bench.n_players
     coalitions = Coalitions.of(n, [range(n), (0,), (1, 2), (3, 4, 5), (6, 7), (8, 9)])
     assert bench.eligible(coalitions) == [(1, 2), (3, 4, 5), (6, 7)]
 
 
-def test_controls_are_shared_nested_and_of_the_right_size(bench: Bench, task: Task) -> None:
+def test_eligible_sizes_follow_the_settings() -> None:
+    assert Settings().eligible_sizes(352) == eligible_sizes(352) == range(2, 45)
+    assert Settings(smallest=3, largest_share=0.5).eligible_sizes(24) == range(3, 13)
+    assert not Settings().eligible_sizes(8)
+
+
+def test_controls_are_shared_nested_and_of_the_right_size(bench: Bench, task: RerankerTask) -> None:
     small, large = bench.controls(3), bench.controls(5)
     assert {len(c.members) for c in small} == {3}
     assert all(set(a.members) < set(b.members) for a, b in zip(small, large, strict=True))
@@ -71,7 +79,7 @@ def test_controls_are_shared_nested_and_of_the_right_size(bench: Bench, task: Ta
     assert len({c.members for c in large}) > 10
 
 
-def test_draws_of_a_set_are_its_own_pairs_and_leave_one_outs(bench: Bench) -> None:
+def test_samples_of_a_set_are_pairs_and_leave_one_outs_of_its_members(bench: Bench) -> None:
     drawn = bench.draw((1, 4, 6, 9, 11), 0)
     assert len(drawn.pairs) == 3
     assert all(set(pair) < set(drawn.members) for pair in drawn.pairs)

@@ -1,4 +1,4 @@
-"""Each metric against its formula, written out with plain ablations."""
+"""Each metric against its formula, computed with plain ablations."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from coterie.benchmark.protocol.scoring import score
 from coterie.benchmark.protocol.settings import Settings
 from coterie.methods.coalitions import Coalitions
 from coterie.methods.pac import SizeLaw
-from coterie.tasks.collections.terms import terms
+from coterie.tasks.collections.bm25 import terms
 from coterie.tasks.ndcg import NDCG
-from coterie.tasks.task import Task
+from coterie.tasks.reranker_task import RerankerTask
 
 MEMBERS = (2, 5, 11)
 
 
-def effect(task: Task, group: tuple[int, ...]) -> float:
-    """f(A), by definition."""
+def effect(task: RerankerTask, group: tuple[int, ...]) -> float:
+    """f(A) by its definition."""
     game = task.heldout
     plain = game.ablate(game.masks([(), group])).double().numpy()
     return float((plain[0] - plain[1]).mean() / plain[0].std())
@@ -38,14 +38,14 @@ def answered(bench: Bench, *groups: tuple[int, ...]) -> Answer:
 
 
 @pytest.fixture
-def thorough(task: Task) -> Bench:
+def thorough(task: RerankerTask) -> Bench:
     """Every pair and every leave-one-out of a set of three."""
     return Bench(
         task, Settings(max_coalitions=3, largest_share=0.5, pairs=3, leave_one_outs=3, control_pairs=20, resamples=200)
     )
 
 
-def test_pair(thorough: Bench, task: Task) -> None:
+def test_pair_is_the_mean_synergy_of_pairs_above_that_of_random_pairs(thorough: Bench, task: RerankerTask) -> None:
     psi = [effect(task, (i, j)) - effect(task, (i,)) - effect(task, (j,)) for i, j in combinations(MEMBERS, 2)]
     [part] = synergy.Pair().measure(thorough, answered(thorough, MEMBERS))
     assert part.numerator.mean() == pytest.approx(1000 * np.mean(psi), abs=1e-2)
@@ -53,13 +53,13 @@ def test_pair(thorough: Bench, task: Task) -> None:
     assert part.control.mean() == pytest.approx(1000 * np.mean(by_chance), abs=1e-2)
 
 
-def test_excess(thorough: Bench, task: Task) -> None:
+def test_excess_is_the_effect_beyond_the_strongest_subset(thorough: Bench, task: RerankerTask) -> None:
     without = [effect(task, tuple(set(MEMBERS) - {k})) for k in MEMBERS]
     [part] = synergy.Excess().measure(thorough, answered(thorough, MEMBERS))
     assert part.numerator.mean() == pytest.approx(1000 * (effect(task, MEMBERS) - max(without)), abs=1e-2)
 
 
-def test_joint(thorough: Bench, task: Task) -> None:
+def test_joint_is_the_effect_beyond_the_sum_of_single_effects(thorough: Bench, task: RerankerTask) -> None:
     [part] = synergy.Joint().measure(thorough, answered(thorough, MEMBERS))
     expected = effect(task, MEMBERS) - sum(effect(task, (i,)) for i in MEMBERS)
     assert part.numerator.mean() == pytest.approx(1000 * expected, abs=1e-2)
@@ -69,7 +69,7 @@ def test_joint(thorough: Bench, task: Task) -> None:
     assert part.control.mean() == pytest.approx(1000 * np.mean(controls), abs=1e-2)
 
 
-def test_ablation_covers_every_domain_and_pools_transfer(thorough: Bench, task: Task) -> None:
+def test_ablation_covers_every_domain_and_pools_transfer(thorough: Bench, task: RerankerTask) -> None:
     parts = {p.domain: p for p in ablation.AblationNDCG().measure(thorough, answered(thorough, MEMBERS))}
     assert list(parts) == ["heldout", "pandas", "mlflow", "transfer"]
     for name in ("heldout", "pandas", "mlflow"):
@@ -116,7 +116,7 @@ def test_ridge_equals_scikit_learn_fold_by_fold(seed: int, k: int, n_targets: in
 
 
 def test_predictivity_is_one_minus_sse_over_sst(thorough: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With features that are the labels themselves everything is explained; with constants nothing is."""
+    """Features equal to the labels explain everything; constant features explain nothing."""
     for domain in thorough.domains.values():
         monkeypatch.setattr(domain, "macro_features", lambda groups, d=domain: np.tile(d.labels[:, None], len(groups)))
     parts = predictivity.Predictivity().measure(thorough, answered(thorough, MEMBERS))
@@ -129,8 +129,8 @@ def test_predictivity_is_one_minus_sse_over_sst(thorough: Bench, monkeypatch: py
         assert part.numerator.sum() == pytest.approx(0.0)
 
 
-def margin_effect(task: Task, group: tuple[int, ...]) -> float:
-    """The same of the mean of s(x) - s(y) over ordered pairs, x of the higher grade, mean over the queries that have any."""
+def margin_effect(task: RerankerTask, group: tuple[int, ...]) -> float:
+    """f(A) from the mean of s(x) - s(y) over pairs in which x has the higher grade, over the queries that have such pairs."""
     game = task.heldout
     plain, ablated = game.ablate(game.masks([(), group])).double().numpy()
     by_query = []
@@ -147,7 +147,7 @@ def value(part: Contribution) -> float:
     return float(part.numerator.sum() / part.denominator.sum())
 
 
-def test_margin_metrics_read_f_from_ordered_pairs_of_candidates(thorough: Bench, task: Task) -> None:
+def test_margin_metrics_read_effects_from_ordered_pairs_of_candidates(thorough: Bench, task: RerankerTask) -> None:
     f = {group: margin_effect(task, group) for size in (1, 2, 3) for group in combinations(MEMBERS, size)}
     [part] = synergy.PairMargin().measure(thorough, answered(thorough, MEMBERS))
     psi = [f[pair] - f[pair[:1]] - f[pair[1:]] for pair in combinations(MEMBERS, 2)]
@@ -158,7 +158,7 @@ def test_margin_metrics_read_f_from_ordered_pairs_of_candidates(thorough: Bench,
     assert value(part) == pytest.approx(1000 * (f[MEMBERS] - sum(f[i,] for i in MEMBERS)), abs=1e-2)
 
 
-def test_a_shift_of_all_scores_is_in_the_scores_and_not_in_the_margin(thorough: Bench) -> None:
+def test_a_shift_of_all_scores_changes_effects_on_scores_but_not_on_margins(thorough: Bench) -> None:
     domain = thorough.heldout
     domain.prepare([(0,)])
     domain._scores[0,] = domain.unablated - 0.5 * domain.scale
@@ -166,7 +166,7 @@ def test_a_shift_of_all_scores_is_in_the_scores_and_not_in_the_margin(thorough: 
     assert domain.effects([(0,)], "margin") == pytest.approx(0.0, abs=1e-12)
 
 
-def test_ratio(thorough: Bench, task: Task) -> None:
+def test_ratio_is_pairwise_synergy_over_single_effects(thorough: Bench, task: RerankerTask) -> None:
     psi = sum(effect(task, pair) - sum(effect(task, (i,)) for i in pair) for pair in combinations(MEMBERS, 2))
     [part] = synergy.Ratio().measure(thorough, answered(thorough, MEMBERS))
     assert value(part) == pytest.approx(psi / sum(abs(effect(task, (i,))) for i in MEMBERS), rel=1e-2)
@@ -175,7 +175,7 @@ def test_ratio(thorough: Bench, task: Task) -> None:
     assert part.control.sum() / part.denominator.sum() == pytest.approx(3 * by_chance / alone, rel=2e-2)
 
 
-def test_synergy_on_the_discovery_queries_is_that_of_the_discovery_game(thorough: Bench, task: Task) -> None:
+def test_discovery_synergy_is_measured_in_the_discovery_game(thorough: Bench, task: RerankerTask) -> None:
     game = task.discovery
     outputs = game.ablate(game.masks([(), MEMBERS, *((i,) for i in MEMBERS)])).double().numpy()
     effects = (outputs[0] - outputs[1:]).mean(1) / outputs[0].std()
@@ -183,15 +183,15 @@ def test_synergy_on_the_discovery_queries_is_that_of_the_discovery_game(thorough
     assert part.discovery == pytest.approx(1000 * (effects[0] - effects[1:].sum()), abs=1e-2)
 
 
-def test_the_noise_floor_is_of_rounding_and_below_real_synergy(thorough: Bench) -> None:
+def test_the_noise_floor_is_rounding_error(thorough: Bench) -> None:
     [part] = synergy.Joint().measure(thorough, answered(thorough, MEMBERS))
     assert 0 <= part.noise_floor < 0.01  # thousandths of a standard deviation; float32 has 7 digits
     exact = thorough.noise_floor(lambda domain, c, view: np.ones(domain.n_queries), "score", lambda s, c: [])
     assert exact == 0
 
 
-def test_the_curve_is_the_area_between_two_broken_lines(thorough: Bench) -> None:
-    groups = [(0, 1), (2, 5, 11), (1, 2), (7,)]  # the third adds nobody
+def test_the_curve_is_the_area_between_two_piecewise_linear_curves(thorough: Bench) -> None:
+    groups = [(0, 1), (2, 5, 11), (1, 2), (7,)]  # the third adds no player
     answer = Answer(Coalitions.of(thorough.n_players, groups), [thorough.draw(g, 0) for g in groups[:3]])
     [part] = ablation.AblationCurve().measure(thorough, answer)
     unions = [(0, 1), (0, 1, 2, 5, 11)]
@@ -211,7 +211,7 @@ def test_the_curve_is_the_area_between_two_broken_lines(thorough: Bench) -> None
     assert random[-1] == pytest.approx(whole)
 
 
-def test_alignment_is_1_for_features_that_are_the_signals_and_not_above_0_for_noise(
+def test_alignment_is_1_for_the_signals_themselves_and_not_positive_for_noise(
     thorough: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signals = np.stack([thorough.signals[name] for name in alignment.SIGNALS], axis=1)
@@ -226,7 +226,7 @@ def test_alignment_is_1_for_features_that_are_the_signals_and_not_above_0_for_no
         assert value(part) < 0.05
 
 
-def test_signals_are_those_of_the_two_texts(thorough: Bench, task: Task) -> None:
+def test_signals_are_computed_from_query_and_document(thorough: Bench, task: RerankerTask) -> None:
     pairs = task.heldout.pairs
     expected = [
         len(set(terms([p.query])[0]) & set(terms([p.document])[0])) / len(set(terms([p.query])[0])) for p in pairs
@@ -235,7 +235,7 @@ def test_signals_are_those_of_the_two_texts(thorough: Bench, task: Task) -> None
 
 
 def prefers(phi: np.ndarray, player: int, new: tuple[int, ...], own: tuple[int, ...]) -> bool:
-    """Does the player like `new` strictly better than `own`: k = 2 best friends of positive affinity, then size."""
+    """Whether the player strictly prefers `new` to `own`: by the k = 2 best friends with positive affinity, then by size."""
 
     def choice(group: tuple[int, ...]) -> list[float]:
         friends = sorted((float(phi[player, j]) for j in group if j != player and phi[player, j] > 0), reverse=True)
@@ -246,7 +246,7 @@ def prefers(phi: np.ndarray, player: int, new: tuple[int, ...], own: tuple[int, 
     return choice(new) == choice(own) and len(new) < len(own)
 
 
-def test_blocking_is_counted_as_by_definition_on_the_same_draws(thorough: Bench) -> None:
+def test_blocking_draws_are_counted_by_their_definition(thorough: Bench) -> None:
     groups = [(0, 1, 2), (2, 3, 4), (9, 8, 7, 6)]
     phi, about = thorough.reference[0].affinity, thorough.reference[1]
     assert "pas-hessian on held-out queries" in about
@@ -265,14 +265,14 @@ def test_blocking_is_counted_as_by_definition_on_the_same_draws(thorough: Bench)
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 100), (3, 100), (100, 100)])
-def test_clopper_pearson_from_its_definition(k: int, n: int) -> None:
-    """Each end is the share at which k or more, or k or fewer, of n have probability 2.5 %."""
+def test_clopper_pearson_matches_its_definition(k: int, n: int) -> None:
+    """At the lower end, k or more of n have probability 2.5%; at the upper end, k or fewer do."""
     low, high = stability.clopper_pearson(k, n)
     assert low == 0 if k == 0 else binom.sf(k - 1, n, low) == pytest.approx(0.025)
     assert high == 1 if k == n else binom.cdf(k, n, high) == pytest.approx(0.025)
 
 
-def test_sizes_are_reported_whatever_they_are(thorough: Bench) -> None:
+def test_sizes_are_reported_without_an_eligible_coalition(thorough: Bench) -> None:
     n = thorough.n_players
     found = Coalitions.of(n, [range(n // 2), (n - 1,)])
     shares = {f.domain: f.value for f in sizes.SizeDistribution().measure(thorough, Answer(found, []))}
@@ -280,15 +280,17 @@ def test_sizes_are_reported_whatever_they_are(thorough: Bench) -> None:
     assert shares == pytest.approx(expected)
 
 
-def test_score_gives_every_metric_with_interval(bench: Bench) -> None:
+def test_score_returns_every_metric_with_an_interval(bench: Bench) -> None:
     measures = score(bench, Coalitions.of(bench.n_players, [(0, 1, 2), (3, 4)]), 0)
-    applicable = {name for name, metric in list_metrics().items() if metric.needs <= bench.gives}
+    applicable = {name for name, metric in list_metrics().items() if metric.needs <= bench.provides}
     assert {m.metric for m in measures} == applicable
     assert len(applicable) >= 5
     for measure in (m for m in measures if m.numerator):
         assert measure.value == pytest.approx(sum(measure.numerator) / sum(measure.denominator))
         assert measure.value == pytest.approx(measure.method_value - measure.control_value)
-        assert measure.low - 1e-12 <= measure.value <= measure.high + 1e-12  # all queries alike: equal but for rounding
+        assert (
+            measure.low - 1e-12 <= measure.value <= measure.high + 1e-12
+        )  # equal up to rounding if all queries are equal
     ranked = {m.key for m in measures if m.primary}
     assert "ndcg_drop/transfer" in ranked
     assert "ndcg_drop/pandas" not in ranked
@@ -297,10 +299,11 @@ def test_score_gives_every_metric_with_interval(bench: Bench) -> None:
     assert figures == {"sizes", "pac_blocking"}
 
 
-def test_no_eligible_coalition_is_said_with_the_sizes(bench: Bench) -> None:
+def test_without_an_eligible_coalition_the_reason_lists_the_sizes(bench: Bench) -> None:
     measures = score(bench, Coalitions.of(bench.n_players, [range(20), (3,)]), 0)
-    whole = {name for name, kind in list_metrics().items() if kind.whole}
-    assert {m.metric for m in measures if m.value is not None} == whole
+    any_size = {name for name, kind in list_metrics().items() if kind.any_size}
+    assert {m.metric for m in measures if m.value is not None} == any_size
     assert all(
-        m.metric in whole or "no coalition of 2 to 12 players among 2 (sizes: 20, 1)" in str(m.reason) for m in measures
+        m.metric in any_size or "no coalition of 2 to 12 players among 2 (sizes: 20, 1)" in str(m.reason)
+        for m in measures
     )

@@ -1,4 +1,4 @@
-"""One seed draws independently in every task, for methods and for the judge, and the same again in the same task."""
+"""A seed draws independently in every task, for methods and for the judge, and reproducibly within a task."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from coterie.benchmark.protocol.scoring import score
 from coterie.benchmark.protocol.seeding import generator
 from coterie.benchmark.protocol.settings import Settings
 from coterie.methods import Coalitions
-from coterie.tasks.planted.task import PlantedPlan, PlantedSpec, load_planted
+from coterie.tasks.planted.task import PlantedPlan, PlantedSpec
 from coterie.tasks.registry import get_task_spec
 
-TASKS = ("planted/silent", "planted/needed", "planted/grouped-writes")  # of as many players each
+TASKS = ("planted/silent", "planted/needed", "planted/grouped-writes")  # with equally many players
 
 
 def bench(name: str, seed: int = 0) -> Bench:
     spec = get_task_spec(name)
     assert isinstance(spec, PlantedSpec)
-    return Bench(load_planted(PlantedPlan(spec)), Settings(seed=seed))
+    return Bench(PlantedPlan(spec).load(), Settings(seed=seed))
 
 
 def test_tasks_seeds_and_uses_are_uncorrelated() -> None:
@@ -45,14 +45,14 @@ def test_tasks_seeds_and_uses_are_uncorrelated() -> None:
     ],
     ids=["controls", "random pairs", "pairs and leave-one-outs of a set", "random sets of a fit"],
 )
-def test_what_a_judge_draws_differs_by_task_and_seed(drawn: Callable[[Bench], object]) -> None:
+def test_the_judges_draws_differ_by_task_and_seed(drawn: Callable[[Bench], object]) -> None:
     found = [drawn(bench(name)) for name in TASKS] + [drawn(bench(TASKS[0], seed=1))]
     assert all(a != b for a, b in combinations(found, 2))
     assert drawn(bench(TASKS[0])) == found[0]
 
 
-def test_what_is_sampled_of_a_coalition_differs_by_seed_and_nothing_else_does() -> None:
-    """So intervals and ranks hold what hangs on the draw, also of a method that proposes the same for every seed."""
+def test_only_the_samples_of_a_coalition_differ_by_seed() -> None:
+    """Intervals and ranks thus reflect the sampling even if a method proposes the same coalitions for every seed."""
     judge = bench(TASKS[0])
     coalitions = Coalitions.of(judge.n_players, [tuple(range(12)), tuple(range(12, 20))])
     settings = {"largest_share": 1.0, "max_coalitions": 2}
@@ -65,7 +65,7 @@ def test_what_is_sampled_of_a_coalition_differs_by_seed_and_nothing_else_does() 
     }
 
 
-def test_a_seed_proposes_other_coalitions_in_another_task(tmp_path: Path) -> None:
+def test_a_seed_proposes_different_coalitions_in_every_task(tmp_path: Path) -> None:
     records = run(tmp_path / "a", tasks=TASKS, methods=["random"], seeds=2, executor="inline")
     proposed = [str(r.coalitions) for r in records]
     assert len(set(proposed)) == len(proposed) == 2 * len(TASKS)

@@ -1,4 +1,4 @@
-"""Methods that misbehave in every way a method can: included by the tests of the runner."""
+"""Methods that misbehave in every possible way, included by the tests of the runner."""
 
 import ctypes
 import os
@@ -29,7 +29,7 @@ class Raises(Method):
 
 @dataclass(frozen=True)
 class Greedy(Method):
-    """Spends one evaluation more than it may."""
+    """Spends one evaluation more than its budget."""
 
     name = "greedy"
     sees = frozenset({Capability.ABLATIONS})
@@ -81,7 +81,7 @@ class Faulty(Method):
         time.sleep(1000)
 
     def hang_holding_the_interpreter(self):
-        ctypes.PyDLL(None).sleep(1000)  # called through PyDLL a C function keeps the GIL
+        ctypes.PyDLL(None).sleep(1000)  # a C function called through PyDLL keeps the GIL
 
     def hog(self):
         hoard = []
@@ -90,12 +90,12 @@ class Faulty(Method):
             time.sleep(0.002)
 
     def chatter(self):
-        print('{"kind": "done"}')  # noqa: T201
+        print('{"kind": "finished"}')  # noqa: T201
         sys.stdout.write("no line end")
         sys.stderr.write("é")
         os.write(1, b"\xff\xfe\n")
         if sys.stdin.read():
-            raise AssertionError("orders must not reach a method")
+            raise AssertionError("requests must not reach a method")
 
     def slow(self):
         time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""Two runs on one output folder, random kills, full and read-only disks: no record is lost, doubled or damaged."""
+"""Two runs on one output folder, random kills, full and read-only disks: no record is lost, duplicated or damaged."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from coterie.benchmark.runner import worker
 from coterie.tracking.quiet import quiet_mlflow
 from coterie.tracking.store import RecordStore
 
 FAULTY = Path(__file__).parent / "faulty.py"
 KILLS, CELLS = 50, 150
-LIMIT = 1800  # seconds: a process that hangs fails; one that is slow, as on a busy machine, does not
+LIMIT = 1800  # seconds: fails a process that hangs, but not one that is slow because the machine is busy
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -41,12 +42,12 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        start_new_session=True,  # a process group of its own, to be killed whole
+        start_new_session=True,  # a separate process group, so that it can be killed as a whole
     )
 
 
 def finished_runs(folder: Path) -> Counter[str]:
-    """How often each identity is in MLflow as finished."""
+    """How many finished runs MLflow has for each identity."""
     from mlflow import MlflowClient
 
     with quiet_mlflow():
@@ -63,7 +64,7 @@ def finished_runs(folder: Path) -> Counter[str]:
 
 
 def check_store(folder: Path) -> RecordStore:
-    """Every file is a record at its own place: nothing half-written, nothing doubled."""
+    """Check that every file is a complete record in its own place, without duplicates."""
     store = RecordStore(folder)
     scan = store.scan()
     assert scan.unreadable == []
@@ -73,9 +74,9 @@ def check_store(folder: Path) -> RecordStore:
 
 
 @pytest.mark.slow
-def test_fifty_random_kills(tmp_path: Path) -> None:
-    """kill -9 of the whole group, of the run alone and of workers, at random moments, until there were fifty of them."""
-    rng = random.Random(0)  # moments, not results
+def test_fifty_random_kills_lose_no_record(tmp_path: Path) -> None:
+    """Fifty times kill -9, of the whole process group, of only the run or of workers, at random moments."""
+    rng = random.Random(0)  # for the moments of the kills, not the results
     arguments = (
         "--include",
         str(FAULTY),
@@ -106,12 +107,12 @@ def test_fifty_random_kills(tmp_path: Path) -> None:
         else:
             process.kill()
         process.communicate()
-        assert process.returncode == -signal.SIGKILL, "it was to be stopped in the middle"
+        assert process.returncode == -signal.SIGKILL, "the run ended before it was killed"
         for record in check_store(tmp_path).all():
             if seen.get(record.identity_digest) == "ok":
                 assert record.status == "ok"
             seen[record.identity_digest] = record.status
-        assert set(seen) == {r.identity_digest for r in RecordStore(tmp_path).all()}, "a record is lost"
+        assert set(seen) == {r.identity_digest for r in RecordStore(tmp_path).all()}, "a record was lost"
 
     last = start(tmp_path, *arguments, "--quiet")
     printed, _ = last.communicate(timeout=LIMIT)
@@ -124,38 +125,38 @@ def test_fifty_random_kills(tmp_path: Path) -> None:
 
 
 def wait_for_workers(process: subprocess.Popen[str], deadline: float) -> list[psutil.Process]:
-    """The worker processes, once there are some."""
+    """The worker processes, once there is at least one."""
     while True:
         workers = psutil.Process(process.pid).children()
         workers = [w for w in workers if is_worker(w)]
         if workers:
             return workers
         assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, "no worker in time"
+        assert time.monotonic() < deadline, "no worker started in time"
         time.sleep(0.05)
 
 
 def is_worker(process: psutil.Process) -> bool:
     try:
-        return "coterie.benchmark.runner.worker" in process.cmdline()
+        return worker.__name__ in process.cmdline()
     except psutil.Error:
         return False
 
 
 @pytest.mark.slow
-def test_two_runs_at_once_share_the_cells(tmp_path: Path) -> None:
+def test_two_simultaneous_runs_share_the_cells(tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     method = f'faulty[fault=counts,path="{ran}"]'
     arguments = ("--include", str(FAULTY), "-m", method, "--seeds", "20")
     both = [start(tmp_path / "out", *arguments) for _ in range(2)]
     printed = [process.communicate(timeout=LIMIT)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], printed
-    assert len(ran.read_text().splitlines()) == 20, "each cell was run once"
+    assert len(ran.read_text().splitlines()) == 20, "a cell ran twice"
     records = check_store(tmp_path / "out").all()
     assert sorted(r.seed for r in records) == list(range(20))
     assert finished_runs(tmp_path / "out") == Counter(r.identity_digest for r in records)
     for text in printed:
-        assert "[20/20]" in text, "both tell of all cells"
+        assert "[20/20]" in text, "both runs report all cells"
 
 
 @contextlib.contextmanager
@@ -164,7 +165,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(folder)], capture_output=True)
     if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+        pytest.skip(f"no file system can be mounted on this machine: {mounted.stderr.decode().strip()}")
     try:
         yield folder
     finally:
@@ -172,7 +173,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-def test_a_disk_that_gets_full_and_one_that_is_read_only(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_or_is_read_only_stops_the_run_and_keeps_its_records(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
         filler = disk / "filler"
         method = f'faulty[fault=fill_the_disk,path="{filler}"]'
@@ -186,13 +187,16 @@ def test_a_disk_that_gets_full_and_one_that_is_read_only(tmp_path: Path) -> None
             "--tracking-uri",
             f"sqlite:///{tmp_path}/m.db",
         )
+        before = start(disk / "out", *arguments[:4], "--seeds", "2", *arguments[-2:])
+        printed, _ = before.communicate(timeout=LIMIT)
+        assert before.returncode == 0, printed
         full = start(disk / "out", *arguments, "--seeds", "2")
         printed, _ = full.communicate(timeout=LIMIT)
         assert full.returncode == 2
         assert "free disk space, got a full disk" in printed
         assert "Traceback" not in printed
         stored = [r.method_name for r in check_store(disk / "out").all()]
-        assert stored.count("random") == 2, "what was finished stays"
+        assert stored.count("random") == 2, "finished records were lost"
         assert len(stored) < 4, "the disk was never full"
         again = start(disk / "out", *arguments, "--seeds", "2")
         assert "free disk space" in again.communicate(timeout=LIMIT)[0]
@@ -208,5 +212,5 @@ def test_a_disk_that_gets_full_and_one_that_is_read_only(tmp_path: Path) -> None
         frozen = start(disk / "out", *arguments[:4], "--seeds", "4", *arguments[-2:])
         printed, _ = frozen.communicate(timeout=LIMIT)
         assert frozen.returncode == 2
-        assert "expected a folder that can be written" in printed
+        assert "expected a writable folder" in printed
         assert [r.method_name for r in check_store(disk / "out").all()].count("random") == 3

@@ -1,4 +1,4 @@
-"""The grid: reuse, failures that stay in their cell, budgets, and what a method can reach."""
+"""The grid: reuse, failures that stay in their cell, budgets, and what a method has access to."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 import pytest
 
 from coterie.benchmark.protocol.settings import Settings
-from coterie.benchmark.runner import grid as runner
 from coterie.benchmark.runner import worker
-from coterie.benchmark.runner.grid import Grid, run_grid
+from coterie.benchmark.runner.grid import Grid
 from coterie.benchmark.runner.messages import Listener
 from coterie.methods.registry import get_method, include
 from coterie.tasks.game import Capability
-from coterie.tasks.task import Task, TaskSpec
+from coterie.tasks.reranker_task import RerankerTask, RerankerTaskPlan
 from coterie.tracking.record import Record
 from coterie.tracking.store import RecordStore
+from tests.benchmark.grids import run_grid
 
 FAULTY = Path(__file__).parent / "faulty.py"
 
 
-class Heard(Listener):
+class ReuseListener(Listener):
     def __init__(self) -> None:
         self.reused: list[bool] = []
 
-    def cell(self, record: Record, reused: bool) -> None:
+    def finished(self, record: Record, reused: bool) -> None:
         self.reused.append(reused)
 
 
@@ -37,24 +37,23 @@ def faulty() -> None:
 
 
 @pytest.fixture
-def grid(spec: TaskSpec, settings: Settings) -> Grid:
+def grid(task: RerankerTask, settings: Settings) -> Grid:
     methods = [get_method("random"), get_method("kmeans-weights")]
-    return Grid([spec], methods, range(2), [10], settings, executor="inline")
+    return Grid([task.plan], methods, range(2), [10], settings, executor="inline")
 
 
 @pytest.fixture(autouse=True)
-def loaded_once(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "plan_task", lambda _spec: task.plan)
+def loaded_once(task: RerankerTask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "plan_task", lambda _spec: task.plan)
-    monkeypatch.setattr(worker, "load_task", lambda *_: task)
+    monkeypatch.setattr(RerankerTaskPlan, "load", lambda *_: task)
 
 
 def run(grid: Grid, folder: Path) -> tuple[list[Record], list[bool]]:
-    listener = Heard()
+    listener = ReuseListener()
     return [record for record, _ in run_grid(grid, RecordStore(folder), listener)], listener.reused
 
 
-def test_every_cell_is_a_stored_record(grid: Grid, tmp_path: Path) -> None:
+def test_every_cell_becomes_a_stored_record(grid: Grid, tmp_path: Path) -> None:
     records, _ = run(grid, tmp_path)
     assert [(r.method_name, r.seed, r.status) for r in records] == [
         (m, s, "ok") for m in ("random", "kmeans-weights") for s in (0, 1)
@@ -69,13 +68,15 @@ def test_every_cell_is_a_stored_record(grid: Grid, tmp_path: Path) -> None:
 
 def test_finished_cells_are_reused_without_loading(grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = run(grid, tmp_path)
-    monkeypatch.setattr(worker, "load_task", lambda *_: pytest.fail("loaded although everything is finished"))
+    monkeypatch.setattr(
+        RerankerTaskPlan, "load", lambda *_: pytest.fail("loaded a task although all cells are finished")
+    )
     again, reused = run(grid, tmp_path)
     assert again == first
     assert reused == [True] * 4
 
 
-def test_same_seed_same_result(grid: Grid, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_result(grid: Grid, tmp_path: Path) -> None:
     one, two = (run(grid, tmp_path / name)[0] for name in "ab")
     assert [r.scores for r in one] == [r.scores for r in two]
     assert [r.identity_digest for r in one] == [r.identity_digest for r in two]
@@ -84,7 +85,9 @@ def test_same_seed_same_result(grid: Grid, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change", [{"budgets": [11]}, {"settings": Settings(max_coalitions=2, largest_share=0.5, resamples=200)}]
 )
-def test_another_budget_or_protocol_setting_is_another_cell(grid: Grid, tmp_path: Path, change: dict[str, Any]) -> None:
+def test_a_different_budget_or_protocol_setting_is_a_different_cell(
+    grid: Grid, tmp_path: Path, change: dict[str, Any]
+) -> None:
     run(grid, tmp_path)
     _, reused = run(replace(grid, **change), tmp_path)
     assert reused == [False] * 4
@@ -96,7 +99,7 @@ def test_overwrite_strategies(grid: Grid, tmp_path: Path) -> None:
     assert run(replace(grid, overwrite="always", seeds=range(1)), tmp_path)[1] == [False, False]
 
 
-def test_a_method_that_raises_is_a_failed_cell_and_the_others_go_on(grid: Grid, tmp_path: Path) -> None:
+def test_a_method_that_raises_fails_its_cell_and_the_others_go_on(grid: Grid, tmp_path: Path) -> None:
     mixed = replace(grid, methods=[get_method("raises"), get_method("random")], seeds=range(1))
     records, _ = run(mixed, tmp_path)
     assert [r.status for r in records] == ["failed", "ok"]
@@ -113,24 +116,24 @@ def test_fail_fast_stops_at_the_first_failure(grid: Grid, tmp_path: Path) -> Non
     assert [r.status for r in records] == ["failed"]
 
 
-def test_budget_is_kept_to_the_evaluation(grid: Grid, tmp_path: Path) -> None:
+def test_a_method_cannot_exceed_its_budget_by_one_evaluation(grid: Grid, tmp_path: Path) -> None:
     records, _ = run(replace(grid, methods=[get_method("greedy")], seeds=range(1)), tmp_path)
     assert records[0].status == "failed"
     assert "budget: 10 evaluations, 10 used, 1 more" in str(records[0].reason)
 
 
-def test_a_method_cannot_reach_the_judges_queries(task: Task) -> None:
-    """Whatever hangs on the game that a method is handed, no other split's game or text is among it."""
-    handed = task.discovery.restricted_to(frozenset(Capability), 10)
+def test_a_method_cannot_reach_the_judges_queries(task: RerankerTask) -> None:
+    """Nothing reachable from the game that a method receives is a game or text of another split."""
+    received = task.discovery.restricted_to(frozenset(Capability), 10)
     forbidden = {id(game) for game in task.domains.values()}
     texts = {p.query for game in task.domains.values() for p in game.pairs} - {p.query for p in task.discovery.pairs}
-    for thing in reachable(handed):
+    for thing in reachable(received):
         assert id(thing) not in forbidden
         assert not (isinstance(thing, str) and thing in texts)
 
 
 def reachable(root: object) -> Iterator[object]:
-    """Everything that attributes and containers lead to."""
+    """Everything that can be reached through attributes and containers."""
     seen, stack = set(), [root]
     while stack:
         thing = stack.pop()
@@ -145,7 +148,7 @@ def reachable(root: object) -> Iterator[object]:
             stack.extend(thing)
 
 
-def test_splits_share_no_query(task: Task) -> None:
+def test_splits_share_no_query(task: RerankerTask) -> None:
     games = {"discovery": task.discovery, **task.domains}
     ids = [q for game in games.values() for q in game.query_ids]
     assert len(ids) == len(set(ids)) == 36

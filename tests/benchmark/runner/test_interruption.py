@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of a run: what was finished stays, what was not is run again. For kill -9: test_concurrency.py."""
+"""Ctrl-C during a run: finished cells are kept, the others run next time. For kill -9 see test_concurrency.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from coterie.tracking.quiet import quiet_mlflow
 from coterie.tracking.store import RecordStore
 
-SEEDS = 1000  # more than are finished before the test sees the first two, however busy the machine
+SEEDS = 1000  # so many that the run cannot finish before the test sees two records, even on a busy machine
 
 
 def start(task_file: Path, folder: Path, seeds: int = SEEDS) -> subprocess.Popen[str]:
@@ -30,7 +30,9 @@ def wait_for_records(folder: Path, n: int) -> None:
 
 
 @pytest.mark.slow
-def test_the_next_run_goes_on_from_the_finished_cells(task_file: Path, tmp_path: Path, pydoc_domains: object) -> None:
+def test_the_next_run_continues_after_the_finished_cells(
+    task_file: Path, tmp_path: Path, pydoc_domains: object
+) -> None:
     from mlflow import MlflowClient
 
     process = start(task_file, tmp_path)
@@ -41,7 +43,7 @@ def test_the_next_run_goes_on_from_the_finished_cells(task_file: Path, tmp_path:
     scan = RecordStore(tmp_path).scan()
     assert scan.unreadable == []
     finished = {r.seed: r for r in scan.records}
-    assert 2 <= len(finished) < SEEDS, "the run was to be stopped in the middle"
+    assert 2 <= len(finished) < SEEDS, "the run ended before it was interrupted"
 
     seeds = max(finished) + 3
     printed, _ = start(task_file, tmp_path, seeds).communicate()
@@ -56,5 +58,5 @@ def test_the_next_run_goes_on_from_the_finished_cells(task_file: Path, tmp_path:
         assert experiment is not None
         runs = client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'")
     digests = [r.data.tags[tag] for r in runs for tag in r.data.tags if tag.endswith("identity")]
-    assert len(digests) == len(set(digests)), "a cell is tracked twice"
+    assert len(digests) == len(set(digests)), "a cell was logged twice"
     assert set(digests) == {r.identity_digest for r in again.values()}

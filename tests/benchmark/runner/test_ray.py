@@ -1,4 +1,4 @@
-"""The same cells on a Ray cluster of several processes: the same records, also when a node dies."""
+"""Cells on a Ray cluster of several processes yield the same records as on one machine, even when a node dies."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from coterie.benchmark.errors import UsageError
-from coterie.benchmark.runner.executors import Limits
+from coterie.benchmark.runner.executors.base import Limits
 from coterie.benchmark.runner.executors.ray import RayExecutor
 from coterie.benchmark.runner.grid import Run, make_executor
-from coterie.benchmark.runner.messages import Listener, Order
+from coterie.benchmark.runner.messages import CellRequest, Listener
 from coterie.methods.registry import include
 from coterie.tracking.record import Record
 from coterie.tracking.store import RecordStore
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray's o
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A head without room for work, and two nodes of one core, as processes of their own."""
+    """A head node without cores and two nodes with one core each, all of them processes on this machine."""
     pytest.importorskip("ray", reason="Ray is not installed; fix: pip install 'coterie[ray]'")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -45,19 +45,19 @@ def cluster() -> Iterator[Any]:
     made.shutdown()
 
 
-class Heard(Listener):
+class EventListener(Listener):
     def __init__(self) -> None:
-        self.began_: list[str] = []
+        self.starts: list[str] = []
         self.steps: set[str] = set()
 
-    def began(self, order: Order) -> None:
-        self.began_.append(order.identity.digest())
+    def started(self, request: CellRequest) -> None:
+        self.starts.append(request.identity.digest())
 
-    def at(self, order: Order, step: str, count: int) -> None:
+    def progress(self, request: CellRequest, step: str, count: int) -> None:
         self.steps.add(step)
 
 
-def test_the_same_records_as_on_one_machine_whatever_the_methods_do(cluster: Any, tmp_path: Path) -> None:
+def test_records_equal_those_of_one_machine_even_for_misbehaving_methods(cluster: Any, tmp_path: Path) -> None:
     def records(executor: str) -> dict[str, Record]:
         selectors = ("random", "faulty[fault=hard_exit]", "faulty[fault=slow]", "raises")
         store = RecordStore(tmp_path / executor)
@@ -65,24 +65,24 @@ def test_the_same_records_as_on_one_machine_whatever_the_methods_do(cluster: Any
         with make_executor(run) as made:
             return {record.identity_digest: record for record, _ in run.cells(made)}
 
-    here, there = records("local"), records("ray")
-    assert set(here) == set(there)
-    for digest, record in here.items():
-        other = there[digest]
+    local, ray = records("local"), records("ray")
+    assert set(local) == set(ray)
+    for digest, record in local.items():
+        other = ray[digest]
         assert (other.status, other.reason and other.reason[:20]) == (
             record.status,
             record.reason and record.reason[:20],
         )
-        assert alike(other, record)  # not to the last bit: workers there may have other numbers of threads
+        assert alike(other, record)  # up to rounding: Ray's workers may have other numbers of threads
     assert len(RecordStore(tmp_path / "ray").scan().records) == 4
 
 
-def test_a_node_that_dies_costs_no_cell(cluster: Any, tmp_path: Path) -> None:
+def test_no_cell_is_lost_when_a_node_dies(cluster: Any, tmp_path: Path) -> None:
     import ray
 
-    heard, seeds = Heard(), 30
+    listener, seeds = EventListener(), 30
     doomed = cluster.add_node(num_cpus=1)
-    run = Run(grid("faulty[fault=slow]", executor="ray", seeds=seeds, n_jobs=3), RecordStore(tmp_path), heard)
+    run = Run(grid("faulty[fault=slow]", executor="ray", seeds=seeds, n_jobs=3), RecordStore(tmp_path), listener)
     records: list[Record] = []
     with make_executor(run) as made:
         for record, _ in run.cells(made):
@@ -94,15 +94,15 @@ def test_a_node_that_dies_costs_no_cell(cluster: Any, tmp_path: Path) -> None:
     assert run.not_run == []
     scan = RecordStore(tmp_path).scan()
     assert (len(scan.records), scan.unreadable) == (seeds, [])
-    assert len(heard.began_) > seeds, "a cell of the dead node was begun again"
-    assert "proposing coalitions" in heard.steps or "scoring" in heard.steps
-    until = time.monotonic() + 600  # the cluster takes its time to notice
+    assert len(listener.starts) > seeds, "no cell of the dead node was started again"
+    assert "proposing coalitions" in listener.steps or "scoring" in listener.steps
+    until = time.monotonic() + 600  # the cluster notices after a while
     while len([n for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU")]) != 2:
         assert time.monotonic() < until, "the dead node still counts as alive"
         time.sleep(0.5)
 
 
-def test_a_gpu_is_asked_for_where_the_device_is_cuda(cluster: Any) -> None:
+def test_device_cuda_requires_a_gpu_per_worker(cluster: Any) -> None:
     with (
         pytest.raises(UsageError, match="expected a cluster with GPUs, got one without"),
         RayExecutor(None, Limits(), "cuda", None),
@@ -110,4 +110,4 @@ def test_a_gpu_is_asked_for_where_the_device_is_cuda(cluster: Any) -> None:
         pass
     cluster.add_node(num_cpus=4, num_gpus=2)
     with RayExecutor(None, Limits(), "cuda", None) as made:
-        assert len(made._slots) == 2, "one worker a GPU"
+        assert len(made._slots) == 2, "one worker per GPU"

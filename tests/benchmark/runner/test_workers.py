@@ -1,4 +1,4 @@
-"""Cells in worker processes: whatever a method does to its process stays in its cell, with what is known of it."""
+"""Cells in worker processes: whatever a method does to its process, only its own cell fails, and the record says how."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ import psutil
 import pytest
 
 from coterie.benchmark.protocol.settings import Settings
-from coterie.benchmark.runner.executors import Limits
+from coterie.benchmark.runner.executors.base import Limits
 from coterie.benchmark.runner.executors.local import LocalExecutor
 from coterie.benchmark.runner.executors.process import WorkerProcess
-from coterie.benchmark.runner.grid import Grid, Run, make_executor, run_grid
-from coterie.benchmark.runner.messages import Listener, NotRun, Order
+from coterie.benchmark.runner.grid import Grid, Run, make_executor
+from coterie.benchmark.runner.messages import CellRequest, Finished, Listener, NotRun
+from coterie.benchmark.submissions import check_worker
 from coterie.benchmark.submissions.check_worker import CheckOrder
 from coterie.methods.registry import get_method, include
+from coterie.tasks.kinds import plan_task
 from coterie.tasks.planted.task import PlantedSpec
 from coterie.tasks.registry import get_task_spec
 from coterie.tracking.record import Record
 from coterie.tracking.store import RecordStore
+from tests.benchmark.grids import run_grid
 
 FAULTY = Path(__file__).parent / "faulty.py"
 SETTINGS = Settings(max_coalitions=2, largest_share=1, pairs=2, leave_one_outs=2, control_pairs=20, resamples=200)
@@ -35,7 +38,7 @@ def faulty() -> None:
 
 def grid(*selectors: str, seeds: int = 1, **options: object) -> Grid:
     return Grid(
-        tasks=[get_task_spec("planted/coactive")],
+        tasks=[plan_task(get_task_spec("planted/coactive"))],
         methods=[get_method(selector) for selector in selectors],
         seeds=range(seeds),
         budgets=[50],
@@ -50,7 +53,7 @@ def fault(record: Record) -> str:
 
 
 def ended(pid: int) -> bool:
-    """Whether the process is gone within two minutes; whoever inherits an orphan may take time to clear it away."""
+    """Whether the process ends within two minutes; an orphan's new parent may take time to reap it."""
     try:
         process = psutil.Process(pid)
         psutil.wait_procs([process], timeout=120)
@@ -60,17 +63,17 @@ def ended(pid: int) -> bool:
 
 
 @pytest.mark.slow
-def test_whatever_a_method_does_stays_in_its_cell(tmp_path: Path) -> None:
+def test_a_misbehaving_method_affects_only_its_own_cell(tmp_path: Path) -> None:
     child = tmp_path / "child.pid"
     faults = ("exit", "hard_exit", "segfault", "killed", "hog", "chatter")
     hangs = ("fault=hang", "fault=hang_holding_the_interpreter", f'fault=hang_with_child,path="{child}"')
     selectors = [*(f"faulty[fault={name}]" for name in faults), "raises", "random", "faulty"]
     store, records = RecordStore(tmp_path), {}
-    for cells in (  # a limit of time only where nothing is to finish: how long that takes depends on the machine
+    for cells in (  # a time limit only for cells that never finish: how long others take depends on the machine
         grid(*selectors, n_jobs=2, limits=Limits(memory=1_200_000_000)),
         grid(*(f"faulty[{hang}]" for hang in hangs), n_jobs=2, limits=Limits(seconds=2)),
     ):
-        records |= {fault(record): record for record, _ in run_grid(cells, store, Listener())}
+        records |= {fault(record): record for record, _ in run_grid(cells, store)}
     assert {name: (r.status, r.failure and r.failure.exit_code) for name, r in records.items()} == {
         "exit": ("failed", None),
         "raises": ("failed", None),
@@ -92,30 +95,30 @@ def test_whatever_a_method_does_stays_in_its_cell(tmp_path: Path) -> None:
     assert "not finished within 2.0 s" in str(records["hang"].reason)
     assert "the limit is 1.2 GB" in str(records["hog"].reason)
     for name in ("segfault", "hang", "hang_with_child", "raises"):
-        assert "faulty.py" in str(records[name].trace), "where it was is known"
+        assert "faulty.py" in str(records[name].trace), "the trace shows where it was"
     for name in ("hang", "hog", "segfault"):
         failure = records[name].failure
         assert failure is not None
         assert failure.phase == "proposing coalitions"
         assert (failure.peak_memory_bytes or 0) > 50e6
         assert failure.seconds > (1.9 if name == "hang" else 0)
-    assert ended(int(child.read_text())), "what a method starts ends with it"
+    assert ended(int(child.read_text())), "child processes end with their method"
     scan = RecordStore(tmp_path).scan()
     assert (len(scan.records), scan.unreadable) == (12, [])
-    assert not any((tmp_path / ".claims").iterdir())
+    assert not any((tmp_path / ".locks").iterdir())
 
 
-def test_a_worker_keeps_its_task_and_is_replaced_when_lost(tmp_path: Path) -> None:
-    class Heard(Listener):
+def test_a_worker_keeps_its_task_loaded_and_is_replaced_when_lost(tmp_path: Path) -> None:
+    class LoadListener(Listener):
         def __init__(self) -> None:
             self.loads: list[float] = []
 
         def spent(self, phase: str, seconds: float) -> None:
             self.loads += [seconds] if phase == "loading" else []
 
-    heard = Heard()
-    run = Run(grid("random", "faulty[fault=hard_exit]", "faulty", seeds=2), RecordStore(tmp_path), heard)
-    heard.loads.clear()
+    listener = LoadListener()
+    run = Run(grid("random", "faulty[fault=hard_exit]", "faulty", seeds=2), RecordStore(tmp_path), listener)
+    listener.loads.clear()
     with make_executor(run) as executor:
         assert isinstance(executor, LocalExecutor)
         pids, statuses = set(), []
@@ -123,37 +126,37 @@ def test_a_worker_keeps_its_task_and_is_replaced_when_lost(tmp_path: Path) -> No
             pids |= set(executor.pids)
             statuses.append(record.status)
     assert statuses == ["ok", "ok", "failed", "failed", "ok", "ok"]
-    assert len(heard.loads) == 3
-    assert not any(psutil.pid_exists(pid) for pid in pids), "none is left when the run is over"
+    assert len(listener.loads) == 3
+    assert not any(psutil.pid_exists(pid) for pid in pids), "no worker outlives the run"
 
 
-def test_an_order_that_is_out_of_date_is_refused(tmp_path: Path) -> None:
-    """The code or the texts may change while a run of days is on: the results must not go under the old identity."""
+def test_an_outdated_request_is_refused(tmp_path: Path) -> None:
+    """Code or texts may change during a run of several days: new results must not be stored under the old identity."""
     from coterie.benchmark.runner.worker import Worker
 
-    (order,) = (cell.order for cell in Run(grid("random"), RecordStore(tmp_path), Listener()).planned)
+    (request,) = (cell.request for cell in Run(grid("random"), RecordStore(tmp_path), Listener()).planned)
 
-    def changed(**identity: object) -> Order:
-        return order.model_copy(update={"identity": order.identity.model_copy(update=identity)})
+    def changed(**identity: object) -> CellRequest:
+        return request.model_copy(update={"identity": request.identity.model_copy(update=identity)})
 
-    worker = Worker(lambda _news: None)
+    worker = Worker(lambda _update: None)
     for name in ("code_hash", "task_fingerprint"):
         outcome = worker.run(changed(**{name: "0" * 64}))
         assert isinstance(outcome, NotRun)
         assert "changed since the run began; fix: run again" in outcome.reason
-    outcome = worker.run(order)
-    assert isinstance(outcome, Record)
-    assert outcome.status == "ok"
+    outcome = worker.run(request)
+    assert isinstance(outcome, Finished)
+    assert outcome.record.status == "ok"
 
 
-def test_a_task_that_does_not_load_is_told_and_the_others_go_on(tmp_path: Path) -> None:
+def test_a_task_that_does_not_load_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
     spec = get_task_spec("planted/llama")
     assert isinstance(spec, PlantedSpec)
-    planting = spec.planting.model_copy(update={"rule": "all"})  # a planted reranker cannot be made by that rule
+    planting = spec.planting.model_copy(update={"rule": "all"})  # that rule cannot make a planted reranker
     broken = spec.model_copy(update={"planting": planting})
     cells = grid("random", n_jobs=1)
     run = Run(
-        Grid([broken, *cells.tasks], cells.methods, cells.seeds, cells.budgets, SETTINGS),
+        Grid([plan_task(broken), *cells.tasks], cells.methods, cells.seeds, cells.budgets, SETTINGS),
         RecordStore(tmp_path),
         Listener(),
     )
@@ -161,8 +164,8 @@ def test_a_task_that_does_not_load_is_told_and_the_others_go_on(tmp_path: Path) 
         records = [record for record, _ in run.cells(executor)]
     assert [r.task_name for r in records] == ["planted/coactive"]
     (cell,) = run.not_run
-    assert "a planted reranker has sizes" in cell.reason
-    assert cell.cell.startswith("planted/llama: random")
+    assert "expected only sizes, additive, dead and seed" in cell.reason
+    assert cell.label.startswith("planted/llama: random")
 
 
 SCRIPT = """
@@ -172,7 +175,7 @@ print([r.status for r in records])
 """
 
 
-def test_a_worker_starts_without_what_only_some_tasks_need() -> None:
+def test_a_worker_starts_without_packages_that_only_some_tasks_need() -> None:
     code = "import sys, coterie.benchmark.runner.worker; "
     code += (
         "print([m for m in ('transformers', 'peft', 'scipy.stats', 'bm25s', 'numba', 'mlflow') if m in sys.modules])"
@@ -181,15 +184,15 @@ def test_a_worker_starts_without_what_only_some_tasks_need() -> None:
 
 
 def test_the_python_api_needs_no_main_guard_and_no_file(tmp_path: Path) -> None:
-    """A notebook or a script on stdin: the worker is a command, the user's main module is not imported again."""
+    """As in a notebook or a script on stdin: the worker is a command, which does not import the user's main module."""
     code = SCRIPT.format(folder=str(tmp_path / "out"))
     done = subprocess.run([sys.executable], input=code, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout == "['ok']\n"
 
 
-def test_a_worker_ends_when_whoever_gave_it_orders_is_gone(tmp_path: Path) -> None:
+def test_a_worker_ends_when_its_run_is_gone(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom coterie.benchmark.runner.executors import Limits\n"
+        "import sys\nfrom coterie.benchmark.runner.executors.base import Limits\n"
         "from coterie.benchmark.runner.executors.local import LocalExecutor\n"
         "executor = LocalExecutor(1, Limits()).__enter__()\nprint(*executor.pids, flush=True)\nsys.stdin.read()\n"
     )
@@ -202,27 +205,27 @@ def test_a_worker_ends_when_whoever_gave_it_orders_is_gone(tmp_path: Path) -> No
     worker.wait(timeout=600)
 
 
-def test_where_a_worker_hangs_is_known_also_on_a_machine_that_is_busy() -> None:
-    """A stopped process stands for one that the machine leaves waiting: it answers when it goes on, two seconds later."""
+def test_the_threads_of_a_worker_are_dumped_even_on_a_busy_machine() -> None:
+    """A suspended process stands in for one that gets no processor time: it responds when resumed, two seconds later."""
     import coterie.methods
 
-    worker = WorkerProcess({}, "coterie.benchmark.submissions.check_worker")
+    worker = WorkerProcess(check_worker)
     try:
         worker.send(CheckOrder(path=str(Path(coterie.methods.__path__[0]) / "random_groups.py")).model_dump_json())
-        assert "random" in str(worker.answer(600))
+        assert "random" in str(worker.receive(600))
         process = psutil.Process(worker.pid)
         process.suspend()
-        goes_on = threading.Timer(2, process.resume)
-        goes_on.start()
-        assert "(most recent call first)" in worker.where()
-        goes_on.join()
+        resume = threading.Timer(2, process.resume)
+        resume.start()
+        assert "(most recent call first)" in worker.dump_threads()
+        resume.join()
     finally:
         worker.kill()
 
 
 def test_workers_share_the_cores() -> None:
-    from coterie.benchmark.runner.executors.process import cores, thread_settings
+    from coterie.benchmark.runner.executors.process import available_cores, thread_settings
 
-    assert cores() == len(os.sched_getaffinity(0))
+    assert available_cores() == len(os.sched_getaffinity(0))
     assert thread_settings(None) == {}
-    assert set(thread_settings(3).values()) <= {"3", os.environ["OMP_NUM_THREADS"]}, "what the user has set stays"
+    assert set(thread_settings(3).values()) <= {"3", os.environ["OMP_NUM_THREADS"]}, "values set by the user win"

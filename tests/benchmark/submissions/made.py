@@ -1,4 +1,4 @@
-"""A small sound submission, and what tampers need: edit a record as a clever cheat would, hashes and places included."""
+"""A small sound submission, and edits of it as a clever cheat would make them, with hashes and paths adapted."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import yaml
 
 from coterie.benchmark.protocol.settings import Settings
 from coterie.benchmark.protocol.suites import Suite
-from coterie.benchmark.runner.grid import Grid, run_grid
-from coterie.benchmark.runner.messages import Listener
+from coterie.benchmark.runner.grid import Grid
 from coterie.leaderboard.entries.submission import BADGE, CARD, MANIFEST
 from coterie.methods import get_method
+from coterie.tasks.kinds import plan_task
 from coterie.tasks.registry import get_task_spec
 from coterie.tracking.record import Identity
 from coterie.tracking.store import DIGEST_CHARACTERS, RecordStore
+from tests.benchmark.grids import run_grid
 
 SETTINGS = Settings(
     largest_share=1,
@@ -48,14 +49,14 @@ Change = Callable[[dict[str, Any]], object]
 
 def run_suite(output: Path, seeds: int = 2, suite: Suite = SUITE) -> None:
     grid = Grid(
-        tasks=[get_task_spec(name) for name in suite.tasks],
+        tasks=[plan_task(get_task_spec(name)) for name in suite.tasks],
         methods=[get_method(SELECTOR)],
         seeds=range(seeds),
         budgets=[suite.budget],
         settings=suite.settings,
         executor="inline",
     )
-    list(run_grid(grid, RecordStore(output), Listener()))
+    list(run_grid(grid, RecordStore(output)))
 
 
 def record_file(folder: Path, seed: int = 0) -> Path:
@@ -64,7 +65,7 @@ def record_file(folder: Path, seed: int = 0) -> Path:
 
 
 def edit(change: Change, seed: int = 0) -> Callable[[Path], None]:
-    """Change a record's values, and put it where a record of its identity belongs."""
+    """Change a record's values, and move the file to the path of its new identity."""
 
     def tamper(folder: Path) -> None:
         path = record_file(folder, seed)
@@ -82,7 +83,7 @@ def edit(change: Change, seed: int = 0) -> Callable[[Path], None]:
 
 
 def edit_text(change: Callable[[str], str]) -> Callable[[Path], None]:
-    """Change a record's text as it stands."""
+    """Change a record's text in place."""
     return lambda folder: record_file(folder).write_text(change(record_file(folder).read_text())) and None
 
 
@@ -110,7 +111,7 @@ def measure(values: dict[str, Any], metric: str) -> dict[str, Any]:
 
 
 def rehash(folder: Path) -> None:
-    """Make the manifest list what is there, as whoever tampers would."""
+    """Make the manifest list the present files, as a cheat would."""
     values = json.loads((folder / MANIFEST).read_text())
     files = [p for p in folder.rglob("*") if p.is_file() and p.name not in (MANIFEST, BADGE)]
     values["files"] = {

@@ -1,7 +1,7 @@
-"""Submissions that were tampered with, one kind a row: each must be caught, for the reason that the row names.
+"""Every kind of tampering with a submission is caught, and the discrepancy names the right field.
 
-After a tamper the manifest is made to list the changed files (:func:`rehash`), so that hashes alone do not catch it; the
-kinds in ``NOT_REHASHED`` are about the manifest itself.
+After a change, the manifest is updated to match the files (`rehash`), so that hashes do not reveal it. The kinds in
+`NOT_REHASHED` are about the manifest itself.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Tamper = Callable[[Path], object]
 
 
 def scaled(metric: str, *names: str, by: float = 1.01) -> Tamper:
-    """Numbers of a measure times a factor; arrays number by number."""
+    """Multiply numbers of a measure, also in arrays, by a factor."""
 
     def change(values: dict[str, Any]) -> None:
         found = measure(values, metric)
@@ -138,7 +138,7 @@ def copied(folder: Path) -> None:
 
 
 def rerun(folder: Path) -> None:
-    """A second record of a cell, of another budget, where it belongs: pick the better one."""
+    """Add a second record of a cell, with another budget, as if to pick the better one."""
     path = record_file(folder)
     text = path.read_text()
     put("identity.budget", 50)(folder)
@@ -153,7 +153,7 @@ def swapped(folder: Path) -> None:
 
 
 def swapped_answers(folder: Path) -> None:
-    """The coalitions of one seed under the scores of the other."""
+    """Combine the coalitions of one seed with the scores of another."""
     other = json.loads(record_file(folder, 1).read_text())["coalitions"]
     put("coalitions", other)(folder)
 
@@ -185,7 +185,7 @@ def in_the_future(values: dict[str, Any]) -> None:
 
 KINDS: dict[str, tuple[Tamper, str]] = {
     # numbers
-    "a value nudged by 1 %": (scaled("synergy_joint", "value"), "from its per-query arrays"),
+    "a value nudged by 1 %": (scaled("synergy_joint", "value"), "computed from its per-query arrays"),
     "a value nudged by 1 %, arrays and interval too": (
         scaled("synergy_joint", "value", "low", "high", "numerator", "method_value", "control_value"),
         "scores.synergy_joint/heldout.value: expected",
@@ -205,7 +205,7 @@ KINDS: dict[str, tuple[Tamper, str]] = {
     "denominators changed": (scaled("synergy_joint", "denominator", by=0.5), "synergy_joint/heldout.denominator"),
     "an interval that is too narrow": (scaled("synergy_joint", "low", by=0.9), "synergy_joint/heldout.low"),
     "no interval": (edit(lambda v: measure(v, "synergy_joint").update(low=None, high=None)), "got none"),
-    "per-query arrays cut": (
+    "shortened per-query arrays": (
         edit(lambda v: [measure(v, "synergy_joint")[n].pop() for n in ("numerator", "denominator")]),
         "rows",
     ),
@@ -217,13 +217,13 @@ KINDS: dict[str, tuple[Tamper, str]] = {
         edit(lambda v: measure(v, "synergy_joint").update(value=None, reason="not measured")),
         "synergy_joint/heldout.reason",
     ),
-    "a metric left out": (edit(lambda v: v["scores"].pop(0)), "expected measured, got nothing"),
+    "a metric left out": (edit(lambda v: v["scores"].pop(0)), "expected a measure, got none"),
     "a metric made up": (
         edit(lambda v: v["scores"].append({**v["scores"][0], "metric": "brilliance"})),
-        "scores.brilliance/heldout: expected nothing",
+        "scores.brilliance/heldout: expected no such measure",
     ),
     "a metric twice": (edit(lambda v: v["scores"].append(v["scores"][0])), "expected one measure, got 2"),
-    "direction turned round": (
+    "direction reversed": (
         edit(lambda v: measure(v, "pac_blocking").update(higher_is_better=True)),
         "pac_blocking/heldout.higher_is_better",
     ),
@@ -241,8 +241,8 @@ KINDS: dict[str, tuple[Tamper, str]] = {
     "no coalition": (groups(), "scores."),
     "index out of range": (groups([0, 24_000]), "player indices"),
     "negative index": (groups([0, -1]), "player indices"),
-    "a member twice": (groups([0, 0, 1]), "stands twice"),
-    "a coalition twice": (groups([0, 1], [1, 0]), "the same members"),
+    "a member twice": (groups([0, 0, 1]), "expected each member once"),
+    "a coalition twice": (groups([0, 1], [1, 0]), "expected other members"),
     "wrong n_players": (put("coalitions.n_players", 1000), "coalitions.n_players"),
     "text as a member": (groups(["one", 2]), "valid integer"),
     # what the record says it is
@@ -252,7 +252,7 @@ KINDS: dict[str, tuple[Tamper, str]] = {
     ),
     "another protocol": (put("identity.protocol", "coterie-0"), "identity.protocol: expected coterie-2"),
     "other settings": (put("identity.settings.pairs", 1), "identity.settings"),
-    "settings without end": (put("identity.settings.resamples", 10**12), "identity.settings"),
+    "enormous settings": (put("identity.settings.resamples", 10**12), "identity.settings"),
     "another budget": (put("identity.budget", 10**9), "identity.budget"),
     "another fingerprint": (put("identity.task_fingerprint", "0" * 64), "identity.task_fingerprint"),
     "another data revision": (put("task.dataset_revision", "0" * 64), "task.dataset_revision"),
@@ -261,23 +261,26 @@ KINDS: dict[str, tuple[Tamper, str]] = {
     "other parameters": (put("identity.parameters.min_size", 2), "parameters"),
     "a selector of another method": (put("method.selector", "hedonic-oca"), "method.selector"),
     "a flattering summary": (put("method.summary", "The best there is."), "method.summary"),
-    "information seen kept quiet": (put("method.sees", ["weights"]), "method.sees"),
+    "a false list of what the method sees": (put("method.sees", ["weights"]), "method.sees"),
     "a task that is not registered": (put("identity.task_name", "mine/easy"), "a registered task"),
     "a task file's path as the task": (put("identity.task_name", "tmp/task.yaml"), "a registered task"),
-    "a seed that was not asked for": (put("identity.seed", 7), "a cell of tiny"),
+    "a seed beyond those of the suite": (put("identity.seed", 7), "a cell of tiny"),
     "a date in the future": (edit(in_the_future), "date: expected"),
     "a failed cell": (edit(lambda v: v.update(status="failed", reason="bad luck", scores=[])), "ok or skipped"),
-    "a bad cell called skipped": (
+    "a bad cell reported as skipped": (
         edit(lambda v: v.update(status="skipped", reason="bad luck", scores=[])),
         "status: expected ok",
     ),
     "cost below zero": (put("cost.discovery_seconds", -1.0), "cost.discovery_seconds"),
     "cost beyond the budget": (put("cost.evaluations", {"ablations": 101}), "at most the budget"),
-    "cost of what it does not see": (put("cost.evaluations", {"gradients": 1}), "kinds that the method sees"),
+    "cost of a kind that the method does not see": (
+        put("cost.evaluations", {"gradients": 1}),
+        "kinds that the method sees",
+    ),
     "unknown fields": (put("bonus", 1), "bonus"),
     "another schema": (put("schema_version", 2), "schema_version"),
     "HTML in a text": (put("method.reference", "<script>alert(1)</script>"), "no markup"),
-    "a name turned round by Unicode": (put("environment.platform", "linux\u202egnp"), "no control characters"),
+    "a name reversed by Unicode": (put("environment.platform", "linux\u202egnp"), "no control characters"),
     # files
     "a cell missing": (lambda f: record_file(f).unlink(), "planted/coactive, seed 0: expected a record"),
     "a record copied": (copied, "this record at records/"),
@@ -286,7 +289,7 @@ KINDS: dict[str, tuple[Tamper, str]] = {
     "another seed in the file name": (renamed_seed, "this record at records/"),
     "an extra hidden file": (file("records/.extra.json"), "got another file"),
     "an extra program": (file("setup.py", "print(1)"), "got another file"),
-    "an extra record that is none": (file("records/extra.json"), "extra.json: identity"),
+    "an extra file that is not a record": (file("records/extra.json"), "extra.json: identity"),
     "HTML in a file name": (file("records/<img src=x>.json"), "<img src=x>.json"),
     "a line break in a file name": (file("records/a\n::error::b.json"), r"a\n::error::b.json"),
     "a zip bomb": (file("records/bomb.zip", zip_bomb()), "got another file"),
@@ -298,12 +301,12 @@ KINDS: dict[str, tuple[Tamper, str]] = {
     "a huge file": (huge, "bytes, got"),
     "many large files": (large_files, "bytes in all"),
     "too many files": (many_files, "at most 4000 files"),
-    "folders without end": (deep_folders, "levels of folders"),
+    "deep folders": (deep_folders, "levels of folders"),
     "UTF-16": (recoded("utf-16"), "expected UTF-8"),
     "a byte order mark": (recoded("utf-8-sig"), "byte order mark"),
     "duplicate JSON keys": (replaced('"seed": 0', '"seed": 0, "seed": 0'), "each key once"),
     "deep JSON": (file("records/deep.json", "[" * 40_000), "levels of brackets"),
-    "notes that are too deep": (nested, "levels of brackets"),
+    "deeply nested notes": (nested, "levels of brackets"),
     "half a record": (edit_text(lambda t: t[: len(t) // 2]), "expected JSON"),
     "an integer of 10,000 digits": (replaced('"seed": 0', '"seed": ' + "9" * 10_000), "expected JSON"),
     # card and manifest
@@ -331,7 +334,7 @@ KINDS: dict[str, tuple[Tamper, str]] = {
     "an unknown suite": (edit_manifest(lambda v: v.update(suite="easy")), "manifest.json: suite"),
     "fewer seeds": (edit_manifest(lambda v: v.update(seeds=1)), "manifest.json: seeds"),
     "a version that is a path": (edit_manifest(lambda v: v.update(version="../1")), "manifest.json: version"),
-    "another method's place": (edit_manifest(lambda v: v.update(method="hedonic-oca")), "as the folder is called"),
+    "another method's folder": (edit_manifest(lambda v: v.update(method="hedonic-oca")), "the name of the folder"),
 }
 NOT_REHASHED = {
     "no manifest",
@@ -364,7 +367,7 @@ def folder(sound: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sound, tmp_path / "to/random/1"))
 
 
-def test_a_sound_submission_is_verified(folder: Path) -> None:
+def test_sound_submission_is_verified(folder: Path) -> None:
     [found] = verify([folder])
     assert found.problems == []
     assert found.badge is not None
@@ -381,7 +384,7 @@ def test_every_kind_of_tampering_is_caught(kind: str, folder: Path) -> None:
     started = time.process_time()
     [found] = verify([folder])
     assert found.badge is None
-    told = [str(problem) for problem in found.problems]
-    assert any(says in line for line in told), told[:10]
-    assert all("\n" not in line and len(line) < 1000 for line in told)
-    assert time.process_time() - started < 60, "processor time, not the clock"
+    lines = [str(problem) for problem in found.problems]
+    assert any(says in line for line in lines), lines[:10]
+    assert all("\n" not in line and len(line) < 1000 for line in lines)
+    assert time.process_time() - started < 60, "processor time, not wall-clock time"

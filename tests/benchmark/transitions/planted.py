@@ -1,7 +1,7 @@
-"""A Llama of two layers, its weights written down, whose coalitions are known to persist, split, merge, vanish, emerge.
+"""A Llama of two layers with planted weights, whose coalitions are known to persist, split, merge, vanish and emerge.
 
-Every group of layer 0 writes to a coordinate of its own and all its neurons fire alike; the groups of layer 1 read the
-coordinates of the groups that they come from. Groups are told apart by the coordinate that they write to.
+All neurons of a group of layer 0 fire alike and write to one coordinate, a different one per group; the groups of layer 1
+read the coordinates of the groups that they come from. A group is recognised by the coordinate that it writes to.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from coterie.tasks.rerankers.reranker import RerankerSpec
+from coterie.tasks.rerankers.spec import RerankerSpec
 from tests.tasks.tiny import save_reranker
 
-MEMBERS = 4  # neurons of a group; 24 in a layer, so 6 groups, the last of layer 0 fires but is in none
+MEMBERS = 4  # neurons per group; 24 per layer, so 6 groups; the last of layer 0 fires but is in no coalition
 # layer 1's groups, by the groups of layer 0 that they read
 READS = {"a": ("a",), "b": ("b",), "b'": ("b",), "c": ("c", "c'"), "new": (), "rest": ()}
 WRITES = ("a", "b", "c", "c'", "dead end", "rest")
@@ -27,7 +27,7 @@ EVENTS = {  # source -> target and event with thresholds of 0.6
 }
 ORIGINS = {"a": "persist", "b": "split", "b'": "split", "c": "merge", "new": "emerge"}
 
-# a method that tells the groups: neurons that write to the same coordinate, but for the last group
+# a method that returns the groups, except the last: neurons that write to the same coordinate
 METHOD = '''
 from dataclasses import dataclass
 from coterie.methods.base import Method
@@ -48,7 +48,7 @@ class SameCoordinate(Method):
 
 
 def save_planted(folder: Path) -> RerankerSpec:
-    """Write it as a checkpoint under ``folder``; what is not planted stays random."""
+    """Write it as a checkpoint under `folder`; weights that are not planted stay random."""
     spec = save_reranker(folder, adapter=False, layers=2)
     model = AutoModelForSequenceClassification.from_pretrained(spec.base)
     first, second = (layer.mlp for layer in model.model.layers)

@@ -1,4 +1,4 @@
-"""`coterie transitions` as a user meets it, on a planted network whose events are known."""
+"""`coterie transitions` from the command line, on a planted network whose events are known."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from coterie.leaderboard.reports.transitions import LayerPair, TransitionsReport
 from coterie.methods.identity import code_hash
 from coterie.methods.registry import get_method, include
 from coterie.tasks.registry import at_layer
-from coterie.tasks.task import plan_task
+from coterie.tasks.reranker_task import plan_reranker_task
 from coterie.tracking.record import Record
 from coterie.tracking.store import RecordStore
 from tests.benchmark.transitions.planted import EVENTS, MEMBERS, METHOD, ORIGINS, READS, WRITES, save_planted
@@ -27,7 +27,7 @@ SIXTY = ("--alpha", "0.6", "--beta", "0.6", "--draws", "20")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, task_file: Path, pydoc_domains: object) -> Path:
-    """A task of the planted network, and the method's file."""
+    """A folder with a task of the planted network and the method's file."""
     folder = tmp_path_factory.mktemp("planted")
     save_planted(folder)
     task = yaml.safe_load(task_file.read_text())
@@ -63,13 +63,15 @@ def check_events(pair: LayerPair) -> None:
     assert {name: row.event for name, row in found.items()} == {name: event for name, (_, event) in EVENTS.items()}
     for name, (target, _) in EVENTS.items():
         got = found[name].target
-        assert (None if got is None else targets[got].rstrip("'")) == target, "b and b' are alike: either is its match"
+        assert (None if got is None else targets[got].rstrip("'")) == target, (
+            "b and b' are equal, so either may be its match"
+        )
     assert {targets[row.target or 0]: row.event for row in pair.targets} == ORIGINS
     np.testing.assert_allclose([found["b"].alpha, found["b"].beta], [0.5, 1.0], rtol=1e-5)
     np.testing.assert_allclose([found["c"].alpha, found["c"].beta], [1.0, 0.5], rtol=1e-5)
 
 
-def test_events_of_the_planted_network(folder: Path, tmp_path: Path) -> None:
+def test_the_events_of_the_planted_network_are_found(folder: Path, tmp_path: Path) -> None:
     code, printed = invoke(folder, tmp_path, "--all-pairs")
     assert code == 0, printed
     report = report_of(tmp_path)
@@ -80,28 +82,28 @@ def test_events_of_the_planted_network(folder: Path, tmp_path: Path) -> None:
     assert {c.event: c.count for c in pair.counts} == {"persist": 1, "split": 1, "merge": 2, "vanish": 1, "emerge": 1}
     rows = {line.split()[3]: line.split()[4:] for line in printed.splitlines() if line.startswith("0 to 1")}
     assert rows["merge"][:2] == ["2", "40%"]
-    assert {c.event: c.chance for c in pair.counts}["persist"] < 0.2, "random groups hardly persist"  # type: ignore[operator]
+    assert {c.event: c.chance for c in pair.counts}["persist"] < 0.2, "random groups rarely persist"  # type: ignore[operator]
     for ending in ("html", "png", "svg"):
         assert str(only(tmp_path, ending)) in printed.replace("\n", "")
     assert only(tmp_path, "png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_second_halves_by_the_matching_alone(folder: Path, tmp_path: Path) -> None:
+def test_by_default_only_matched_pairs_count(folder: Path, tmp_path: Path) -> None:
     assert invoke(folder, tmp_path)[0] == 0
     counts = {c.event: c.count for c in report_of(tmp_path).pairs[0].counts}
     assert counts == {"persist": 1, "split": 1, "merge": 1, "vanish": 2, "emerge": 2}
 
 
-def test_the_same_files_again(folder: Path, tmp_path: Path) -> None:
+def test_output_files_are_reproducible(folder: Path, tmp_path: Path) -> None:
     for output in (tmp_path / "one", tmp_path / "two"):
         assert invoke(folder, output)[0] == 0
     for ending in ("json", "html", "svg", "png"):
         assert only(tmp_path / "one", ending).read_bytes() == only(tmp_path / "two", ending).read_bytes()
 
 
-def test_coalitions_of_a_finished_cell_are_taken(folder: Path, tmp_path: Path) -> None:
+def test_coalitions_of_a_finished_cell_are_reused(folder: Path, tmp_path: Path) -> None:
     (cls,) = include(folder / "method.py")
-    plan = plan_task(at_layer(str(folder / "task.yaml"), 0))
+    plan = plan_reranker_task(at_layer(str(folder / "task.yaml"), 0))
     made_up = make_record()
     identity = made_up.identity.model_copy(
         update={
@@ -145,13 +147,13 @@ def test_a_method_that_raises_is_exit_code_1(folder: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("layers", "says"),
     [
-        ("1", "--layers: expected first-last"),
-        ("2-1", "--layers: expected first-last"),
-        ("../1-2", "--layers: expected first-last"),
+        ("1", "--layers: expected the first and a later layer"),
+        ("2-1", "--layers: expected the first and a later layer"),
+        ("../1-2", "--layers: expected the first and a later layer"),
         ("1-2", "layers: expected 0 to 1, got 2"),
     ],
 )
-def test_wrong_layers(layers: str, says: str, folder: Path, tmp_path: Path) -> None:
+def test_invalid_layers_are_refused(layers: str, says: str, folder: Path, tmp_path: Path) -> None:
     code, printed = invoke(folder, tmp_path, layers=layers)
     assert code == 2
     assert printed.startswith("error: ")
@@ -166,7 +168,7 @@ def test_a_planted_game_has_no_layers(tmp_path: Path) -> None:
     assert "has no layers" in result.output
 
 
-def test_json_of_somebody_else_is_checked(folder: Path, tmp_path: Path) -> None:
+def test_untrusted_json_is_validated(folder: Path, tmp_path: Path) -> None:
     assert invoke(folder, tmp_path)[0] == 0
     raw = json.loads(only(tmp_path, "json").read_text())
     raw["pairs"][0]["sources"][0]["event"] = "<script>"

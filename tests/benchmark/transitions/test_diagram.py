@@ -1,4 +1,4 @@
-"""The diagram's arithmetic, and that both drawings show it and nothing else."""
+"""The arithmetic of the diagram, and that both drawings show it faithfully."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import torch
 from coterie.benchmark.transitions.page import page
 from coterie.benchmark.transitions.picture import draw
 from coterie.benchmark.transitions.report import LayerArrays, Options, layer_coalitions, layer_pair
+from coterie.leaderboard.display.sankey import sankey
 from coterie.leaderboard.reports.flow import Diagram, diagram
-from coterie.leaderboard.reports.sankey import sankey
 from coterie.leaderboard.reports.transitions import TransitionsReport
 
 HOSTILE = "</script><script>alert(1)</script>$\\frac{1}{$<b>&"
 
 
 def report(name: str = "a/task", layers: int = 3, seed: int = 0, options: Options | None = None) -> TransitionsReport:
-    """Random weights and coalitions of 40 neurons a layer."""
+    """A report on random weights and coalitions of 40 neurons per layer."""
     options = options or Options(draws=20)
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     found, arrays = [], []
@@ -54,7 +54,7 @@ def report(name: str = "a/task", layers: int = 3, seed: int = 0, options: Option
 @pytest.mark.parametrize("show", [2, 5, 50])
 @pytest.mark.parametrize("limit", [0.05, 0.15, None])
 @pytest.mark.parametrize(("seed", "all_pairs"), [(0, False), (1, True), (2, True)])
-def test_neurons_are_conserved(show: int, limit: float | None, seed: int, all_pairs: bool) -> None:
+def test_flows_conserve_neurons(show: int, limit: float | None, seed: int, all_pairs: bool) -> None:
     made = report(seed=seed, options=Options(alpha=limit, beta=limit, all_pairs=all_pairs, draws=20))
     shown = diagram(made, show)
     for column, layer in enumerate(made.layers[:-1]):
@@ -70,7 +70,7 @@ def test_neurons_are_conserved(show: int, limit: float | None, seed: int, all_pa
 
 
 @pytest.mark.parametrize("show", [2, 50])
-def test_nodes_lie_below_each_other_and_hold_their_flows(show: int) -> None:
+def test_nodes_do_not_overlap_and_are_as_tall_as_their_flows(show: int) -> None:
     shown = diagram(report(), show)
     for column in range(3):
         nodes = [node for node in shown.nodes if node.column == column]
@@ -85,7 +85,7 @@ def test_nodes_lie_below_each_other_and_hold_their_flows(show: int) -> None:
     assert ends == sorted(ends)
 
 
-def test_the_figure_is_the_diagram() -> None:
+def test_the_figure_contains_the_diagrams_nodes_and_flows() -> None:
     shown = diagram(report(), 5)
     (trace,) = json.loads(json.dumps(sankey(shown), allow_nan=False))["data"]
     assert trace["type"] == "sankey"
@@ -95,7 +95,7 @@ def test_the_figure_is_the_diagram() -> None:
     assert all(0 < place < 1 for place in (*trace["node"]["x"], *trace["node"]["y"]))
 
 
-def test_the_page_needs_nothing_else_and_escapes_names() -> None:
+def test_the_page_is_self_contained_and_escapes_names() -> None:
     made = report(HOSTILE)
     html = page(made, diagram(made, 5))
     assert "alert(1)" in html
@@ -106,14 +106,14 @@ def test_the_page_needs_nothing_else_and_escapes_names() -> None:
     assert not re.search(r"<script[^>]*\ssrc=", html)
 
 
-def test_the_picture_takes_any_name(tmp_path: Path) -> None:
+def test_the_picture_accepts_any_name(tmp_path: Path) -> None:
     made = report(HOSTILE)
     draw(diagram(made, 5), HOSTILE, tmp_path / "a.png", tmp_path / "a.svg")
     assert (tmp_path / "a.png").stat().st_size > 10_000
     assert "<script" not in (tmp_path / "a.svg").read_text()
 
 
-def test_nothing_to_draw(tmp_path: Path) -> None:
+def test_a_report_without_coalitions_is_drawn(tmp_path: Path) -> None:
     empty = report(options=Options(smallest=100, draws=20))
     shown = diagram(empty, 5)
     assert (shown.nodes, shown.flows) == ((), ())
@@ -122,7 +122,7 @@ def test_nothing_to_draw(tmp_path: Path) -> None:
     assert {c.share for pair in empty.pairs for c in pair.counts} == {None}
 
 
-def test_coalitions_that_are_random_do_as_chance_does() -> None:
+def test_random_coalitions_are_at_chance_level() -> None:
     options = Options(draws=20, alpha=0.2, beta=0.2)
     boards = [report(layers=2, seed=seed, options=options).pairs[0].counts for seed in range(40)]
     for rows in zip(*boards, strict=True):
@@ -130,8 +130,8 @@ def test_coalitions_that_are_random_do_as_chance_does() -> None:
         assert abs(np.mean(differences)) < 4 * np.std(differences) / len(differences) ** 0.5
     by_event = {rows[0].event: np.mean([row.chance for row in rows]) for rows in zip(*boards, strict=True)}
     assert sum(by_event[event] for event in ("persist", "split", "merge", "vanish")) == pytest.approx(1)
-    assert min(by_event.values()) > 0.01, "every event happens, or equality says little"
+    assert min(by_event.values()) > 0.01, "every event must occur for the comparison to mean anything"
 
 
-def test_a_column_alone_is_drawn() -> None:
+def test_a_single_layer_is_drawn() -> None:
     assert isinstance(diagram(report(layers=1), 5), Diagram)

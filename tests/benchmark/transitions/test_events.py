@@ -1,4 +1,4 @@
-"""Mass, matching and events against brute force, on planted matrices, and as properties."""
+"""Mass, matching and events against brute force, on planted matrices, and by their properties."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ LIMITS = st.builds(Thresholds, alpha=st.floats(0.01, 1), beta=st.floats(0.01, 1)
 
 
 @pytest.mark.parametrize("parts", [1, 2])
-def test_mass_is_the_sum_of_the_definition(parts: int) -> None:
+def test_mass_equals_its_definition(parts: int) -> None:
     generator = torch.Generator().manual_seed(0)
     reads, writes = torch.randn(parts, 7, 5, generator=generator), torch.randn(9, 5, generator=generator)
     activity = torch.rand(9, generator=generator)
-    sources, targets = [(0, 1, 4), (4, 8), (2,)], [(6,), (0, 1, 2, 3), (3, 5)]  # they overlap and leave neurons out
+    sources, targets = [(0, 1, 4), (4, 8), (2,)], [(6,), (0, 1, 2, 3), (3, 5)]  # they overlap and omit neurons
     expected = np.zeros((3, 3))
     for i, c in enumerate(sources):
         for j, d in enumerate(targets):
@@ -47,7 +47,7 @@ def test_mass_is_the_sum_of_the_definition(parts: int) -> None:
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
-def test_strength_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strength_does_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(0)
     reads, writes = torch.randn(2, 6, 4, generator=generator), torch.randn(10, 4, generator=generator)
     activity = torch.rand(10, generator=generator)
@@ -56,12 +56,12 @@ def test_strength_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None
     np.testing.assert_allclose(pair_strength(reads, writes, activity), whole, rtol=1e-5, atol=1e-6)
 
 
-def test_every_event_once() -> None:
+def test_every_event_is_recognised() -> None:
     mass = np.zeros((6, 6))
     mass[0, 0] = 1.0  # persists
     mass[1, 1], mass[1, 2] = 1.0, 0.9  # splits into two
     mass[2, 3], mass[3, 3] = 1.0, 0.9  # merge into one
-    # source 4 has no mass at all, source 5 spreads evenly and thinly over what others feed
+    # source 4 has no mass; source 5 spreads evenly and thinly over the targets of others
     mass[5, :4] = 0.1
     found = events(mass, HALF, all_pairs=True)
     assert [link.event for link in found.sources] == ["persist", "split", "merge", "merge", "vanish", "vanish"]
@@ -80,13 +80,13 @@ def test_every_event_once() -> None:
     ("alpha", "beta", "event"),
     [(0.5, 0.5, "persist"), (0.51, 0.5, "split"), (0.5, 0.51, "merge"), (0.51, 0.51, "vanish")],
 )
-def test_thresholds_are_where_high_begins(alpha: float, beta: float, event: str) -> None:
+def test_a_share_equal_to_its_threshold_is_high(alpha: float, beta: float, event: str) -> None:
     mass = np.array([[2.0, 2.0], [2.0, 2.0]])
     found = events(mass, Thresholds(alpha, beta))
     assert {link.event for link in found.sources} == {event}
 
 
-def test_one_target_is_persisted_in_by_one_source() -> None:
+def test_only_one_source_persists_in_a_target() -> None:
     mass = np.array([[5.0], [4.0]])
     low = events(mass, Thresholds(0.3, 0.3), all_pairs=True)
     assert [link.event for link in low.sources] == ["persist", "merge"]
@@ -95,7 +95,7 @@ def test_one_target_is_persisted_in_by_one_source() -> None:
 
 
 def by_definition(mass: np.ndarray, limits: Thresholds, all_pairs: bool) -> tuple[list[str], list[str]]:
-    """The events of sources and targets, pair by pair as the docstring says it; slow."""
+    """The events of sources and targets, pair by pair as in the docstring; slow."""
     n, m = mass.shape
     match = matching(mass)
 
@@ -126,7 +126,7 @@ def by_definition(mass: np.ndarray, limits: Thresholds, all_pairs: bool) -> tupl
 
 @given(MASSES, LIMITS, st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_events_are_those_of_the_definition(mass: np.ndarray, limits: Thresholds, all_pairs: bool) -> None:
+def test_events_equal_their_definition(mass: np.ndarray, limits: Thresholds, all_pairs: bool) -> None:
     found = events(mass, limits, all_pairs)
     sources, targets = by_definition(mass, limits, all_pairs)
     assert [link.event for link in found.sources] == sources
@@ -135,7 +135,7 @@ def test_events_are_those_of_the_definition(mass: np.ndarray, limits: Thresholds
 
 @given(MASSES, LIMITS, st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_shares_and_events_hold_together(mass: np.ndarray, limits: Thresholds, all_pairs: bool) -> None:
+def test_shares_and_events_are_consistent(mass: np.ndarray, limits: Thresholds, all_pairs: bool) -> None:
     alpha, beta = shares(mass)
     for share, sums in ((alpha, alpha.sum(1)), (beta, beta.sum(0))):
         assert (share >= 0).all()
@@ -158,12 +158,12 @@ def test_shares_and_events_hold_together(mass: np.ndarray, limits: Thresholds, a
     for link in (*found.sources, *found.targets):
         if link.event not in ("vanish", "emerge"):
             by_pair.setdefault((link.source, link.target), set()).add(link.event)
-    assert all(len(kinds) == 1 for kinds in by_pair.values()), "both sides tell the same of a pair"
+    assert all(len(kinds) == 1 for kinds in by_pair.values()), "both sides agree on a pair"
 
 
 @given(MASSES)
 @settings(max_examples=100, deadline=None)
-def test_matching_is_the_heaviest(mass: np.ndarray) -> None:
+def test_the_matching_has_the_largest_mass(mass: np.ndarray) -> None:
     got = sum(mass[s, t] for s, t in matching(mass).items())
     small, large = sorted(mass.shape)
     wide = mass if mass.shape[0] == small else mass.T

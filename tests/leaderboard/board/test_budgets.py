@@ -1,4 +1,4 @@
-"""Quality against budget: which rows make a curve, and that the drawing holds them."""
+"""Quality against budget: which rows form a curve, and how curves are drawn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 from dataclasses import replace
 
 from coterie.leaderboard import compile_board, render_html
-from coterie.leaderboard.board.budgets import budget_curves, draw_budgets
+from coterie.leaderboard.board.budgets import budget_curves
+from coterie.leaderboard.display.budget_plot import draw_budgets
 from tests.records import METRICS, MadeUpMethod, make_record
 
 DROP = METRICS[1]
@@ -15,7 +16,7 @@ DEAR = replace(CHEAP, evaluations={"ablations": 950}, budget=1000, effect=1.0)
 FIXED = MadeUpMethod("fixed")
 
 
-def test_methods_with_two_budgets_make_a_curve_in_order_of_budget() -> None:
+def test_methods_with_two_budgets_have_a_curve_ordered_by_budget() -> None:
     board = compile_board([make_record(m, metrics=[DROP]) for m in (DEAR, CHEAP, FIXED)])
     (task,) = board.tasks
     curves = budget_curves(board, task.metrics[0])

@@ -1,4 +1,4 @@
-"""What changed between records: against hand-made differences, symmetric, honest about what cannot be paired."""
+"""Changes between records: equal to differences by hand, antisymmetric, with reasons where records cannot be paired."""
 
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,18 @@ def version(effect: float, code: str, day: int, n_seeds: int = 2, **more: Any) -
     return [make_record(method, seed=seed, date=date, metrics=ONE, **more) for seed in range(n_seeds)]
 
 
-def test_a_change_of_code_is_marked_where_it_is_significant_and_only_there() -> None:
+def test_only_significant_changes_of_code_get_a_verdict() -> None:
     frame = history_frame([*version(0.2, "a", 1), *version(0.2, "b", 2), *version(1.5, "c", 3), *version(0.0, "d", 4)])
     assert tuple(frame.columns) == HISTORY_COLUMNS
     assert list(frame["code_hash"]) == [c * 12 for c in "abcd"]
     assert list(frame["changed"]) == ["", "code", "code", "code"]
-    assert list(frame["verdict"].fillna("")) == ["", "no difference shown", "better", "worse"]
+    assert list(frame["verdict"].fillna("")) == ["", "no significant difference", "better", "worse"]
     assert frame["change"][2] == pytest.approx(frame["value"][2] - frame["value"][1])
     assert frame["change_low"][2] < frame["change"][2] < frame["change_high"][2]
     assert (frame["p_holm"][1:] >= frame["p"][1:]).all()
 
 
-def test_lower_is_better_turns_the_verdict_around() -> None:
+def test_verdicts_are_reversed_if_lower_is_better() -> None:
     def turned(records: list[Record]) -> list[Record]:
         return [
             r.model_copy(update={"scores": [m.model_copy(update={"higher_is_better": False}) for m in r.scores]})
@@ -42,7 +42,7 @@ def test_lower_is_better_turns_the_verdict_around() -> None:
     assert list(frame["verdict"].fillna("")) == ["", "worse"]
 
 
-def test_other_environments_are_other_versions_and_named() -> None:
+def test_another_environment_is_another_version_and_is_named() -> None:
     old, new = version(0.2, "a", 1), version(0.2, "a", 2)
     place = new[0].environment.model_copy(update={"python": "3.13.0", "git_hash": "f" * 40})
     frame = history_frame([*old, *(r.model_copy(update={"environment": place}) for r in new)])
@@ -50,13 +50,13 @@ def test_other_environments_are_other_versions_and_named() -> None:
     assert "Python 3.13.0" in frame["environment"][1]
 
 
-def test_other_texts_are_not_paired_and_the_reason_is_given() -> None:
+def test_versions_on_different_texts_are_not_paired_and_say_why() -> None:
     frame = history_frame([*version(0.2, "a", 1), *version(0.9, "b", 2, dataset_revision="other")])
     assert frame["change"].isna().all()
     assert "not paired" in frame["note"][1]
 
 
-def test_a_failed_version_has_its_reason_and_the_next_is_compared_with_the_one_before_it() -> None:
+def test_a_failed_version_has_a_reason_and_is_skipped_in_comparisons() -> None:
     failed = version(0.2, "b", 2, status="failed", reason="out of memory")
     frame = history_frame([*version(0.2, "a", 1), *failed, *version(1.5, "c", 3)], [ONE[0].name])
     assert "out of memory" in frame["note"][1]
@@ -70,14 +70,14 @@ def test_budgets_and_settings_are_different_series() -> None:
     assert frame["change"].isna().all()
 
 
-def test_the_metric_may_be_named_with_or_without_its_domain() -> None:
+def test_metrics_can_be_selected_with_or_without_domain() -> None:
     records = [make_record("m")]
     assert set(history_frame(records, ["ndcg-drop"])["metric"]) == {"ndcg-drop/heldout", "ndcg-drop/pandas"}
     assert set(history_frame(records, ["ndcg-drop/pandas"])["metric"]) == {"ndcg-drop/pandas"}
     assert history_frame(records, ["nothing"]).empty
 
 
-def test_the_difference_is_that_of_the_means_over_seeds_and_queries() -> None:
+def test_differences_are_between_means_over_seeds_and_queries() -> None:
     one, two = version(0.1, "a", 1, 3), version(0.8, "a", 1, 2)
     (row,) = compare_frame(one, two).to_dict("records")
     means = [np.mean([np.mean(r.scores[0].numerator) for r in side]) for side in (one, two)]
@@ -87,7 +87,7 @@ def test_the_difference_is_that_of_the_means_over_seeds_and_queries() -> None:
     assert (row["seeds_a"], row["seeds_b"], row["verdict"]) == (3, 2, "better")
 
 
-def test_comparing_is_antisymmetric_and_equal_runs_do_not_differ() -> None:
+def test_comparisons_are_antisymmetric_and_equal_runs_do_not_differ() -> None:
     one, two = version(0.1, "a", 1, 5), version(1.5, "a", 1, 5)
     there, back = compare_frame(one, two), compare_frame(two, one)
     assert tuple(there.columns) == COMPARE_COLUMNS
@@ -98,7 +98,7 @@ def test_comparing_is_antisymmetric_and_equal_runs_do_not_differ() -> None:
     assert (same["difference"][0], same["p"][0]) == (0, 1)
 
 
-def test_what_only_one_side_has_is_named_and_single_methods_are_compared_with_each_other() -> None:
+def test_methods_of_one_side_only_are_named_and_single_methods_are_compared() -> None:
     random, kmeans = make_record("random", metrics=ONE), make_record("kmeans", metrics=ONE)
     frame = compare_frame([random, kmeans], [random])
     assert dict(zip(frame["method"], frame["note"], strict=True)) == {"kmeans": "not run on this side", "random": ""}
@@ -107,9 +107,9 @@ def test_what_only_one_side_has_is_named_and_single_methods_are_compared_with_ea
     assert row["difference"] == pytest.approx(kmeans.scores[0].value - random.scores[0].value)  # type: ignore[operator]
 
 
-def test_budgets_are_compared_each_with_its_own_whichever_ended_last() -> None:
+def test_budgets_are_compared_with_the_same_budget_in_any_order() -> None:
     def side(*budgets: int) -> list[Record]:
-        """The effect is the budget's, in thousands; the last one that is named ended last."""
+        """One record per budget, whose effect is the budget in thousands; the last one ended last."""
         return [
             make_record(
                 MadeUpMethod("m", effect=budget / 1000, budget=budget), metrics=ONE, date=f"2026-11-22T08:00:0{i}+00:00"
@@ -123,14 +123,14 @@ def test_budgets_are_compared_each_with_its_own_whichever_ended_last() -> None:
     assert list(compare_frame(side(100), side(100))["method"]) == ["m"]
 
 
-def test_a_measure_without_a_value_gives_its_reason() -> None:
+def test_a_measure_without_a_value_has_a_reason() -> None:
     missing = make_record("m", scores=[make_measure(ONE[0], 0, reason="no coalition of 2 to 44 players")])
     (row,) = compare_frame([make_record("m", metrics=ONE)], [missing]).to_dict("records")
     assert "no coalition of 2 to 44 players" in row["note"]
     assert np.isnan(row["difference"])
 
 
-def test_the_plot_is_a_picture_and_hostile_names_are_drawn_as_text(tmp_path: Path) -> None:
+def test_the_history_plot_is_a_png_and_draws_hostile_names_as_text(tmp_path: Path) -> None:
     hostile = "$\\frac{1}{$ <b> \x1b[31m \n '\" 🦊 " + "x" * 10_000
     records = [
         r.model_copy(update={"method": r.method.model_copy(update={"selector": hostile})})

@@ -1,4 +1,4 @@
-"""Means over tasks, by hand."""
+"""Means over tasks against means by hand."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_layers_of_a_task_are_averaged_first() -> None:
     assert base_name("a/x[layer=0,queries=40]") == "a/x"
 
 
-def test_means_and_wins_are_those_of_the_tables() -> None:
+def test_means_and_wins_match_the_tables() -> None:
     board = compile_board([make_record(m, task=t, metrics=[DROP]) for t in TASKS for m in (GOOD, BAD)])
     rows = {t.task_name: {r.entry: r for r in t.metrics[0].rows} for t in board.tasks}
     expected = np.mean(

@@ -10,11 +10,11 @@ from coterie.leaderboard.board.types import MetricBoard, OverallRow, Row
 from coterie.leaderboard.statistics.bootstrap import (
     bootstrap_weights,
     holm,
-    paired_difference,
     ratio_interval,
     resample,
 )
 from coterie.tracking.record import Measure, Record
+from docs.tables.ranking_power import paired_difference
 from tests.records import METRICS, MadeUpMethod, make_measure, make_record
 
 DROP = METRICS[1]
@@ -36,7 +36,7 @@ def overall_of(board: Board, entry: str) -> OverallRow:
 
 
 def with_arrays(record: Record, **changes: Any) -> Record:
-    """The record with its only measure changed."""
+    """The record with changes to its only measure."""
     (measure,) = record.scores
     return record.model_copy(update={"scores": [measure.model_copy(update=changes)]})
 
@@ -112,13 +112,13 @@ def test_only_primary_measures_are_ranked() -> None:
     board = compile_board([make_record(WEAK, metrics=[DROP, hidden])])
     (task,) = board.tasks
     assert [metric.metric for metric in task.ranked] == [DROP.name]
-    (shown,) = task.shown
+    (shown,) = task.unranked
     assert (shown.metric, shown.rows[0].rank, shown.comparisons) == ("extra", None, [])
     assert shown.rows[0].low is not None
     assert [column.metric for column in board.overall.columns] == [DROP.name]
 
 
-def test_the_detectable_difference_is_that_of_the_paired_queries() -> None:
+def test_the_detectable_difference_comes_from_the_paired_queries() -> None:
     metric = only_metric(compile_board([make_record(m, metrics=[DROP]) for m in (WEAK, STRONG)]))
     numerators = [make_record(m, metrics=[DROP]).scores[0].numerator for m in (WEAK, STRONG)]
     sd = np.std(np.subtract(numerators[0], numerators[1]))
@@ -127,15 +127,15 @@ def test_the_detectable_difference_is_that_of_the_paired_queries() -> None:
     assert alone.detectable_difference is None
 
 
-def test_too_few_queries_rank_nothing_and_say_so() -> None:
+def test_nothing_is_ranked_on_too_few_queries_and_the_note_says_why() -> None:
     metric = only_metric(compile_board([make_record(m, metrics=[DROP], n_queries=9) for m in (WEAK, STRONG)]))
     assert [(row.entry, row.rank, row.low) for row in metric.rows] == [("strong", None, None), ("weak", None, None)]
-    assert metric.note == "Nothing is ranked: 9 queries are too few for an interval, 10 are needed."
+    assert metric.note == "Nothing is ranked: an interval needs at least 10 queries, got 9."
     assert metric.comparisons == []
 
 
 @pytest.mark.parametrize("status", ["failed", "skipped", "timeout"])
-def test_an_unfinished_cell_is_listed_without_rank_with_its_reason(status: Any) -> None:
+def test_an_unfinished_cell_is_listed_with_a_reason_and_no_rank(status: Any) -> None:
     records = [
         make_record(STRONG, metrics=[DROP]),
         make_record(WEAK, seed=0, metrics=[DROP]),
@@ -150,7 +150,7 @@ def test_an_unfinished_cell_is_listed_without_rank_with_its_reason(status: Any) 
     assert overall_of(board, "strong").mean_rank == 1
 
 
-def test_an_entry_that_lacks_a_task_is_listed_there_and_has_no_mean_rank() -> None:
+def test_an_entry_missing_from_a_task_is_listed_there_without_a_mean_rank() -> None:
     records = [make_record(m, task=t, metrics=[DROP]) for m in (WEAK, STRONG) for t in ("a", "b")][:-1]
     board = compile_board(records)
     assert row_of(board.tasks[1].metrics[0], "strong").reason == "not run on this task"
@@ -158,7 +158,7 @@ def test_an_entry_that_lacks_a_task_is_listed_there_and_has_no_mean_rank() -> No
     assert [row.entry for row in board.overall.rows] == ["weak", "strong"]
 
 
-def test_a_measure_without_a_value_gives_its_reason() -> None:
+def test_a_measure_without_a_value_has_a_reason() -> None:
     nothing = make_measure(DROP, 0, reason="no transfer domain")
     board = compile_board([make_record(STRONG, metrics=[DROP]), make_record(WEAK, scores=[nothing])])
     assert row_of(only_metric(board), "weak").reason == "seed 0: no transfer domain"
@@ -171,10 +171,10 @@ def test_values_that_cannot_be_paired_are_shown_but_not_ranked() -> None:
     fewer = only_metric(compile_board([*others, make_record(STRONG, metrics=[DROP], n_queries=40)]))
     row = row_of(fewer, "strong")
     assert (row.rank, row.value is None) == (None, False)
-    assert row.reason == "measured on 40 queries, the others on 60: cannot be compared"
+    assert row.reason == "not comparable: measured on 40 queries, the others on 60"
     plain = with_arrays(make_record(STRONG, metrics=[DROP]), numerator=[], denominator=[])
     row = row_of(only_metric(compile_board([*others, plain])), "strong")
-    assert (row.rank, row.reason) == (None, "no values per query, so it cannot be compared")
+    assert (row.rank, row.reason) == (None, "not comparable: no values per query")
     assert row.value == pytest.approx(plain.scores[0].value)
     zero = with_arrays(make_record(STRONG, metrics=[DROP]), denominator=[0.0] * 60)
     assert row_of(only_metric(compile_board([*others, zero])), "strong").reason == "the denominator is zero"
@@ -182,7 +182,7 @@ def test_values_that_cannot_be_paired_are_shown_but_not_ranked() -> None:
     metric = only_metric(compile_board([*others, thin]))
     row = row_of(metric, "strong")
     assert (row.rank, row.low) == (None, None)
-    assert row.reason == "the denominator is zero in some resamples, so there is no interval"
+    assert row.reason == "no interval: the denominator is zero in some resamples"
     assert [row_of(metric, f"m{i}").rank for i in range(2)] == [1, 1]
     uneven = [make_record(STRONG, seed=0, metrics=[DROP]), make_record(STRONG, seed=1, metrics=[DROP], n_queries=40)]
     row = row_of(only_metric(compile_board([*others, *uneven])), "strong")
@@ -198,7 +198,7 @@ def test_values_that_cannot_be_paired_are_shown_but_not_ranked() -> None:
         ({"fingerprint": "0" * 64}, "task fingerprint 000000000000 instead of"),
     ],
 )
-def test_older_editions_of_a_task_are_left_out_and_named(older: dict[str, Any], difference: str) -> None:
+def test_notes_name_older_editions_that_are_left_out(older: dict[str, Any], difference: str) -> None:
     now = make_record(WEAK, metrics=[DROP], date="2026-11-22T00:00:00+00:00")
     before = [make_record(m, metrics=[DROP], date="2026-11-21T00:00:00+00:00", **older) for m in (WEAK, STRONG)]
     board = compile_board([now, *before])
@@ -210,13 +210,13 @@ def test_older_editions_of_a_task_are_left_out_and_named(older: dict[str, Any], 
     assert board.n_records == task.n_records == 1
 
 
-def test_editions_are_chosen_by_the_moment_not_by_the_text_of_the_date() -> None:
+def test_the_newest_edition_is_found_across_time_zones() -> None:
     later = make_record(WEAK, metrics=[DROP], protocol="new", date="2026-11-22T01:00:00-03:00")
     earlier = make_record(WEAK, metrics=[DROP], protocol="old", date="2026-11-22T03:30:00+00:00")
     assert compile_board([later, earlier]).tasks[0].protocol == "new"
 
 
-def test_a_cell_that_occurs_twice_counts_once_the_newest() -> None:
+def test_of_two_records_of_a_cell_only_the_newest_counts() -> None:
     old = make_record(WEAK, status="failed", reason="crash", date="2026-11-21T00:00:00+00:00")
     new = make_record(WEAK, metrics=[DROP], date="2026-11-22T00:00:00+00:00")
     board = compile_board([new, old])
@@ -224,7 +224,7 @@ def test_a_cell_that_occurs_twice_counts_once_the_newest() -> None:
     assert row_of(only_metric(board), "weak").rank == 1
 
 
-def test_parameters_budget_and_code_make_different_entries_with_telling_names() -> None:
+def test_labels_show_the_parameters_budgets_and_code_that_differ() -> None:
     methods = [
         MadeUpMethod("m"),
         MadeUpMethod("m", budget=5000),
@@ -266,7 +266,7 @@ def test_costs_are_means_over_seeds_then_tasks() -> None:
 
 
 @pytest.mark.parametrize("n_tasks", [1, 2, 3, 5])
-def test_the_mean_rank_has_an_interval_over_tasks_from_three_tasks_on(n_tasks: int) -> None:
+def test_the_mean_rank_has_an_interval_with_three_or_more_tasks(n_tasks: int) -> None:
     tasks = [f"task{i}" for i in range(n_tasks)]
     records = [make_record(m, task=t, metrics=METRICS[:2]) for m in (WEAK, STRONG) for t in tasks]
     board = compile_board(records)
@@ -277,7 +277,7 @@ def test_the_mean_rank_has_an_interval_over_tasks_from_three_tasks_on(n_tasks: i
         assert (best.low, best.high, board.overall.note) == (1, 1, None)
     else:
         assert (best.low, best.high) == (None, None)
-        assert "too few for an interval of the mean rank, 3 are needed" in (board.overall.note or "")
+        assert board.overall.note == "No interval for the mean rank: it needs at least 3 tasks."
 
 
 def test_the_interval_of_the_mean_rank_resamples_tasks_with_all_their_columns() -> None:
@@ -300,7 +300,7 @@ def test_the_layers_of_a_reranker_count_as_one_task() -> None:
     records = [
         make_record(m, seed=s, task=n, metrics=[DROP]) for m in (WEAK, "random") for s in range(2) for n in names
     ]
-    assert "2 tasks are too few" in (compile_board(records).overall.note or "")
+    assert "it needs at least 3 tasks" in (compile_board(records).overall.note or "")
 
 
 def test_warnings_are_collected_once() -> None:
@@ -308,7 +308,7 @@ def test_warnings_are_collected_once() -> None:
     assert compile_board(records).tasks[0].warnings == ["other corpus", "seed 0", "seed 1"]
 
 
-def test_a_task_where_nothing_finished_is_shown_with_the_reasons() -> None:
+def test_a_task_without_finished_cells_is_shown_with_the_reasons() -> None:
     board = compile_board([make_record(WEAK, status="skipped", reason="needs gradients")])
     (task,) = board.tasks
     assert task.metrics == []
@@ -322,12 +322,12 @@ def test_the_order_of_records_does_not_matter() -> None:
     assert compile_board(records) == compile_board(records[::-1])
 
 
-def test_no_records_is_an_error_that_says_what_to_do() -> None:
+def test_compiling_no_records_is_an_error_with_a_fix() -> None:
     with pytest.raises(ValueError, match=r"expected at least one record .* fix: run `coterie run`"):
         compile_board([])
 
 
-def test_measures_of_the_same_name_but_another_unit_are_not_mixed() -> None:
+def test_measures_with_the_same_name_but_different_units_are_not_mixed() -> None:
     other = type(DROP)(DROP.name, DROP.domain, "per cent", DROP.scale)
     board = compile_board([make_record(WEAK, metrics=[DROP]), make_record(STRONG, metrics=[other])])
     ranked = {metric.unit: [row.entry for row in metric.rows if row.rank] for metric in board.tasks[0].metrics}

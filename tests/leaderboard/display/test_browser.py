@@ -1,21 +1,22 @@
-"""The site in a real browser, from file://: what the structure tests cannot see."""
+"""The site in a real browser, from file://: what tests of the HTML cannot check."""
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from coterie.leaderboard.board.sources import Gathered
 from coterie.leaderboard.display.links import link
 from coterie.leaderboard.display.site import write_site
+from coterie.leaderboard.reports.gather import Gathered
 from tests.leaderboard.display.test_render import HOSTILE, hostile_record
 from tests.leaderboard.made_reports import with_everything
 from tests.records import METRICS, MadeUpMethod, make_measure, make_record
 
 CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; fix: apt-get install chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed; fix: apt-get install chromium")
 PATIENCE = 600_000  # milliseconds: the machine may be busy
 METHODS = [
     MadeUpMethod("random", sees=()),
@@ -43,8 +44,8 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     gathered = with_everything(tmp_path_factory.mktemp("sources"), HOSTILE)
     none = make_record("random", task="a/x[layer=1]", scores=[make_measure(m, 0, reason=REASON) for m in METRICS])
-    gathered.records += [none, make_record(METHODS[1], task="a/x[layer=1]")]
-    write_site(gathered, folder)
+    more = [none, make_record(METHODS[1], task="a/x[layer=1]")]
+    write_site(replace(gathered, records=[*gathered.records, *more]), folder)
     return folder
 
 
@@ -65,22 +66,22 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A page whose console must stay silent, and which asks for nothing but files of the site."""
+    """A page whose console must stay silent and which may request only files of the site."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE)
-    said: list[str] = []
+    messages: list[str] = []
     ours = tmp_path_factory.getbasetemp().as_uri()
     opened = context.new_page()
-    opened.on("console", lambda message: said.append(message.text))
-    opened.on("pageerror", lambda error: said.append(str(error)))
-    opened.on("dialog", lambda dialog: said.append(f"dialog {dialog.message}"))
+    opened.on("console", lambda message: messages.append(message.text))
+    opened.on("pageerror", lambda error: messages.append(str(error)))
+    opened.on("dialog", lambda dialog: messages.append(f"dialog {dialog.message}"))
     opened.on(
         "request",
-        lambda request: None if request.url.startswith((ours, "data:", "blob:")) else said.append(request.url),
+        lambda request: None if request.url.startswith((ours, "data:", "blob:")) else messages.append(request.url),
     )
     yield opened
     context.close()
-    assert said == []
+    assert messages == []
 
 
 def every_kind(site: Path) -> list[Path]:
@@ -95,7 +96,7 @@ def names(page: Any, table: str) -> list[str]:
     return [n for n in page.locator(f"#{table} tbody tr:visible th a").all_inner_texts() if "alert" not in n]
 
 
-def test_a_table_sorts_by_click_and_by_key(page: Any, site: Path) -> None:
+def test_tables_sort_by_click_and_by_key(page: Any, site: Path) -> None:
     page.goto((site / "index.html").as_uri())
     seconds = page.locator("#overall-table th", has_text="Seconds")
     seconds.get_by_role("button").click()
@@ -106,7 +107,7 @@ def test_a_table_sorts_by_click_and_by_key(page: Any, site: Path) -> None:
     assert names(page, "overall-table") == ["good", "cheap", "random"]
 
 
-def test_filters_search_and_reset_say_how_many_rows_are_left(page: Any, site: Path) -> None:
+def test_filters_and_search_show_the_number_of_matching_rows(page: Any, site: Path) -> None:
     page.goto((site / "index.html").as_uri())
     panel = page.locator('[data-filters="overall-table"]')
     panel.locator("[data-filter=sees]").select_option("weights")
@@ -121,7 +122,7 @@ def test_filters_search_and_reset_say_how_many_rows_are_left(page: Any, site: Pa
     assert names(page, "task-table") == [TASKS[1]]
 
 
-def test_filters_stand_in_the_address(page: Any, site: Path) -> None:
+def test_the_address_keeps_the_filters(page: Any, site: Path) -> None:
     page.goto((site / "results.html").as_uri())
     page.locator("[data-filter=metric]").select_option("predictivity/pandas")
     page.locator("[data-filter=layer]").select_option("7")
@@ -143,7 +144,7 @@ def test_columns_can_be_chosen(page: Any, site: Path) -> None:
     assert page.locator("#overall-table th", has_text="Evaluations").is_visible()
 
 
-def test_plots_are_drawn_in_both_schemes_and_links_lead_on(page: Any, site: Path) -> None:
+def test_plots_are_drawn_in_both_colour_schemes_and_links_work(page: Any, site: Path) -> None:
     from playwright.sync_api import expect
 
     page.goto((site / "index.html").as_uri())
@@ -186,7 +187,7 @@ def test_flows_and_fidelity_are_drawn(page: Any, reported: Path) -> None:
             assert section.locator(".xaxislayer-above text").count() == 0 or "fidelity" in kind, "a diagram has no axes"
 
 
-def test_a_card_is_one_click_from_its_coalition_and_back(page: Any, reported: Path) -> None:
+def test_links_lead_from_a_coalition_to_its_card_and_back(page: Any, reported: Path) -> None:
     (path,) = pages_with(reported, 'class="carded"')
     page.goto(path.as_uri())
     page.get_by_role("link", name="Card of coalition 0").click()
@@ -196,7 +197,7 @@ def test_a_card_is_one_click_from_its_coalition_and_back(page: Any, reported: Pa
     page.wait_for_url(f"{path.as_uri()}#seed-0")
 
 
-def test_the_reason_for_no_value_is_seen_at_any_width_and_sorts_last(page: Any, reported: Path) -> None:
+def test_reasons_for_missing_values_are_visible_at_any_width_and_sort_last(page: Any, reported: Path) -> None:
     page.goto((reported / "results.html").as_uri())
     reason = page.locator("#results-table .note", has_text=REASON).first
     for width in (1280, 390):
@@ -217,9 +218,7 @@ def test_the_reason_for_no_value_is_seen_at_any_width_and_sorts_last(page: Any, 
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_and_nothing_runs_over_the_edge(
-    browser: Any, site: Path, reported: Path, width: int, scheme: str
-) -> None:
+def test_pages_pass_axe_and_fit_the_screen(browser: Any, site: Path, reported: Path, width: int, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     # axe itself is inserted as a script, which the page's policy forbids
@@ -231,6 +230,6 @@ def test_axe_finds_nothing_and_nothing_runs_over_the_edge(
         page.goto(path.as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         found = Axe().run(page).response["violations"]
-        told = [(v["id"], v["impact"], v["nodes"][0]["html"][:200], len(v["nodes"])) for v in found]
-        assert told == [], path
+        violations = [(v["id"], v["impact"], v["nodes"][0]["html"][:200], len(v["nodes"])) for v in found]
+        assert violations == [], path
     context.close()

@@ -1,4 +1,4 @@
-"""Pictures are the same wherever they are drawn: settings of the working folder and of the process change nothing."""
+"""Pictures are the same everywhere: settings of the working folder and of the process change nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from coterie.leaderboard import compile_board
-from coterie.leaderboard.board.budgets import draw_budgets
+from coterie.leaderboard.display.budget_plot import draw_budgets
 from coterie.leaderboard.display.drawing import own_style
 from tests.leaderboard.board.test_budgets import CHEAP, DEAR, DROP
 from tests.records import make_record
@@ -21,7 +21,7 @@ import hashlib
 from pathlib import Path
 from coterie.benchmark.transitions.picture import draw
 from coterie.leaderboard import compile_board
-from coterie.leaderboard.board.budgets import draw_budgets
+from coterie.leaderboard.display.budget_plot import draw_budgets
 from coterie.leaderboard.board.changes import history_frame
 from coterie.leaderboard.display.history_plot import write_history_plot
 from coterie.leaderboard.reports.flow import diagram
@@ -60,8 +60,8 @@ def drawn_in(folder: Path) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> str:
-    pictures, said = drawn_in(tmp_path_factory.mktemp("plain"))
-    assert said == ""
+    pictures, printed = drawn_in(tmp_path_factory.mktemp("plain"))
+    assert printed == ""
     return pictures
 
 
@@ -70,14 +70,14 @@ def test_settings_of_the_working_folder_change_no_picture(plain: str, tmp_path: 
     assert drawn_in(tmp_path) == (plain, "")
 
 
-def test_settings_that_are_no_text_are_told_in_one_line(plain: str, tmp_path: Path) -> None:
+def test_unreadable_settings_are_reported_in_one_line(plain: str, tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_bytes(b"\xff\xfe\x00 axes.facecolor: red")
-    pictures, said = drawn_in(tmp_path)
+    pictures, printed = drawn_in(tmp_path)
     assert pictures == plain
-    assert f"{tmp_path / 'matplotlibrc'}: expected settings of matplotlib as UTF-8 text, got: " in said.splitlines()[-1]
+    assert f"{tmp_path / 'matplotlibrc'}: expected matplotlib settings as UTF-8 text, got: " in printed.splitlines()[-1]
 
 
-def test_settings_of_the_process_change_no_picture_and_are_left_as_they_were() -> None:
+def test_settings_of_the_process_change_no_picture_and_are_restored() -> None:
     import matplotlib as mpl
 
     board = compile_board([make_record(m, metrics=[DROP]) for m in (DEAR, CHEAP)])
@@ -90,7 +90,7 @@ def test_settings_of_the_process_change_no_picture_and_are_left_as_they_were() -
             assert mpl.rcParams["font.size"] == mpl.rcParamsDefault["font.size"]
 
 
-def test_whatever_draws_with_matplotlib_draws_in_this_style() -> None:
+def test_everything_drawn_with_matplotlib_uses_this_style() -> None:
     drawing = [
         path
         for folder in ("benchmark", "leaderboard", "methods", "tasks", "tracking")

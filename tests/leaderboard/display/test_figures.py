@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coterie.leaderboard import compile_board
-from coterie.leaderboard.board.table import shown_records
+from coterie.leaderboard.board.editions import label_records
 from coterie.leaderboard.board.types import OverallRow
 from coterie.leaderboard.display import figures
 from tests.records import METRICS, MadeUpMethod, make_measure, make_record
@@ -14,7 +14,7 @@ PLACES = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12)
 
 
 @given(PLACES)
-def test_the_front_is_what_nothing_beats(places: list[tuple[int, int]]) -> None:
+def test_the_pareto_front_is_what_no_other_place_beats(places: list[tuple[int, int]]) -> None:
     front = figures.front_of(places)
 
     def beaten(place: tuple[int, int]) -> bool:
@@ -29,7 +29,7 @@ INTERVALS = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 3), st.integers
 
 
 @given(INTERVALS)
-def test_groups_are_the_maximal_runs_that_overlap_pair_by_pair(found: list[tuple[int, int, int]]) -> None:
+def test_tie_groups_are_maximal_runs_of_overlapping_intervals(found: list[tuple[int, int, int]]) -> None:
     ordered = sorted(found)
     rows = [
         OverallRow(entry=f"{i}", mean_rank=m, low=m - a, high=m + b, ranks=[], cost=None, reason=None)
@@ -48,7 +48,7 @@ def test_groups_are_the_maximal_runs_that_overlap_pair_by_pair(found: list[tuple
     assert [{int(e) for e in group} for group in figures.tie_groups(rows)] == expected
 
 
-def test_the_curve_is_the_mean_over_seeds() -> None:
+def test_the_ablation_curve_is_the_mean_over_seeds() -> None:
     records = []
     for seed in (0, 1):
         curve = [(0.0, 0.0, 0.0), (0.5, 0.2 + 0.2 * seed, 0.1)]
@@ -56,15 +56,15 @@ def test_the_curve_is_the_mean_over_seeds() -> None:
             update={"metric": "ndcg_curve", "curve": curve, "primary": False}
         )
         records.append(make_record("louvain", seed=seed, scores=[make_measure(METRICS[0], 0), measure]))
-    figure = figures.ablation(shown_records(records))
+    figure = figures.ablation(label_records(records).pairs)
     assert figure is not None
     method, control = figure["data"]
     assert (method["x"], method["y"]) == ([0.0, 0.5], pytest.approx([0.0, 0.3]))
     assert control["y"] == pytest.approx([0.0, 0.1])
-    assert figures.ablation(shown_records([make_record("random")])) is None
+    assert figures.ablation(label_records([make_record("random")]).pairs) is None
 
 
-def test_sizes_are_those_of_the_coalitions() -> None:
+def test_size_plots_have_the_coalitions_sizes() -> None:
     record = make_record("random")  # sizes 3 and 2
     histogram = figures.size_histogram(record)
     assert histogram is not None
@@ -75,7 +75,7 @@ def test_sizes_are_those_of_the_coalitions() -> None:
     assert boxes["data"][0]["median"] == (2,)
 
 
-def test_plotly_takes_every_figure_and_no_name_is_markup() -> None:
+def test_plotly_accepts_every_figure_and_names_are_not_markup() -> None:
     from plotly.graph_objects import Figure
 
     records = []
@@ -84,7 +84,7 @@ def test_plotly_takes_every_figure_and_no_name_is_markup() -> None:
             record = make_record(method, task=task)
             info = record.method.model_copy(update={"selector": f"<a href='javascript:alert(1)'>{method.name}</a>"})
             records.append(record.model_copy(update={"method": info}))
-    board, shown = compile_board(records), shown_records(records)
+    board, shown = compile_board(records), label_records(records).pairs
     drawn = [figures.ranks(board), figures.rank_pareto(board)]
     drawn += [figure for _, figure in figures.task_figures(board, board.tasks[0], shown)]
     assert len(drawn) == 2 + 2 * len(METRICS) + 1

@@ -35,7 +35,7 @@ def board() -> Board:
 
 
 def hostile_record(text: str) -> Record:
-    """A record that carries ``text`` wherever a record can carry free text."""
+    """A record with `text` in every free-text field."""
     measure = make_measure(METRICS[0], 0).model_copy(update={"unit": text, "meaning": text})
     record = make_record("evil", scores=[measure], settings={text: text}, protocol=text, dataset_revision=text)
     info = {"architecture": text, "objective": text, "warnings": [text]}
@@ -46,7 +46,7 @@ def hostile_record(text: str) -> Record:
 
 
 class Page(HTMLParser):
-    """Collects tags, attributes and text of a page."""
+    """The tags, attributes and text of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -88,13 +88,13 @@ def test_the_terminal_shows_every_method_best_first_with_interval_and_cost(board
     assert "higher is better" in text
 
 
-def test_the_terminal_fits_into_80_columns(board: Board) -> None:
+def test_terminal_output_fits_into_80_columns(board: Board) -> None:
     text = printed(board, 80)
     assert max(len(line) for line in text.splitlines()) <= 80
     assert "kmeans-weights[k=8]" in text
 
 
-def test_markdown_has_a_table_a_metric(board: Board) -> None:
+def test_markdown_has_one_table_per_metric(board: Board) -> None:
     text = render_markdown(board)
     assert "### synergy-excess/heldout" in text
     assert re.search(r"\| 1 \| `hedonic-oca` \| \+0\.\d+ \[0\.\d+, 0\.\d+\] \|", text)
@@ -110,7 +110,7 @@ def test_json_holds_the_exact_board_and_its_schema_version(board: Board, tmp_pat
     assert Board.model_validate_json(text) == board
 
 
-def test_all_files_are_written_or_none(board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_either_all_files_are_written_or_none(board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = write_board(board, tmp_path / "new")
     assert [path.name for path in paths] == [
         "leaderboard.json",
@@ -129,7 +129,7 @@ def test_all_files_are_written_or_none(board: Board, tmp_path: Path, monkeypatch
     assert not (tmp_path / "other").exists()
 
 
-def test_the_page_asks_nothing_of_the_network(board: Board) -> None:
+def test_the_page_makes_no_requests(board: Board) -> None:
     page = Page(render_html(board))
     assert page.all("link") == [{"rel": "icon", "href": "data:,"}]
     assert [page.all(tag) for tag in ("img", "iframe", "object", "embed", "base", "form")] == [[]] * 6
@@ -139,7 +139,7 @@ def test_the_page_asks_nothing_of_the_network(board: Board) -> None:
     assert all("src" not in attributes for _, attributes in page.tags)
 
 
-def test_the_content_security_policy_admits_the_pages_own_style_and_script_only(board: Board) -> None:
+def test_the_policy_admits_only_the_pages_own_style_and_script(board: Board) -> None:
     page = Page(render_html(board))
     policy = next(a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy") or ""
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
@@ -180,7 +180,7 @@ def test_the_plot_shows_value_and_interval_of_every_ranked_row(board: Board) -> 
     assert values == [row.value for row in metric.rows if row.value is not None]
 
 
-def test_hostile_text_is_only_text() -> None:
+def test_hostile_text_is_escaped_in_all_renderings() -> None:
     records = [hostile_record(HOSTILE), make_record("louvain", status="failed", reason=HOSTILE)]
     board = compile_board([*records, hostile_record(HOSTILE).model_copy(update={"date": "2020-01-01"})])
     html = render_html(board)
@@ -200,7 +200,7 @@ def test_hostile_text_is_only_text() -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(st.text(max_size=40))
-def test_any_text_leaves_the_structure_of_page_and_tables_as_it_is(text: str) -> None:
+def test_no_text_changes_the_structure_of_page_and_tables(text: str) -> None:
     plain = compile_board([hostile_record("plain words")])
     board = compile_board([hostile_record(text)])
     assert [t for t, _ in Page(render_html(board)).tags] == [t for t, _ in Page(render_html(plain)).tags] or not text
@@ -212,7 +212,7 @@ def test_any_text_leaves_the_structure_of_page_and_tables_as_it_is(text: str) ->
     assert Board.model_validate_json(board.model_dump_json()) == board
 
 
-def test_ids_of_domains_with_any_name_are_plain_and_differ() -> None:
+def test_ids_of_domains_are_plain_and_unique_for_any_names() -> None:
     domains = ("heldout", "My_Other Data", "My_Other:32:Data", "日本", "a&b", "a:38:b", "NFCorpus")
     metrics = [MadeUpMetric("ndcg-drop", domain, "nDCG@10", 0.1) for domain in domains]
     view = task_view(compile_board([make_record(metrics=metrics)]).tasks[0])
@@ -222,7 +222,7 @@ def test_ids_of_domains_with_any_name_are_plain_and_differ() -> None:
     assert "pydoc-llama:relevance::ndcg-drop:heldout" in anchors
 
 
-def test_warnings_and_notes_stand_in_every_rendering() -> None:
+def test_all_renderings_show_warnings_and_notes() -> None:
     old = make_record("random", protocol="coterie-0", date="2020-01-01T00:00:00+00:00")
     board = compile_board([make_record("random", warnings=["the texts differ"]), old])
     for text in (printed(board, 200), render_markdown(board), render_html(board)):
@@ -247,9 +247,15 @@ def test_digits_follow_the_interval(scale: float, places: int) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("mean of all", "Mean of all"), ("nDCG@10 lost", "nDCG@10 lost"), ("R2 of x", "R2 of x"), ("", "")],
+    [
+        ("mean of all", "Mean of all"),
+        ("groups of ``size`` in `n`", "Groups of 'size' in 'n'"),
+        ("nDCG@10 lost", "nDCG@10 lost"),
+        ("R2 of x", "R2 of x"),
+        ("", ""),
+    ],
 )
-def test_sentences_begin_with_a_capital_but_names_keep_theirs(text: str, expected: str) -> None:
+def test_sentences_start_with_a_capital_but_names_are_kept(text: str, expected: str) -> None:
     assert fmt.sentence(text) == expected
 
 
@@ -257,14 +263,25 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     heavy = {"mlflow", "torch", "pandas", "plotly", "jinja2", "matplotlib", "sqlalchemy", "rich"}
     code = f"""
 import sys
-import coterie.leaderboard, coterie.tracking.store, coterie.tracking.mlflow_log
+import coterie.leaderboard.board.table, coterie.leaderboard.display.render, coterie.tracking.store, coterie.tracking.mlflow_log
 print(sorted({heavy} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_every_part_of_the_page_is_there_without_any_result() -> None:
+def test_judging_can_import_the_statistics_alone() -> None:
+    code = """
+import sys
+import coterie.leaderboard.statistics.agreement, coterie.leaderboard.statistics.bootstrap, coterie.leaderboard.statistics.sizes
+rooms = {name.split(".")[2] for name in sys.modules if name.startswith("coterie.leaderboard.")}
+print(sorted(rooms | ({"pydantic", "sklearn"} & set(sys.modules))))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['statistics']"
+
+
+def test_all_renderings_work_without_results() -> None:
     board = compile_board([make_record("random", status="skipped", reason="needs gradients")])
     values: dict[str, Any] = {"html": render_html(board), "md": render_markdown(board), "tty": printed(board)}
     for text in values.values():

@@ -10,7 +10,7 @@ from tests.records import make_record
 BOARD = compile_board([make_record("random"), make_record("louvain")])
 
 
-def test_only_the_section_changes_and_the_second_time_nothing(tmp_path: Path) -> None:
+def test_an_update_changes_only_the_section_and_a_second_one_nothing(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     path.write_text(f"# Mine\n\n{BEGIN}\nold\n{END}\n\nafter — text\n")
     assert update_section(path, BOARD)
@@ -24,7 +24,7 @@ def test_only_the_section_changes_and_the_second_time_nothing(tmp_path: Path) ->
     assert path.read_text() == text
 
 
-def test_line_ends_stay_as_they_are(tmp_path: Path) -> None:
+def test_line_ends_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     path.write_bytes(f"a\r\n{BEGIN}\r\n{END}\r\nb\r\n".encode())
     assert update_section(path, BOARD)
@@ -33,7 +33,7 @@ def test_line_ends_stay_as_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", BEGIN, f"{END}\n{BEGIN}", f"{BEGIN}{END}{BEGIN}{END}"])
-def test_a_file_without_one_section_is_refused_and_left(tmp_path: Path, text: str) -> None:
+def test_a_file_without_exactly_one_section_is_refused_unchanged(tmp_path: Path, text: str) -> None:
     path = tmp_path / "README.md"
     path.write_text(text)
     with pytest.raises(SectionError, match="fix: put both lines"):
@@ -41,7 +41,7 @@ def test_a_file_without_one_section_is_refused_and_left(tmp_path: Path, text: st
     assert path.read_text() == text
 
 
-def test_no_file_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SectionError, match="expected a Markdown file"):
         update_section(tmp_path / "README.md", BOARD)
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
@@ -7,15 +8,16 @@ import pandas as pd
 import pytest
 
 from coterie.leaderboard import Board
-from coterie.leaderboard.board.sources import Gathered
+from coterie.leaderboard.display.evaluated import evaluated
 from coterie.leaderboard.display.links import link
-from coterie.leaderboard.display.site import evaluated, write_site
+from coterie.leaderboard.display.site import write_site
 from coterie.leaderboard.errors import SourceError
 from coterie.leaderboard.reports.card import Inspection
+from coterie.leaderboard.reports.gather import Gathered
 from coterie.leaderboard.reports.read import KINDS
-from tests.leaderboard.board.test_sources import CARD
 from tests.leaderboard.display.test_render import HOSTILE, Page, hostile_record
 from tests.leaderboard.made_reports import with_everything
+from tests.leaderboard.reports.test_gather import CARD
 from tests.records import METRICS, MadeUpMethod, make_measure, make_record
 
 RECORDS = [
@@ -30,14 +32,13 @@ RECORDS = [
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     gathered = with_everything(tmp_path_factory.mktemp("sources"), HOSTILE)
     assert gathered.unreadable == []
-    gathered.records += [*RECORDS, hostile_record(HOSTILE)]
     folder = tmp_path_factory.mktemp("site")
-    write_site(gathered, folder)
+    write_site(replace(gathered, records=[*gathered.records, *RECORDS, hostile_record(HOSTILE)]), folder)
     return folder
 
 
 def only(folder: Path, pattern: str, text: str) -> str:
-    """The page among those of the pattern whose heading has the text."""
+    """The one page that matches the pattern and has the text in its heading."""
     (page,) = (p for p in (path.read_text() for path in folder.glob(pattern)) if text in p.split("</h1>")[0])
     return page
 
@@ -58,7 +59,7 @@ def test_every_link_leads_to_a_file_and_every_fragment_to_an_id(folder: Path) ->
             assert not fragment or unquote(fragment) in ids[found], (path.name, target)
 
 
-def test_the_policy_admits_nothing_from_outside_and_ids_are_unique(folder: Path) -> None:
+def test_the_policy_admits_no_external_content_and_ids_are_unique(folder: Path) -> None:
     for path in folder.rglob("*.html"):
         page, card = Page(path.read_text()), path.parent.name == "reports"
         policy = next(a["content"] for a in page.all("meta") if a.get("http-equiv")) or ""
@@ -81,7 +82,7 @@ def test_the_downloads_hold_the_board(folder: Path) -> None:
     assert len(pd.read_csv(folder / "results.csv")) == len(table) == len(rows)
 
 
-def test_a_second_build_replaces_the_first_and_no_other_folder_is_touched(tmp_path: Path) -> None:
+def test_a_second_build_replaces_the_first_and_other_folders_are_refused(tmp_path: Path) -> None:
     write_site(Gathered(RECORDS), tmp_path / "site")
     gone = tmp_path / "site" / link("methods", "good")
     assert gone.is_file()
@@ -115,7 +116,7 @@ def test_evaluated_coalitions_follow_the_records_settings() -> None:
     assert "do not say" in evaluated(make_record("random"))[1]
 
 
-def test_versions_of_a_method_stand_in_its_history(tmp_path: Path) -> None:
+def test_a_methods_page_has_the_history_of_its_versions(tmp_path: Path) -> None:
     old = make_record(MadeUpMethod("good", 0.1, code_hash="0" * 64), date="2026-01-01T00:00:00+00:00")
     new = make_record(MadeUpMethod("good", 1.0, code_hash="1" * 64))
     write_site(Gathered([old, new]), tmp_path)
@@ -128,7 +129,7 @@ def test_versions_of_a_method_stand_in_its_history(tmp_path: Path) -> None:
         assert "2026-01-01" in history
 
 
-def test_a_methods_page_has_its_parameters_and_the_card_of_every_version_newest_first(folder: Path) -> None:
+def test_a_methods_page_has_its_parameters_and_the_cards_of_all_versions(folder: Path) -> None:
     html = only(folder, "methods/*.html", "louvain[k=3,mode=None,of=best] (code c0dec0d)")
     assert "<code>k</code></th><td><code>3</code>" in html
     assert "<code>mode</code></th><td><code>none</code>" in html
@@ -148,7 +149,7 @@ def test_a_methods_page_has_its_parameters_and_the_card_of_every_version_newest_
     assert "badge" not in older
 
 
-def test_coalition_flows_stand_on_the_methods_and_the_coalitions_pages_with_their_table(folder: Path) -> None:
+def test_method_and_coalitions_pages_show_coalition_flows_with_a_table(folder: Path) -> None:
     pages = [
         only(folder, "methods/*.html", "(code c0dec0d)"),
         *(p for p in (path.read_text() for path in folder.glob("coalitions/*.html")) if 'id="layers"' in p),
@@ -173,7 +174,7 @@ def test_coalition_flows_stand_on_the_methods_and_the_coalitions_pages_with_thei
         assert "10\N{NO-BREAK SPACE}% to 50\N{NO-BREAK SPACE}%" in rows[0]
 
 
-def test_a_coalition_with_a_card_leads_to_it_and_back(folder: Path) -> None:
+def test_a_coalition_and_its_card_link_to_each_other(folder: Path) -> None:
     (path,) = folder.glob("reports/inspect-*.html")
     pages = {p: p.read_text() for p in folder.glob("coalitions/*.html") if path.name in p.read_text()}
     ((listing, html),) = pages.items()
@@ -186,7 +187,7 @@ def test_a_coalition_with_a_card_leads_to_it_and_back(folder: Path) -> None:
     assert Inspection.model_validate_json(path.with_suffix(".json").read_text()).cards[0].number == 0
 
 
-def test_fidelity_stands_on_its_tasks_page(folder: Path) -> None:
+def test_a_tasks_page_shows_affinity_fidelity(folder: Path) -> None:
     pages = [p for p in (path.read_text() for path in folder.glob("tasks/*.html")) if 'id="fidelity"' in p]
     (html,) = pages
     section = html.split('id="fidelity"')[1].split("</section>")[0]
@@ -204,7 +205,7 @@ def test_reports_and_their_schemas_can_be_downloaded(folder: Path) -> None:
         assert json.loads((folder / f"{kind}-schema.json").read_text()) == model.model_json_schema()
 
 
-def test_the_table_of_all_results_is_light_and_says_why_there_is_no_value(tmp_path: Path) -> None:
+def test_the_table_of_all_results_is_small_and_says_why_values_are_missing(tmp_path: Path) -> None:
     methods = [MadeUpMethod(name, 0.1 * i) for i, name in enumerate(("random", "kmeans-weights", "hedonic-oca"))]
     records = [make_record(m, task=f"pydoc-llama/relevance[layer={n}]") for m in methods for n in range(20)]
     reason = "no coalition of an eligible size"
@@ -215,3 +216,16 @@ def test_the_table_of_all_results_is_light_and_says_why_there_is_no_value(tmp_pa
     assert body.count("<tr>") == 3 * 20 * len(METRICS) + len(METRICS)
     assert len(body) / body.count("<tr>") < 480, "965 characters a row with classes and attributes"
     assert body.count(f'\N{EN DASH}<span class="note">seed 0: {reason}</span>') == len(METRICS)
+
+
+def test_a_task_without_layers_has_no_layer_on_any_page(tmp_path: Path) -> None:
+    record = make_record("random", task="planted/decoys")
+    planted = record.model_copy(update={"task": record.task.model_copy(update={"layer": None})})
+    write_site(Gathered([planted, make_record("random", task="a/x")]), tmp_path)
+    html = only(tmp_path, "tasks/*.html", "planted/decoys")
+    assert "LlamaForSequenceClassification, 352 neurons" in html
+    for path in tmp_path.rglob("*.html"):
+        assert "None" not in path.read_text().split("<script>")[0]
+    layers = pd.read_parquet(tmp_path / "results.parquet").set_index("task")["layer"]
+    assert layers["planted/decoys"].isna().all()
+    assert set(layers["a/x"]) == {2}

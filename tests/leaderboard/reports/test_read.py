@@ -1,4 +1,4 @@
-"""Reports of somebody else: what does not fit is named with its reason, and nothing raises."""
+"""Reports of others: those that do not fit are left out with a reason, and nothing raises."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coterie.leaderboard.board.sources import gather
+from coterie.leaderboard.display.report_views import AcrossView
 from coterie.leaderboard.reports import read
 from coterie.leaderboard.reports.attach import Reports
+from coterie.leaderboard.reports.gather import gather
 from coterie.leaderboard.reports.read import KINDS, read_reports
-from coterie.leaderboard.reports.views import AcrossView
 from coterie.tracking.store import RecordStore, Unreadable
 from tests.leaderboard.made_reports import fidelity, inspection, lay, transitions
 from tests.records import make_record
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def refused(folder: Path) -> str:
-    """Why the only report of the folder is refused, by gathering the folder as the command does."""
+    """The reason why the folder's only report is refused."""
     gathered = gather([folder])
     assert len(gathered.records) == 2
     assert gathered.reports == Reports()
@@ -42,13 +42,13 @@ def refused(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("kind", KIND)
-def test_a_report_is_read_as_it_was_written(folder: Path, kind: str) -> None:
+def test_reports_survive_writing_and_reading(folder: Path, kind: str) -> None:
     path = lay(folder, "one", REPORTS[kind])
     assert list(read_reports(folder)) == [(path, REPORTS[kind])]
     assert gather([folder]).unreadable == []
 
 
-def test_reports_below_other_folders_are_found_too(folder: Path) -> None:
+def test_reports_are_found_below_other_folders_too(folder: Path) -> None:
     for report in REPORTS.values():
         lay(folder, "one", report)
     direct, below = gather([folder]), gather([folder.parent])
@@ -77,7 +77,7 @@ def test_links_of_any_kind_are_not_followed(folder: Path, tmp_path_factory: pyte
 
 
 @pytest.mark.parametrize("kind", KIND)
-def test_too_much_is_refused_before_it_is_read(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_files_are_refused_before_reading(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = lay(folder, "one", REPORTS[kind])
     with open(path, "wb") as file:
         file.truncate(read.LARGEST + 1)
@@ -111,9 +111,9 @@ CHANGES: list[tuple[str, Callable[[Any], None], str]] = [
     ("transitions", at("pairs", 0, "alpha", to=float("nan")), "finite numbers"),
     ("inspect", at("cards", 0, "effect", "value", to=float("inf")), "finite numbers"),
     ("fidelity", at("rows", 0, "spearman", to=float("nan")), "finite numbers"),
-    ("transitions", at("pairs", to=[]), "one for each two adjacent layers"),
+    ("transitions", at("pairs", to=[]), "one per two adjacent layers"),
     ("transitions", at("layers", to=[]), "layers"),
-    ("transitions", at("task_fingerprints", to=[]), "one for each layer"),
+    ("transitions", at("task_fingerprints", to=[]), "one per layer"),
     ("transitions", at("layers", 0, "coalitions", 1, "number", to=0), "number once"),
     ("transitions", at("layers", 0, "coalitions", 1, "members", to=[8]), "members below 8"),
     ("transitions", at("layers", 0, "coalitions", 1, "members", to=[]), "members"),
@@ -123,15 +123,19 @@ CHANGES: list[tuple[str, Callable[[Any], None], str]] = [
     ("transitions", at("pairs", 0, "sources", 0, "mass", to=1e300), "mass"),
     ("transitions", at("pairs", 0, "sources", 0, "event", to="emerge"), "expected one of persist"),
     ("transitions", at("pairs", 0, "targets", 0, "event", to="<b>"), "event"),
-    ("transitions", at("pairs", 0, "targets", to=[]), "a row for each coalition"),
+    ("transitions", at("pairs", 0, "targets", to=[]), "one row per coalition"),
     ("transitions", at("pairs", 0, "counts", to=[]), "in this order"),
     ("transitions", at("pairs", 0, "source_layer", to=5), "the pair of layers 1 and 2"),
-    ("transitions", at("layers", 0, "coalitions", 0, "members", to=[5, 6, 7]), "its coalition 0 is not that of record"),
-    ("transitions", at("code_hash", to="0" * 64), "no entry of the board"),
+    (
+        "transitions",
+        at("layers", 0, "coalitions", 0, "members", to=[5, 6, 7]),
+        "its coalition 0 differs from that of record",
+    ),
+    ("transitions", at("code_hash", to="0" * 64), "the board has no single entry"),
     ("inspect", at("cards", 1, "number", to=0), "each coalition once"),
     ("inspect", at("cards", 0, "members", to=[8]), "members below 8"),
-    ("inspect", at("cards", 0, "members", to=[5, 6]), "its coalition 0 is not that of record"),
-    ("inspect", at("cards", 0, "number", to=9), "its coalition 9 is not that of record"),
+    ("inspect", at("cards", 0, "members", to=[5, 6]), "its coalition 0 differs from that of record"),
+    ("inspect", at("cards", 0, "number", to=9), "its coalition 9 differs from that of record"),
     ("inspect", at("record", to="f" * 64), "the board shows no record"),
     ("inspect", at("task_name", to="b/y"), "its task, method or seed is not that of record"),
     ("inspect", at("seed", to=1), "its task, method or seed is not that of record"),
@@ -145,7 +149,7 @@ CHANGES: list[tuple[str, Callable[[Any], None], str]] = [
 
 
 @pytest.mark.parametrize(("kind", "change", "reason"), CHANGES)
-def test_what_is_not_sound_is_refused(folder: Path, kind: str, change: Callable[[Any], None], reason: str) -> None:
+def test_inconsistent_reports_are_refused(folder: Path, kind: str, change: Callable[[Any], None], reason: str) -> None:
     path = lay(folder, "one", REPORTS[kind])
     values = json.loads(path.read_text())
     change(values)
@@ -155,15 +159,15 @@ def test_what_is_not_sound_is_refused(folder: Path, kind: str, change: Callable[
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"a": 1, "a": 2}', "\ufeff{}", '"x"'])
 @pytest.mark.parametrize("kind", KIND)
-def test_what_is_no_report_at_all_is_refused(folder: Path, kind: str, text: str) -> None:
+def test_files_that_are_not_reports_are_refused(folder: Path, kind: str, text: str) -> None:
     lay(folder, "one", REPORTS[kind]).write_text(text)
     assert refused(folder)
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.data())
-def test_a_report_that_is_accepted_can_be_drawn(data: st.DataObject) -> None:
-    """Numbers changed at random: either the schema refuses them, or the diagram and its JSON are made of them."""
+def test_every_accepted_report_can_be_drawn(data: st.DataObject) -> None:
+    """With numbers changed at random, either the schema refuses the report or it can be drawn."""
     values = json.loads(REPORTS["transitions"].model_dump_json())
     rows = values["pairs"][0][data.draw(st.sampled_from(["sources", "targets"]))]
     row = data.draw(st.sampled_from(rows))

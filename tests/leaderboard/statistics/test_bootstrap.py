@@ -1,3 +1,5 @@
+"""The bootstrap against slow definitions, and its error rates in simulations."""
+
 from dataclasses import asdict
 from itertools import combinations, pairwise
 
@@ -14,12 +16,12 @@ from coterie.leaderboard.statistics.bootstrap import (
     bootstrap_weights,
     holm,
     minimum_detectable_difference,
-    paired_difference,
     ranks,
     ratio_interval,
     resample,
     worst_ranks,
 )
+from docs.tables.ranking_power import paired_difference
 
 p_values = st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=7)
 
@@ -31,7 +33,7 @@ def drawn(n: int, seed: int = 0) -> tuple[Array, Array]:
 
 
 @pytest.mark.parametrize("n", [1, 7, 250])
-def test_weights_are_counts_of_as_many_draws_as_there_are_queries(n: int) -> None:
+def test_weights_count_one_draw_per_query(n: int) -> None:
     weights = bootstrap_weights(n, 300, seed=1)
     assert weights.shape == (300, n)
     assert (weights.sum(axis=1) == n).all()
@@ -54,7 +56,7 @@ def test_weights_need_queries_and_resamples(n: int, resamples: int) -> None:
 
 
 def naive_draws(numerator: Array, denominator: Array, weights: Array) -> list[float]:
-    """Each resample written out: the queries repeated as often as they were drawn."""
+    """Each resample by hand: every query repeated as often as it was drawn."""
     found = []
     for row in weights.astype(int):
         chosen = [query for query, times in enumerate(row) for _ in range(times)]
@@ -63,7 +65,7 @@ def naive_draws(numerator: Array, denominator: Array, weights: Array) -> list[fl
 
 
 def widened(value: float, draws: list[float], n: int) -> list[float]:
-    """Resamples of n queries vary by sqrt((n - 1) / n) of what they should."""
+    """Undo that resamples of n queries vary by only sqrt((n - 1) / n) of what they should."""
     return [value + (draw - value) * (n / (n - 1)) ** 0.5 for draw in draws]
 
 
@@ -76,7 +78,7 @@ def naive_quantile(values: list[float], share: float) -> float:
 
 
 @pytest.mark.parametrize("level", [0.95, 0.5])
-def test_the_interval_equals_resampling_written_out(level: float) -> None:
+def test_intervals_equal_resampling_by_hand(level: float) -> None:
     numerator, denominator = drawn(17)
     weights = bootstrap_weights(17, 200, seed=2)
     interval = ratio_interval(numerator, denominator, weights, level)
@@ -89,7 +91,7 @@ def test_the_interval_equals_resampling_written_out(level: float) -> None:
     assert interval.reason is None
 
 
-def test_the_difference_equals_resampling_written_out() -> None:
+def test_differences_equal_resampling_by_hand() -> None:
     one, two = drawn(15, seed=1), drawn(15, seed=2)
     weights = bootstrap_weights(15, 199, seed=2)
     plain = [a - b for a, b in zip(naive_draws(*one, weights), naive_draws(*two, weights), strict=True)]
@@ -109,7 +111,7 @@ finite = st.floats(-10, 10, allow_nan=False, width=32)
 
 
 @given(arrays(float, 12, elements=finite), arrays(float, 12, elements=finite), st.floats(-5, 5))
-def test_differences_are_antisymmetric_and_blind_to_what_is_common(one: Array, two: Array, common: float) -> None:
+def test_differences_are_antisymmetric_and_ignore_what_both_share(one: Array, two: Array, common: float) -> None:
     weights, ones = bootstrap_weights(12, 99), np.ones(12)
     forth = paired_difference((one, ones), (two, ones), weights)
     back = paired_difference((two, ones), (one, ones), weights)
@@ -120,7 +122,7 @@ def test_differences_are_antisymmetric_and_blind_to_what_is_common(one: Array, t
     assert shifted.low == pytest.approx(forth.low, abs=1e-9)
 
 
-def test_a_method_does_not_differ_from_itself_and_clearly_from_a_better_one() -> None:
+def test_a_method_equals_itself_and_differs_clearly_from_a_better_one() -> None:
     numerator, denominator = drawn(30)
     weights = bootstrap_weights(30, 999)
     same = paired_difference((numerator, denominator), (numerator, denominator), weights)
@@ -132,7 +134,7 @@ def test_a_method_does_not_differ_from_itself_and_clearly_from_a_better_one() ->
 
 
 @pytest.mark.parametrize("n_seeds", [1, 3])
-def test_a_difference_beyond_all_resamples_is_as_significant_as_its_standard_errors(n_seeds: int) -> None:
+def test_a_difference_beyond_all_resamples_is_tested_by_its_standard_errors(n_seeds: int) -> None:
     """However large the difference, the share of resamples beyond 0 cannot fall below 1 in 1 + resamples."""
     rng = np.random.default_rng(3)
     weights, ones = bootstrap_weights(40, 999), np.ones((n_seeds, 40))
@@ -163,19 +165,19 @@ def test_too_few_queries_give_a_reason_instead_of_an_interval(n: int) -> None:
     interval = ratio_interval(numerator, denominator, weights)
     assert interval.value == pytest.approx(numerator.sum() / denominator.sum())
     assert (interval.low, interval.high) == (None, None)
-    assert interval.reason == f"{n} queries are too few for an interval, 10 are needed"
+    assert interval.reason == f"an interval needs at least 10 queries, got {n}"
     difference = paired_difference((numerator, denominator), (numerator, denominator), weights)
     assert (difference.p, difference.reason) == (None, interval.reason)
 
 
-def test_a_vanishing_denominator_is_a_reason_or_an_error() -> None:
+def test_a_zero_denominator_is_an_error_and_a_partly_zero_one_a_reason() -> None:
     denominator = np.zeros(12)
     with pytest.raises(ValueError, match="does not sum to zero"):
         ratio_interval(np.ones(12), denominator, bootstrap_weights(12, 50))
     denominator[0] = 1.0
     found = ratio_interval(np.ones(12), denominator, bootstrap_weights(12, 50))
     assert found.value == 12.0
-    assert found.reason == "the denominator is zero in some resamples, so there is no interval"
+    assert found.reason == "no interval: the denominator is zero in some resamples"
 
 
 def test_different_queries_cannot_be_paired() -> None:
@@ -183,7 +185,7 @@ def test_different_queries_cannot_be_paired() -> None:
         paired_difference(drawn(12), drawn(11), bootstrap_weights(12, 50))
 
 
-def test_intervals_cover_the_truth_as_often_as_they_say_and_tests_err_as_rarely() -> None:
+def test_intervals_cover_and_tests_err_at_their_nominal_rates() -> None:
     rng = np.random.default_rng(5)
     weights, ones = bootstrap_weights(60, 500), np.ones(60)
     covered = rejected = 0
@@ -217,7 +219,7 @@ def test_holm_of_nothing_is_nothing() -> None:
 
 
 @given(st.data(), st.integers(1, 8))
-def test_ranks_count_who_is_better_and_separated(data: st.DataObject, n: int) -> None:
+def test_ranks_count_the_better_and_separated_methods(data: st.DataObject, n: int) -> None:
     goodness = data.draw(st.lists(st.integers(-3, 3).map(float), min_size=n, max_size=n))
     upper = data.draw(arrays(bool, (n, n)))
     separated = np.triu(upper, 1) | np.triu(upper, 1).T
@@ -232,13 +234,13 @@ def test_ranks_count_who_is_better_and_separated(data: st.DataObject, n: int) ->
     assert n in worst
 
 
-def test_a_tie_that_is_not_transitive_keeps_the_middle_with_the_best() -> None:
+def test_in_an_intransitive_tie_the_middle_ranks_with_the_best() -> None:
     separated = np.zeros((3, 3), dtype=bool)
     separated[0, 2] = separated[2, 0] = True
     assert ranks([0.3, 0.2, 0.1], separated) == [1, 1, 2]
 
 
-def test_the_detectable_difference_is_detected_with_its_power() -> None:
+def test_the_detectable_difference_is_detected_with_the_stated_power() -> None:
     error = 2.0 / np.sqrt(50)
     smallest = minimum_detectable_difference(error)
     assert smallest == pytest.approx((1.959964 + 0.841621) * error, rel=1e-5)
@@ -255,7 +257,7 @@ def seeds_of(n_seeds: int, n_queries: int, seed: int = 0) -> tuple[Array, Array]
     return rng.normal(0.3, 1.0, (n_seeds, n_queries)) + level, rng.uniform(0.5, 2.0, (n_seeds, n_queries))
 
 
-def test_the_hierarchical_bootstrap_equals_resampling_written_out() -> None:
+def test_the_hierarchical_bootstrap_equals_resampling_by_hand() -> None:
     """Queries first, the same for all seeds; then seeds; deviations scaled up; stretched by Student's quantile."""
     numerator, denominator = seeds_of(3, 14)
     weights = bootstrap_weights(14, 250, seed=4)
@@ -281,7 +283,7 @@ def test_the_hierarchical_bootstrap_equals_resampling_written_out() -> None:
 
 
 @pytest.mark.parametrize("n_seeds", [1, 2, 5])
-def test_seeds_that_make_no_difference_leave_the_bootstrap_over_queries(n_seeds: int) -> None:
+def test_identical_seeds_reduce_to_the_bootstrap_over_queries(n_seeds: int) -> None:
     numerator, denominator = drawn(20)
     weights = bootstrap_weights(20, 300)
     repeated = np.tile(numerator, (n_seeds, 1)), np.tile(denominator, (n_seeds, 1))
@@ -292,7 +294,7 @@ def test_seeds_that_make_no_difference_leave_the_bootstrap_over_queries(n_seeds:
     assert asdict(differences[0]) == pytest.approx(asdict(differences[1]))
 
 
-def test_who_cannot_be_told_from_anybody_is_in_the_middle() -> None:
+def test_a_method_that_ties_with_all_others_is_in_the_middle() -> None:
     separated = np.zeros((3, 3), dtype=bool)
     separated[0, 1] = separated[1, 0] = True
     goodness = [0.3, 0.1, 0.2]  # the third is measured too imprecisely

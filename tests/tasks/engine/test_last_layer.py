@@ -1,8 +1,7 @@
-"""The last layer at the last token, dense and in its low-rank form: equal to the whole layer."""
+"""The last layer at the last token, dense and in its low-rank form, equals the whole layer."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,8 @@ from hypothesis import strategies as st
 from coterie.tasks.engine import last_layer
 from coterie.tasks.engine.last_layer import LowRankLastLayer
 from coterie.tasks.engine.replay import ReplayEngine
-from coterie.tasks.engine.rotary_layer import LastLayer
-from coterie.tasks.engine.tokens import Tokens
+from coterie.tasks.engine.rotary_layer import LastLayer, RotaryLayers
+from coterie.tasks.engine.site_spec import SiteSpec
 from coterie.tasks.rerankers.reranker import Reranker, load_reranker
 from tests.tasks.tiny import pairs, save_reranker
 
@@ -42,17 +41,16 @@ def reranker(request: pytest.FixtureRequest, tmp_path: Path) -> Reranker:
 @pytest.mark.parametrize("layer", [0, 1])
 def test_both_forms_equal_the_whole_layer(reranker: Reranker, layer: int) -> None:
     rows = pairs()
-    engine, whole = ReplayEngine(reranker, rows, layer), ReplayEngine(reranker, rows, layer)
-    whole._rotary = None  # the layer itself, on every token
-    for i, batch in enumerate(whole._batches):
-        part = whole._part(batch.residual, slice(0, len(batch.rows)), Tokens.every(batch.last, batch.residual.shape[1]))
-        whole._batches[i] = replace(batch, parts=[part])
+    engine = ReplayEngine(reranker, rows, SiteSpec(layer))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RotaryLayers, "of", lambda *_: None)
+        whole = ReplayEngine(reranker, rows, SiteSpec(layer))  # the layers themselves, on every token
     generator = torch.Generator().manual_seed(1)
     masks = torch.rand(24, engine.n_players, generator=generator) < torch.linspace(0.02, 0.9, 24)[:, None]
     expected = whole.outputs(masks)
     got = engine.outputs(masks)  # small sets in the low-rank form, large ones dense at the last token
-    assert all(batch.low_rank is None for batch in whole._batches)
-    forms = [batch.low_rank for batch in engine._batches]
+    assert all(batch.low_rank is None for batch in whole._prefix.batches)
+    forms = [batch.low_rank for batch in engine._prefix.batches]
     small = [form is not None and form.pays(int(mask.sum())) for mask in masks for form in forms[:1]]
     assert 3 <= sum(small) <= 21 if layer == 1 else sum(small) == 0
     assert expected.std(0).max() > 1e-2
@@ -60,7 +58,7 @@ def test_both_forms_equal_the_whole_layer(reranker: Reranker, layer: int) -> Non
 
 
 def test_unmerged_lora_replays_whole_layers(tmp_path: Path) -> None:
-    """Its projections are not plain linear maps: their weights alone would leave LoRA out."""
+    """Its projections are not plain linear maps; their weights alone would omit LoRA."""
     reranker = load_reranker(save_reranker(tmp_path, "llama"))
     attention = reranker.model.model.layers[-1].self_attn
 
@@ -71,10 +69,10 @@ def test_unmerged_lora_replays_whole_layers(tmp_path: Path) -> None:
     doubled = Doubled(*attention.k_proj.weight.shape[::-1], bias=False)
     doubled.load_state_dict(attention.k_proj.state_dict())
     attention.k_proj = doubled
-    engine = ReplayEngine(reranker, pairs(), 1)  # checks the replayed scores against the model's own
+    engine = ReplayEngine(reranker, pairs(), SiteSpec(1))  # checks the replayed scores against the model's own
     engine.outputs(torch.zeros(9, engine.n_players, dtype=torch.bool))
-    assert engine._rotary is None
-    assert engine._batches[0].low_rank is None
+    assert engine._prefix.after.rotary is None
+    assert engine._prefix.batches[0].low_rank is None
 
 
 @settings(max_examples=25, deadline=None)
@@ -88,7 +86,7 @@ def test_unmerged_lora_replays_whole_layers(tmp_path: Path) -> None:
     sizes=st.lists(st.integers(0, 9), min_size=1, max_size=4),
     dtype=st.sampled_from([torch.float32, torch.float64]),
 )
-def test_the_fused_kernel_is_the_form_in_torch(
+def test_fused_kernel_equals_the_formulas_in_torch(
     seed: int,
     tokens: int,
     kv_heads: int,
@@ -98,7 +96,7 @@ def test_the_fused_kernel_is_the_form_in_torch(
     sizes: list[int],
     dtype: torch.dtype,
 ) -> None:
-    """Any number of tokens (vectors have rests), heads that share keys, rotation of a part, sets of any size, none too."""
+    """Any number of tokens (padded to whole vectors), shared keys, partial rotation, sets of any size including empty ones."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> torch.Tensor:

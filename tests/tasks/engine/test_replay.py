@@ -1,4 +1,4 @@
-"""The engine against plain full-model forwards with hooks, for every intervention, layer and architecture."""
+"""The engine equals plain forward passes of the whole model with hooks, for every intervention, layer and architecture."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.engine.replay import ReplayEngine
+from coterie.tasks.engine.site_spec import SiteSpec
 from coterie.tasks.reranker_game import RerankerGame
 from coterie.tasks.rerankers.architectures import architecture_of, layers_of
 from coterie.tasks.rerankers.reranker import Reranker, load_reranker
@@ -31,7 +32,7 @@ def plain_scores(
     mean: Tensor,
     lens: bool = False,
 ) -> Tensor:
-    """The obvious way: one full forward a pair, a hook on the down projection, no batching, no cache."""
+    """The obvious way: one full forward pass per pair, a hook on the down projection, no batching, no cache."""
     site = layers_of(reranker.model)[layer]
     row = architecture_of(reranker.model)
     mlp, down_projection = site.get_submodule("mlp"), site.get_submodule(row.down)
@@ -86,9 +87,11 @@ def random_masks(n: int, players: int, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize("intervention", ["zero", "mean", "base"])
 @pytest.mark.parametrize("readout", ["score", "lens"])
 @pytest.mark.parametrize("layer", [0, 1, 2])
-def test_equals_plain_forwards_with_hooks(reranker: Reranker, layer: int, readout: str, intervention: str) -> None:
+def test_outputs_equal_plain_forward_passes_with_hooks(
+    reranker: Reranker, layer: int, readout: str, intervention: str
+) -> None:
     rows = pairs()
-    engine = ReplayEngine(reranker, rows, layer, intervention, readout, tokens_at_once=64)
+    engine = ReplayEngine(reranker, rows, SiteSpec(layer, intervention, readout), tokens_at_once=64)
     masks = random_masks(9, engine.n_players)
     got = engine.outputs(masks)
     expected = torch.stack(
@@ -97,15 +100,15 @@ def test_equals_plain_forwards_with_hooks(reranker: Reranker, layer: int, readou
             for m in masks
         ]
     )
-    assert (got[0] - got[-1]).abs().max() > 1e-3, "the ablation must matter, or equality says nothing"
+    assert (got[0] - got[-1]).abs().max() > 1e-3, "without an effect of the ablation, equality would prove nothing"
     assert (got - expected).abs().max() <= TOLERANCE[got.dtype] * max(1.0, float(expected.abs().max()))
 
 
 def test_small_sets_take_the_low_rank_path(reranker: Reranker) -> None:
-    """Otherwise the tests above would compare nothing of it."""
-    engine = ReplayEngine(reranker, pairs(), layer=1)
+    """Otherwise the tests above would not cover it."""
+    engine = ReplayEngine(reranker, pairs(), SiteSpec(1))
     engine.outputs(random_masks(8, engine.n_players))
-    forms = [batch.low_rank for batch in engine._batches]
+    forms = [batch.low_rank for batch in engine._prefix.batches]
     assert all(form is not None and form.pays(3) and not form.pays(20) for form in forms)
 
 
@@ -113,7 +116,7 @@ def test_sliding_window_falls_back_to_whole_layers(tmp_path: Path) -> None:
     """A window shorter than the inputs needs the model's own mask: the engine must not assume full causal attention."""
     reranker = load_reranker(save_reranker(tmp_path, "mistral", sliding_window=4))
     rows = pairs()
-    engine = ReplayEngine(reranker, rows, 0)
+    engine = ReplayEngine(reranker, rows, SiteSpec(0))
     masks = random_masks(9, engine.n_players)
     expected = torch.stack([plain_scores(reranker, rows, 0, m, "zero", engine.mean_activations) for m in masks])
     assert (engine.outputs(masks) - expected).abs().max() <= 1e-5
@@ -125,8 +128,8 @@ def test_batching_changes_nothing(
     shared_engine_inputs: tuple[Reranker, list[Candidate]], tokens_at_once: int, n_masks: int, seed: int
 ) -> None:
     reranker, rows = shared_engine_inputs
-    small = ReplayEngine(reranker, rows, 0, tokens_at_once=tokens_at_once)
-    large = ReplayEngine(reranker, rows, 0, tokens_at_once=10**6)
+    small = ReplayEngine(reranker, rows, SiteSpec(0), tokens_at_once=tokens_at_once)
+    large = ReplayEngine(reranker, rows, SiteSpec(0), tokens_at_once=10**6)
     masks = random_masks(n_masks, small.n_players, seed)
     assert (small.outputs(masks) - large.outputs(masks)).abs().max() <= 1e-5
     for pooling in ("mean", "last"):
@@ -139,7 +142,7 @@ def shared_engine_inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Rera
 
 
 class LargestResult(TorchDispatchMode):
-    """Remembers the size in numbers of the largest tensor that any operation made, the result aside."""
+    """Records the number of elements in the largest tensor that any operation made, apart from the result."""
 
     def __init__(self, result: int) -> None:
         super().__init__()
@@ -154,11 +157,11 @@ class LargestResult(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(("layer", "counts"), [(0, (70, 140)), (1, (600, 1200))])
-def test_memory_is_bounded_by_the_setting_and_not_by_the_masks(
+def test_memory_depends_on_the_setting_and_not_on_the_number_of_masks(
     tmp_path: Path, layer: int, counts: tuple[int, int]
 ) -> None:
     reranker = load_reranker(save_reranker(tmp_path))
-    engine = ReplayEngine(reranker, pairs(), layer, tokens_at_once=64)
+    engine = ReplayEngine(reranker, pairs(), SiteSpec(layer), tokens_at_once=64)
     largest = []
     for n_masks in counts:
         masks = torch.zeros(n_masks, engine.n_players, dtype=torch.bool)
@@ -171,10 +174,10 @@ def test_memory_is_bounded_by_the_setting_and_not_by_the_masks(
 
 @pytest.mark.parametrize("model_type", ["llama", "gpt_neox", "bert"])
 @pytest.mark.parametrize("layer", [0, 2])
-def test_activations_by_pair_are_those_of_a_forward_pass_by_token(model_type: str, layer: int, tmp_path: Path) -> None:
-    """A hook on the down projection, one pair at a time, no padding; token strings spell the texts."""
+def test_activations_by_pair_equal_those_of_a_forward_pass(model_type: str, layer: int, tmp_path: Path) -> None:
+    """Compared with a hook on the down projection, one pair at a time, without padding; token strings spell the texts."""
     reranker = load_reranker(save_reranker(tmp_path, model_type))
-    game = RerankerGame(reranker, pairs(), layer, intervention="mean")
+    game = RerankerGame(reranker, pairs(), SiteSpec(layer, "mean"))
     site = architecture_of(reranker.model)
     down = layers_of(reranker.model)[layer].get_submodule(site.down)
     found = dict(game.activations_by_pair())

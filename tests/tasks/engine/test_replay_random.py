@@ -1,4 +1,4 @@
-"""The engine on random shapes against the plain way: a forward pass of the whole model a pair and mask, with a hook."""
+"""The engine on random shapes equals one forward pass of the whole model per pair and mask, with a hook."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coterie.tasks.engine.replay import ReplayEngine
+from coterie.tasks.engine.site_spec import SiteSpec
 from coterie.tasks.rerankers.reranker import Reranker, load_reranker
 from tests.tasks.engine.test_replay import TOLERANCE, plain_scores, random_masks
 from tests.tasks.tiny import pairs, save_reranker
@@ -19,7 +20,7 @@ from tests.tasks.tiny import pairs, save_reranker
 
 @pytest.fixture(scope="module")
 def rerankers(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int, int, int, int], Reranker]:
-    """One of each shape that was asked for: saving and loading is most of the time."""
+    """One per shape: saving and loading would otherwise take most of the time."""
     return {}
 
 
@@ -35,7 +36,7 @@ def rerankers(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int, 
     seed=st.integers(0, 99),
     data=st.data(),
 )
-def test_any_shape_mask_intervention_and_dtype(
+def test_every_shape_mask_intervention_and_dtype_equals_plain_forward_passes(
     rerankers: dict[Any, Reranker],
     tmp_path_factory: pytest.TempPathFactory,
     model_type: str,
@@ -68,12 +69,12 @@ def test_any_shape_mask_intervention_and_dtype(
     )
     rows = pairs(n_queries=2, depth=data.draw(st.integers(1, 3)), seed=seed)
     engine = ReplayEngine(
-        reranker, rows, layer, intervention, tokens_at_once=data.draw(st.sampled_from([16, 64, 4096]))
+        reranker, rows, SiteSpec(layer, intervention), tokens_at_once=data.draw(st.sampled_from([16, 64, 4096]))
     )
     masks = random_masks(9, players, seed)
     expected = torch.stack(
         [plain_scores(reranker, rows, layer, m, intervention, engine.mean_activations) for m in masks]
     )
-    # norms of transformers compute in float32 whatever their input is
+    # the norms of transformers compute in float32, whatever their input
     tolerance = TOLERANCE[torch.float32] if dtype == torch.float32 else 1e-5
     assert (engine.outputs(masks) - expected).abs().max() <= tolerance * max(1.0, float(expected.abs().max()))

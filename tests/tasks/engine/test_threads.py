@@ -1,4 +1,4 @@
-"""Work shared by threads: all of it is done, an error ends it, and the setting of threads stays as it was."""
+"""Threads do all the work, raise its errors and leave the number of threads unchanged."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coterie.tasks.engine.replay import ReplayEngine
+from coterie.tasks.engine.site_spec import SiteSpec
 from coterie.tasks.engine.threads import evenly, for_each
 from coterie.tasks.rerankers.reranker import load_reranker
 from tests.tasks.engine.test_replay import random_masks
@@ -29,7 +30,7 @@ def four_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("four_threads")
-def test_every_piece_once_on_threads_that_share_what_there_is() -> None:
+def test_threads_share_the_cores_and_do_every_piece_once() -> None:
     done, own, meet = [], set(), threading.Barrier(2, timeout=600)
 
     def work(piece: int) -> None:
@@ -47,7 +48,7 @@ def test_every_piece_once_on_threads_that_share_what_there_is() -> None:
 
 
 @pytest.mark.usefixtures("four_threads")
-def test_an_error_in_a_thread_is_raised() -> None:
+def test_error_in_a_thread_is_raised() -> None:
     def work(piece: int) -> None:
         if piece == 3:
             raise ValueError("piece 3")
@@ -60,7 +61,9 @@ def test_an_error_in_a_thread_is_raised() -> None:
 @pytest.mark.parametrize("layer", [0, 1])
 @pytest.mark.parametrize("model_type", ["llama", "gpt_neox", "bert"])
 def test_threads_change_no_result(tmp_path: Path, model_type: str, layer: int) -> None:
-    engine = ReplayEngine(load_reranker(save_reranker(tmp_path, model_type)), pairs(), layer, tokens_at_once=64)
+    engine = ReplayEngine(
+        load_reranker(save_reranker(tmp_path, model_type)), pairs(), SiteSpec(layer), tokens_at_once=64
+    )
     masks = random_masks(12, engine.n_players)
     alone, before = engine.outputs(masks), torch.get_num_threads()
     torch.set_num_threads(3)
@@ -73,7 +76,7 @@ def test_threads_change_no_result(tmp_path: Path, model_type: str, layer: int) -
 
 
 @given(st.integers(0, 60), st.integers(0, 20))
-def test_runs_are_even_and_as_many_for_each_thread(n: int, largest: int) -> None:
+def test_runs_are_even_and_equally_many_per_thread(n: int, largest: int) -> None:
     items, threads = list(range(n)), torch.get_num_threads()
     runs = evenly(items, largest)
     assert [i for run in runs for i in run] == items

@@ -1,4 +1,4 @@
-"""Planted games have the properties that their table states, and show the groups in what they say shows them."""
+"""Planted games have the properties that their table states, and reveal the groups only where they should."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def inside(game: PlantedGame) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("rule", "expected"), [("graded", 2 / 9), ("all", 0.0), ("any", -1.0)])
-def test_pair_synergies_are_those_of_the_table(rule: Rule, expected: float) -> None:
+def test_pair_synergies_equal_those_of_the_table(rule: Rule, expected: float) -> None:
     game = PlantedGame(Planting(sizes=(3, 3, 3), rule=rule, additive=3, dead=1))
     values = psi(game)
     np.testing.assert_allclose(values[inside(game)], expected, atol=1e-12)
@@ -52,8 +52,8 @@ def test_all_of_two_has_a_psi_of_one() -> None:
 
 
 @pytest.mark.parametrize("rule", ["graded", "all", "any"])
-def test_shapley_values_by_all_orders(rule: Rule) -> None:
-    """A member's is its own effect plus 1 / m, whatever the rule; marginals alone do not tell the rules apart."""
+def test_shapley_values_equal_those_of_the_table(rule: Rule) -> None:
+    """A member has its own effect plus 1 / m under any rule, so Shapley values do not distinguish the rules."""
     game = PlantedGame(Planting(sizes=(3, 2), rule=rule, additive=1))
     n, values = game.n_players, np.zeros(game.n_players)
     subsets = [tuple(g) for size in range(n + 1) for g in combinations(range(n), size)]
@@ -69,7 +69,7 @@ def test_shapley_values_by_all_orders(rule: Rule) -> None:
     np.testing.assert_allclose(values, game._own.numpy() + share, atol=1e-9)
 
 
-def test_who_is_who() -> None:
+def test_decoys_have_their_roles() -> None:
     game = PlantedGame(ALL)
     layout, single, values = game.layout, effects(game, [(i,) for i in range(game.n_players)]), psi(game)
     roles = [*(i for g in (*layout.truth, *layout.copies) for i in g), *layout.inhibitors, *layout.dead]
@@ -90,7 +90,7 @@ def test_who_is_who() -> None:
 
 @pytest.mark.parametrize("coactive", [True, False])
 @pytest.mark.parametrize("writes", ["apart", "grouped"])
-def test_activations_and_weights_show_the_groups_where_they_are_said_to(coactive: bool, writes: Any) -> None:
+def test_activations_and_weights_reveal_the_groups_only_if_planted_so(coactive: bool, writes: Any) -> None:
     game = PlantedGame(Planting(coactive=coactive, writes=writes, additive=4))
     same, other = inside(game), ~(inside(game) | np.eye(game.n_players, dtype=bool))
     rho = np.corrcoef(game.activations().numpy().T)
@@ -110,7 +110,7 @@ def test_overlapping_groups_share_members() -> None:
     assert {len(g) for g in game.truth} == {4, 5, 6}
 
 
-def test_other_splits_are_other_pairs_of_the_same_game() -> None:
+def test_splits_have_different_pairs_of_the_same_game() -> None:
     here, there = PlantedGame(ALL), PlantedGame(ALL, n_queries=20, split=1)
     assert here.truth == there.truth
     assert torch.equal(here.write_vectors(), there.write_vectors())
@@ -119,11 +119,11 @@ def test_other_splits_are_other_pairs_of_the_same_game() -> None:
     assert there.n_outputs == len(there.query_of_pair) == 100
 
 
-def test_noise_is_what_it_says() -> None:
+def test_noise_has_the_stated_strength() -> None:
     game = PlantedGame(Planting(noise=0.5, dead=2))
     values = psi(game)
     psi_inside, around = values[inside(game)], values[~inside(game)]
-    around = around[np.abs(around) > 1e-12]  # not what is zero but for rounding
+    around = around[np.abs(around) > 1e-12]  # drops what is zero up to rounding
     assert psi_inside.mean() == pytest.approx(2 / 16, abs=0.03)
     assert 0.7 < around.std() / (0.5 * 2 / 16) < 1.3
     np.testing.assert_allclose(values[list(game.layout.dead)], 0, atol=1e-12)
@@ -131,17 +131,17 @@ def test_noise_is_what_it_says() -> None:
     assert 0.5 < np.median(rho) < 0.95
 
 
-def test_numbers_of_the_players_tell_nothing_and_the_game_is_its_parameters() -> None:
+def test_game_depends_only_on_its_planting_and_numbers_players_at_random() -> None:
     one, again, other = PlantedGame(ALL), PlantedGame(ALL), PlantedGame(ALL.model_copy(update={"seed": 1}))
     assert one.truth == again.truth != other.truth
     masks = one.masks([(0, 3, 5), (1,)])
     assert torch.equal(one.ablate(masks), again.ablate(masks))
     assert one.truth[0] != tuple(range(3))
     assert one.capabilities >= {Capability.ABLATIONS, Capability.ACTIVATIONS, Capability.WEIGHTS}
-    refuse_additive(one)  # raises where it is additive
+    refuse_additive(one)  # raises for an additive game
 
 
 @pytest.mark.parametrize("bad", [{"sizes": ()}, {"sizes": (1, 3)}, {"sizes": (3, 4), "overlap": 2}])
-def test_groups_that_cannot_be_planted_are_refused(bad: dict[str, Any]) -> None:
+def test_impossible_groups_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"sizes: expected groups of at least .* fix: larger groups or less overlap"):
         PlantedGame(Planting(**bad))

@@ -1,4 +1,4 @@
-"""The planted reranker does what its weights were written down to do."""
+"""The planted reranker behaves as its weights were designed to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from coterie.tasks.engine.site_spec import SiteSpec
 from coterie.tasks.planted.game import Layout, Planting
 from coterie.tasks.planted.reranker import planted_pairs, planted_reranker
 from coterie.tasks.reranker_game import RerankerGame
@@ -20,7 +21,7 @@ def game() -> RerankerGame:
     state = torch.get_rng_state()
     reranker = planted_reranker(PLANTING)
     assert torch.equal(torch.get_rng_state(), state)
-    return RerankerGame(reranker, planted_pairs(12, 5, split=0), layer=0)
+    return RerankerGame(reranker, planted_pairs(12, 5, split=0), SiteSpec(0))
 
 
 def inside(layout: Layout) -> np.ndarray:
@@ -31,7 +32,7 @@ def inside(layout: Layout) -> np.ndarray:
     return same
 
 
-def test_synergy_is_inside_the_groups_alone(game: RerankerGame) -> None:
+def test_synergy_exists_only_inside_the_groups(game: RerankerGame) -> None:
     layout = Layout.of(PLANTING)
     n = layout.n_players
     pairs = list(combinations(range(n), 2))
@@ -62,7 +63,9 @@ def test_members_fire_together_and_write_apart(game: RerankerGame) -> None:
     assert not game.activations()[:, list(layout.dead)].any()
 
 
-def test_scores_vary_and_other_plantings_are_refused(game: RerankerGame) -> None:
+def test_scores_vary_and_unsupported_plantings_are_refused(game: RerankerGame) -> None:
     assert game.scores.std() > 0.05
-    with pytest.raises(ValueError, match=r"a planted reranker has sizes, additive, dead and seed; got .*'copies': 2"):
+    with pytest.raises(
+        ValueError, match=r"expected only sizes, additive, dead and seed for a planted reranker, got .*'copies': 2"
+    ):
         planted_reranker(Planting(copies=2))

@@ -1,6 +1,6 @@
-"""Stand-ins for the rerankers that people use: tiny random models of the same configuration, tokenizer and head classes.
+"""Stand-ins for popular rerankers: tiny random models with the same configuration, tokenizer and head classes.
 
-Each is saved as its original is published, and comes with the reference scoring of its model card, written out again.
+Each is saved in the form in which its original is published.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from coterie.tasks.rerankers.readouts import LabelsReadout, LogitReadout, ScoreReadout, YesNoReadout
-from coterie.tasks.rerankers.reranker import RerankerSpec, Template
+from coterie.tasks.rerankers.spec import LabelsReadout, LogitReadout, RerankerSpec, ScoreReadout, Template, YesNoReadout
 from tests.tasks.tiny import WORDS
 
 TEXTS = [
@@ -101,7 +100,7 @@ def _unigram(kind: Any, special: list[str], **options: Any) -> Any:
 
 
 def _sentencepiece_bpe(kind: Any, special: list[str]) -> Any:
-    """SentencePiece's BPE as Gemma's and Llama's tokenizers have it: spaces are marks, and no word is split off first."""
+    """SentencePiece's BPE as in the tokenizers of Gemma and Llama: spaces become marks, and text is not split into words."""
     trained = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
     trained.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
     alphabet = [*(f"<0x{i:02X}>" for i in range(256)), "Yes", "▁Yes", "\n", "'"]
@@ -130,22 +129,33 @@ def _modernbert() -> Any:
 
 @dataclass(frozen=True)
 class Popular:
-    """One kind of reranker: how a tiny one is made, and how a task file reads it."""
+    """One kind of reranker: how to make a tiny one, and how a task file reads it."""
 
-    model: str  # class of transformers
+    model: str
+    """Model class of transformers."""
+
     config: dict[str, Any]
+    """Fields of its configuration."""
+
     tokenizer: Callable[[], Any]
+    """Trains a tokenizer of the right class."""
+
     readout: ScoreReadout = field(default_factory=LogitReadout)
+    """Which output is the score."""
+
     template: Template = field(default_factory=lambda: Template(max_length=48))
+    """How a pair becomes text."""
+
     labels: tuple[str, ...] = ("LABEL_0",)
+    """Labels of a classifier."""
 
     @property
     def classifies(self) -> bool:
-        """Whether sentence-transformers takes it as a cross-encoder."""
+        """Whether sentence-transformers accepts it as a cross-encoder."""
         return "SequenceClassification" in self.model
 
     def save(self, folder: Path) -> RerankerSpec:
-        """Write a random one as its original is published."""
+        """Save a random one in the form in which its original is published."""
         torch.manual_seed(0)
         tokenizer = self.tokenizer()
         kind = getattr(transformers, self.model)

@@ -1,8 +1,7 @@
-"""Adapters as they lie about: on shared weights, with tokenizers of their own, of unknown kinds, in the base's folder."""
+"""Adapters found in the wild: on shared weights, with their own tokenizers, of unknown kinds, in the base's folder."""
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,17 @@ from peft import FourierFTConfig, LoraConfig, PeftModel, TaskType, get_peft_mode
 from safetensors.torch import load_file, save_file
 
 from coterie.tasks.engine.replay import ReplayEngine
+from coterie.tasks.engine.site_spec import SiteSpec
 from coterie.tasks.errors import RerankerError
-from coterie.tasks.rerankers.checkpoint import describe
-from coterie.tasks.rerankers.reranker import RerankerSpec, load_reranker
+from coterie.tasks.rerankers.reranker import load_reranker
+from coterie.tasks.rerankers.size import describe
+from coterie.tasks.rerankers.spec import RerankerSpec
 from tests.tasks.rerankers.popular import POPULAR
-from tests.tasks.tiny import pairs, save_reranker
+from tests.tasks.tiny import edit_json, pairs, save_reranker
 
 
 def tuned(name: str, spec: RerankerSpec, folder: Path, config: Any) -> RerankerSpec:
-    """The stand-in under a random adapter of this kind."""
+    """The stand-in with a random adapter of this kind."""
     model = getattr(transformers, POPULAR[name].model).from_pretrained(spec.base)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of shared weights
@@ -35,10 +36,6 @@ def tuned(name: str, spec: RerankerSpec, folder: Path, config: Any) -> RerankerS
     return spec.model_copy(update={"adapter": str(folder)})
 
 
-def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
 @pytest.mark.parametrize(
     ("name", "target", "kind"),
     [
@@ -47,9 +44,7 @@ def edit(path: Path, **changes: Any) -> None:
         ("monot5", "lm_head", TaskType.SEQ_2_SEQ_LM),
     ],
 )
-def test_a_merge_into_weights_that_others_share_is_refused(
-    name: str, target: str, kind: TaskType, tmp_path: Path
-) -> None:
+def test_merge_into_shared_weights_is_refused(name: str, target: str, kind: TaskType, tmp_path: Path) -> None:
     spec = POPULAR[name].save(tmp_path / "base")
     config = LoraConfig(task_type=kind, r=2, target_modules=[target])
     with pytest.raises(RerankerError, match=r"expected equal scores when merged into the weights, got .*; fix: "):
@@ -65,7 +60,7 @@ def test_a_merge_into_weights_that_others_share_is_refused(
         FourierFTConfig(task_type="SEQ_CLS", n_frequency=8, target_modules=["query"]),
     ],
 )
-def test_adapters_of_every_kind_score_as_they_do_unmerged(config: Any, tmp_path: Path) -> None:
+def test_merged_adapter_of_every_kind_scores_as_unmerged(config: Any, tmp_path: Path) -> None:
     name = "ms-marco-minilm"
     spec = tuned(name, POPULAR[name].save(tmp_path / "base"), tmp_path / "adapter", config)
     base = transformers.AutoModelForSequenceClassification.from_pretrained(spec.base)
@@ -83,21 +78,25 @@ def test_adapters_of_every_kind_score_as_they_do_unmerged(config: Any, tmp_path:
         {"target_modules": ["up_proj", "down_proj"], "layers_to_transform": [0]},
     ],
 )
-def test_base_is_refused_where_the_adapter_leaves_the_layer_as_it_was(config: dict[str, Any], tmp_path: Path) -> None:
+def test_intervention_base_is_refused_at_a_layer_that_the_adapter_leaves_unchanged(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
     spec = POPULAR["rankllama"].save(tmp_path / "base")
     spec = tuned("rankllama", spec, tmp_path / "adapter", LoraConfig(task_type="SEQ_CLS", r=2, **config))
-    with pytest.raises(ValueError, match="has none there; fix: 'zero' or 'mean'"):
-        ReplayEngine(load_reranker(spec), pairs(), 1, "base")
+    with pytest.raises(ValueError, match="has no LoRA update to revert, got 'base'; fix: 'zero' or 'mean'"):
+        ReplayEngine(load_reranker(spec), pairs(), SiteSpec(1, "base"))
 
 
-def test_an_adapter_in_the_folder_of_its_base_is_not_used_unasked(tmp_path: Path) -> None:
+def test_adapter_in_the_folder_of_its_base_is_refused(tmp_path: Path) -> None:
     spec = POPULAR["rankllama"].save(tmp_path)
     tuned("rankllama", spec, tmp_path, LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["up_proj"]))
-    with pytest.raises(RerankerError, match="expected a base alone, got one with an adapter in its folder"):
+    with pytest.raises(
+        RerankerError, match="expected a base without an adapter, got one with an adapter in its folder"
+    ):
         load_reranker(spec)
 
 
-def test_a_tokenizer_that_an_adapter_brings(tmp_path: Path) -> None:
+def test_tokenizer_beside_an_adapter_must_be_the_same(tmp_path: Path) -> None:
     spec = save_reranker(tmp_path)
     tokenizer = transformers.AutoTokenizer.from_pretrained(spec.base)
     tokenizer.save_pretrained(str(spec.adapter))
@@ -105,7 +104,9 @@ def test_a_tokenizer_that_an_adapter_brings(tmp_path: Path) -> None:
     assert expected.std() > 1e-3
     tokenizer.add_tokens(["apple brick"])
     tokenizer.save_pretrained(str(spec.adapter))
-    with pytest.raises(RerankerError, match=r"expected the tokenizer of .*base, got another one beside the adapter"):
+    with pytest.raises(
+        RerankerError, match=r"expected the tokenizer of .*base, got a different one beside the adapter"
+    ):
         load_reranker(spec)
 
 
@@ -117,22 +118,20 @@ def test_a_tokenizer_that_an_adapter_brings(tmp_path: Path) -> None:
         ({"turbo": 3}, "expected settings that the installed peft knows, got turbo, which it would ignore"),
     ],
 )
-def test_a_configuration_that_the_installed_peft_does_not_know(
-    changes: dict[str, Any], says: str, tmp_path: Path
-) -> None:
+def test_adapter_configuration_unknown_to_peft_is_refused(changes: dict[str, Any], says: str, tmp_path: Path) -> None:
     spec = save_reranker(tmp_path)
-    edit(tmp_path / "adapter" / "adapter_config.json", **changes)
+    edit_json(tmp_path / "adapter" / "adapter_config.json", **changes)
     with pytest.raises(RerankerError, match=says):
         load_reranker(spec)
 
 
-def test_a_setting_of_a_newer_peft_that_is_off_is_no_matter(tmp_path: Path) -> None:
+def test_unknown_setting_that_is_off_is_accepted(tmp_path: Path) -> None:
     spec = save_reranker(tmp_path)
-    edit(tmp_path / "adapter" / "adapter_config.json", turbo=None, faster=False)
+    edit_json(tmp_path / "adapter" / "adapter_config.json", turbo=None, faster=False)
     assert load_reranker(spec).score(pairs()).std() > 1e-3
 
 
-def test_files_that_are_no_adapter(tmp_path: Path) -> None:
+def test_broken_adapter_files_are_refused_in_one_line(tmp_path: Path) -> None:
     spec = save_reranker(tmp_path)
     path = tmp_path / "adapter" / "adapter_config.json"
     text = path.read_text()
@@ -148,7 +147,7 @@ def test_files_that_are_no_adapter(tmp_path: Path) -> None:
             check(spec)
 
 
-def test_names_as_older_versions_of_peft_wrote_them(tmp_path: Path) -> None:
+def test_tensor_names_of_older_peft_versions_load_or_are_refused(tmp_path: Path) -> None:
     spec = save_reranker(tmp_path)
     expected = load_reranker(spec).score(pairs())
     path = tmp_path / "adapter" / "adapter_model.safetensors"
@@ -156,5 +155,5 @@ def test_names_as_older_versions_of_peft_wrote_them(tmp_path: Path) -> None:
     try:
         got = load_reranker(spec).score(pairs())
     except RerankerError:
-        return  # refused, which is no wrong score
+        return  # refused is fine, a wrong score is not
     assert (got - expected).abs().max() < 1e-5

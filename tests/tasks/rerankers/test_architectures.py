@@ -1,4 +1,4 @@
-"""Every architecture of the table on a tiny random model: ablations equal plain forwards with hooks."""
+"""Every architecture in the table, as a tiny random model: ablations equal plain forwards with hooks."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
 from coterie.tasks.engine.replay import ReplayEngine
+from coterie.tasks.engine.site_spec import SiteSpec
 from coterie.tasks.errors import UnknownArchitectureError
 from coterie.tasks.game import Capability
 from coterie.tasks.reranker_game import RerankerGame
 from coterie.tasks.rerankers.architectures import ARCHITECTURES, architecture_of
-from coterie.tasks.rerankers.checkpoint import describe
 from coterie.tasks.rerankers.reranker import Reranker, load_reranker
+from coterie.tasks.rerankers.size import describe
 from tests.tasks.rerankers.popular import POPULAR
-from tests.tasks.tiny import CONFIGS, pairs, save_reranker
+from tests.tasks.tiny import CONFIGS, masks_of, pairs, save_reranker
 
-LAYERS = {  # written out again: the table itself is what is tested
+LAYERS = {  # independent of the table, which is under test
     "gpt_neox": "gpt_neox.layers",
     "gpt2": "transformer.h",
     "opt": "model.decoder.layers",
@@ -50,7 +51,7 @@ def layer_of(model: Any, model_type: str, layer: int) -> Any:
 def plain_scores(
     reranker: Reranker, model_type: str, layer: int, mask: Tensor, change: Callable[..., Tensor]
 ) -> Tensor:
-    """One full forward a pair; ``change(activations, mlp_input)`` is what stands in place of the masked activations' part."""
+    """One full forward per pair; `change` returns what replaces the contribution of the masked activations."""
     kind = model_type.partition("-")[0]
     site = layer_of(reranker.model, model_type, layer)
     seen: dict[str, Tensor] = {}
@@ -78,13 +79,6 @@ def plain_scores(
     return torch.stack(scores)
 
 
-def masks_of(players: int) -> Tensor:
-    generator = torch.Generator().manual_seed(1)
-    masks = torch.rand(9, players, generator=generator) < 0.4
-    masks[0], masks[1], masks[2] = False, True, torch.arange(players) == 3
-    return masks
-
-
 def same(got: Tensor, expected: Tensor) -> None:
     assert (got[0] - got[1]).abs().max() > 1e-3, "the ablation must matter, or equality says nothing"
     assert (got - expected).abs().max() <= 1e-6 * max(1.0, float(expected.abs().max()))
@@ -92,15 +86,15 @@ def same(got: Tensor, expected: Tensor) -> None:
 
 @pytest.mark.parametrize("adapter", [True, False])
 @pytest.mark.parametrize("model_type", PLAIN)
-def test_zero_and_mean(model_type: str, adapter: bool, tmp_path: Path) -> None:
+def test_zero_and_mean_ablations_equal_plain_forwards(model_type: str, adapter: bool, tmp_path: Path) -> None:
     spec = save_reranker(tmp_path, model_type, adapter).model_copy(update={"dtype": "float64"})
     reranker = load_reranker(spec)
     for layer in (0, 1, 2) if adapter else (1,):
-        zero = ReplayEngine(reranker, pairs(), layer)
+        zero = ReplayEngine(reranker, pairs(), SiteSpec(layer))
         masks = masks_of(zero.n_players)
         nothing = [plain_scores(reranker, model_type, layer, m, lambda a, _x, w, _m: 0 * (a @ w)) for m in masks]
         same(zero.outputs(masks), torch.stack(nothing))
-    mean = ReplayEngine(reranker, pairs(), 1, "mean")
+    mean = ReplayEngine(reranker, pairs(), SiteSpec(1, "mean"))
     assert mean.mean_activations.abs().max() > 1e-3
     instead = [
         plain_scores(
@@ -112,7 +106,7 @@ def test_zero_and_mean(model_type: str, adapter: bool, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model_type", PLAIN)
-def test_base_reverts_to_the_weights_before_lora(model_type: str, tmp_path: Path) -> None:
+def test_intervention_base_reverts_to_the_weights_before_lora(model_type: str, tmp_path: Path) -> None:
     spec = save_reranker(tmp_path, model_type).model_copy(update={"dtype": "float64"})
     reranker, kind = load_reranker(spec), model_type.partition("-")[0]
     base = AutoModelForSequenceClassification.from_pretrained(spec.base, num_labels=1, dtype=torch.float64)
@@ -130,7 +124,7 @@ def test_base_reverts_to_the_weights_before_lora(model_type: str, tmp_path: Path
             own = seen["own"]
         return (own * mask) @ (down.weight if kind == "gpt2" else down.weight.T)
 
-    engine = ReplayEngine(reranker, pairs(), 1, "base")
+    engine = ReplayEngine(reranker, pairs(), SiteSpec(1, "base"))
     masks = masks_of(engine.n_players)
     same(engine.outputs(masks), torch.stack([plain_scores(reranker, model_type, 1, m, reverted) for m in masks]))
 
@@ -143,21 +137,21 @@ def test_merged_checkpoint_equals_base_and_adapter(model_type: str, tmp_path: Pa
     reranker.tokenizer.save_pretrained(tmp_path / "merged")
     merged = load_reranker(spec.model_copy(update={"base": str(tmp_path / "merged"), "adapter": None}))
     masks = masks_of(24)
-    got, expected = (ReplayEngine(r, pairs(), 1).outputs(masks) for r in (merged, reranker))
+    got, expected = (ReplayEngine(r, pairs(), SiteSpec(1)).outputs(masks) for r in (merged, reranker))
     assert (got - expected).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("model_type", PLAIN)
 def test_gradients_are_the_derivatives_of_the_ablation(model_type: str, tmp_path: Path) -> None:
     spec = save_reranker(tmp_path, model_type).model_copy(update={"dtype": "float64"})
-    game = RerankerGame(load_reranker(spec), pairs(), 1)
+    game = RerankerGame(load_reranker(spec), pairs(), SiteSpec(1))
     gradient = game.gradients(torch.zeros(game.n_players))
     alone = game.ablate(torch.eye(game.n_players, dtype=torch.bool)) - game.ablate(game.masks([[]]))
     assert torch.corrcoef(torch.stack([gradient.T.flatten().double(), alone.flatten().double()]))[0, 1] > 0.5
 
 
 def expert_forward(reranker: Reranker, layer: int, silenced: dict[int, Tensor]) -> Tensor:
-    """Scores with columns of experts' down projections set to zero, the obvious way."""
+    """Scores with columns of experts' down projections set to zero."""
     experts = layer_of(reranker.model, "mixtral", layer).mlp.experts
     kept = experts.down_proj.detach().clone()
     with torch.no_grad():
@@ -170,17 +164,17 @@ def expert_forward(reranker: Reranker, layer: int, silenced: dict[int, Tensor]) 
 
 @pytest.mark.parametrize("adapter", [True, False])
 @pytest.mark.parametrize("layer", [0, 2])
-def test_mixture_neurons_of_one_expert(adapter: bool, layer: int, tmp_path: Path) -> None:
+def test_neurons_of_one_expert_are_ablated_as_by_zeroing_weights(adapter: bool, layer: int, tmp_path: Path) -> None:
     spec = save_reranker(tmp_path, "mixtral", adapter).model_copy(update={"dtype": "float64"})
     reranker = load_reranker(spec)
-    engine = ReplayEngine(reranker, pairs(), layer, players="expert:1")
+    engine = ReplayEngine(reranker, pairs(), SiteSpec(layer, players="expert:1"))
     masks = masks_of(engine.n_players)
     same(engine.outputs(masks), torch.stack([expert_forward(reranker, layer, {1: m}) for m in masks]))
 
 
-def test_mixture_experts_as_players(tmp_path: Path) -> None:
+def test_experts_are_ablated_as_by_zeroing_weights(tmp_path: Path) -> None:
     reranker = load_reranker(save_reranker(tmp_path, "mixtral").model_copy(update={"dtype": "float64"}))
-    game = RerankerGame(reranker, pairs(), 1, players="experts")
+    game = RerankerGame(reranker, pairs(), SiteSpec(1, players="experts"))
     masks = game.masks([[], [0, 1, 2], [0], [1], [2], [0, 2]])
     every = torch.ones(24, dtype=torch.bool)
     expected = [expert_forward(reranker, 1, dict.fromkeys(m.nonzero()[:, 0].tolist(), every)) for m in masks]
@@ -191,25 +185,25 @@ def test_mixture_experts_as_players(tmp_path: Path) -> None:
     assert Capability.LENS not in game.capabilities
 
 
-def test_players_that_do_not_fit(tmp_path: Path) -> None:
+def test_unsuitable_players_are_refused(tmp_path: Path) -> None:
     mixture = load_reranker(save_reranker(tmp_path / "a", "mixtral"))
     with pytest.raises(
         ValueError, match="expected 'experts' or 'expert:0' to 'expert:2' for this reranker, got 'neurons'"
     ):
-        ReplayEngine(mixture, pairs(), 0)
+        ReplayEngine(mixture, pairs(), SiteSpec(0))
     with pytest.raises(ValueError, match="got 'expert:3'"):
-        ReplayEngine(mixture, pairs(), 0, players="expert:3")
+        ReplayEngine(mixture, pairs(), SiteSpec(0, players="expert:3"))
     with pytest.raises(ValueError, match="expected 'neurons' for this reranker, got 'experts'"):
-        ReplayEngine(load_reranker(save_reranker(tmp_path / "b")), pairs(), 0, players="experts")
+        ReplayEngine(load_reranker(save_reranker(tmp_path / "b")), pairs(), SiteSpec(0, players="experts"))
 
 
-def test_the_closed_form_lens_is_offered_where_it_holds(tmp_path: Path) -> None:
+def test_closed_form_lens_is_offered_only_where_it_holds(tmp_path: Path) -> None:
     rows, offered = pairs(), set()
     for model_type in PLAIN:
         reranker = load_reranker(
             save_reranker(tmp_path / model_type, model_type).model_copy(update={"dtype": "float64"})
         )
-        game = RerankerGame(reranker, rows, 1, readout="lens")
+        game = RerankerGame(reranker, rows, SiteSpec(1, readout="lens"))
         if Capability.LENS in game.capabilities:
             offered.add(model_type)
             mask = torch.arange(game.n_players) < 5
@@ -217,7 +211,7 @@ def test_the_closed_form_lens_is_offered_where_it_holds(tmp_path: Path) -> None:
     assert offered == {"llama", "mistral", "qwen2", "qwen3", "phi3", "gemma"}
 
 
-def test_sizes_come_from_the_configuration_alone(tmp_path: Path) -> None:
+def test_sizes_are_known_without_weights(tmp_path: Path) -> None:
     spec = save_reranker(tmp_path, "gpt2")
     expected = sum(p.numel() for p in load_reranker(spec).model.parameters())
     (tmp_path / "base" / "model.safetensors").unlink()
@@ -232,7 +226,7 @@ def test_every_row_of_the_table_is_tested() -> None:
     assert {name.partition("-")[0] for name in CONFIGS} | popular == set(ARCHITECTURES)
 
 
-def test_an_unknown_architecture_shows_the_row_to_add() -> None:
+def test_error_for_an_unknown_architecture_shows_the_row_to_add() -> None:
     from transformers import BloomConfig, BloomForSequenceClassification
 
     model = BloomForSequenceClassification(BloomConfig(vocab_size=40, hidden_size=8, n_layer=1, n_head=2))

@@ -1,4 +1,4 @@
-"""What is read of a task's pairs: the tokens are in the fingerprint, and what is cut is counted."""
+"""What a reranker reads of a task's pairs: tokens are part of the fingerprint, truncation is counted."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from coterie.tasks.collections.data_spec import DataSpec, QueryCounts
 from coterie.tasks.collections.types import Candidate
 from coterie.tasks.errors import RerankerError
-from coterie.tasks.rerankers.checkpoint import describe, most_tokens
+from coterie.tasks.reranker_task import RerankerTaskPlan, plan_reranker_task
+from coterie.tasks.rerankers.configuration import most_tokens
 from coterie.tasks.rerankers.inputs import Cut, inputs_of
-from coterie.tasks.rerankers.reranker import RerankerSpec, Template, load_reranker
-from coterie.tasks.task import DataSpec, QueryCounts, TaskPlan, TaskSpec, plan_task
+from coterie.tasks.rerankers.reranker import load_reranker
+from coterie.tasks.rerankers.size import describe
+from coterie.tasks.rerankers.spec import RerankerSpec, Template
+from coterie.tasks.task_spec import RerankerTaskSpec
 from tests.tasks.rerankers.popular import POPULAR
 from tests.tasks.tiny import WORDS, pairs, save_collection
 
@@ -23,7 +27,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COTERIE_CACHE", str(tmp_path / "cache"))
 
 
-def plan(spec: RerankerSpec, folder: Path) -> TaskPlan:
+def plan(spec: RerankerSpec, folder: Path) -> RerankerTaskPlan:
     """A task of this reranker on a small collection."""
     if not folder.exists():
         save_collection(folder, n_queries=12, n_documents=40, words=30, seed=0)
@@ -34,11 +38,11 @@ def plan(spec: RerankerSpec, folder: Path) -> TaskPlan:
             "queries": QueryCounts(discovery=5, heldout=5),
         }
     )
-    return plan_task(TaskSpec(name="a/task", summary="", reranker=spec, layer=1, data=data))
+    return plan_reranker_task(RerankerTaskSpec(name="a/task", summary="", reranker=spec, layer=1, data=data))
 
 
 def as_vocabulary(base: Path) -> None:
-    """The tokenizer as older checkpoints have it: ``vocab.txt`` instead of ``tokenizer.json``."""
+    """Convert the tokenizer to the form of older checkpoints: `vocab.txt` instead of `tokenizer.json`."""
     state = json.loads((base / "tokenizer.json").read_text())["model"]["vocab"]
     (base / "vocab.txt").write_text("\n".join(sorted(state, key=lambda token: int(state[token]))) + "\n")
     (base / "tokenizer.json").unlink()
@@ -51,17 +55,12 @@ def swap_words(base: Path) -> None:
     (base / "vocab.txt").write_text("\n".join(lines))
 
 
-def lower_no_more(base: Path) -> None:
-    path = base / "tokenizer_config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "do_lower_case": False}))
-
-
 def another_separator(base: Path) -> None:
     path = base / "tokenizer_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "sep_token": "apple"}))
 
 
-def test_a_tokenizer_in_a_file_that_nobody_listed(tmp_path: Path) -> None:
+def test_vocabulary_in_any_file_is_part_of_the_fingerprint(tmp_path: Path) -> None:
     spec = POPULAR["ms-marco-minilm"].save(tmp_path / "base")
     as_vocabulary(tmp_path / "base")
     before, scores = plan(spec, tmp_path / "data"), load_reranker(spec).score(pairs())
@@ -74,7 +73,7 @@ def test_a_tokenizer_in_a_file_that_nobody_listed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [another_separator])
-def test_any_setting_that_changes_a_token_changes_the_task(change: Callable[[Path], None], tmp_path: Path) -> None:
+def test_setting_that_changes_a_token_changes_the_fingerprint(change: Callable[[Path], None], tmp_path: Path) -> None:
     spec = POPULAR["ms-marco-minilm"].save(tmp_path / "base")
     as_vocabulary(tmp_path / "base")
     before = plan(spec, tmp_path / "data").fingerprint
@@ -82,7 +81,7 @@ def test_any_setting_that_changes_a_token_changes_the_task(change: Callable[[Pat
     assert plan(spec, tmp_path / "data").fingerprint != before
 
 
-def test_a_setting_that_changes_no_token_does_not(tmp_path: Path) -> None:
+def test_setting_that_changes_no_token_keeps_the_fingerprint(tmp_path: Path) -> None:
     spec = POPULAR["ms-marco-minilm"].save(tmp_path / "base")
     before = plan(spec, tmp_path / "data").fingerprint
     path = tmp_path / "base" / "tokenizer_config.json"
@@ -98,21 +97,23 @@ def test_segment_ids_are_in_the_digest(tmp_path: Path) -> None:
     path = tmp_path / "base" / "tokenizer_config.json"
     state = json.loads(path.read_text())
     path.write_text(json.dumps({**state, "model_input_names": ["input_ids", "attention_mask"]}))
-    assert inputs_of(spec, rows).digest != before, "as the checkpoint now says: the model gets no segment ids"
+    assert inputs_of(spec, rows).digest != before, "the model no longer gets segment ids"
 
 
-def test_what_is_cut_is_counted(tmp_path: Path) -> None:
+def test_truncated_texts_are_counted(tmp_path: Path) -> None:
     spec = POPULAR["ms-marco-minilm"].save(tmp_path / "base")
     long, short = " ".join(WORDS * 5), "apple brick"
     rows = [Candidate("q", f"d{i}", short, long if i < 2 else short, 0) for i in range(4)]
     rows.append(Candidate("q2", "d9", long, short, 0))
     found = inputs_of(spec, {"heldout": rows, "other": rows[2:4]})
     assert found.cut == {"heldout": Cut(5, 3, 1), "other": Cut(2, 0, 0)}
-    assert found.in_words("heldout", 48) == "60.0% of the documents, and 20.0% of the queries are cut to fit 48 tokens"
-    assert found.in_words("other", 48) is None
+    assert found.truncation("heldout", 48) == (
+        "60.0% of the documents and 20.0% of the queries are truncated to fit 48 tokens"
+    )
+    assert found.truncation("other", 48) is None
 
 
-def test_a_template_longer_than_its_length(tmp_path: Path) -> None:
+def test_template_longer_than_max_length_is_refused(tmp_path: Path) -> None:
     spec = POPULAR["qwen3-reranker"].save(tmp_path / "base")
     spec = spec.model_copy(update={"template": spec.template.model_copy(update={"max_length": 16})})
     with pytest.raises(RerankerError, match=r"expected more than the \d+ tokens of the template itself, got 16"):
@@ -120,7 +121,7 @@ def test_a_template_longer_than_its_length(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in POPULAR if n not in ("monot5", "t5-v1.1")])
-def test_a_template_beyond_the_positions_is_refused_at_once(name: str, tmp_path: Path) -> None:
+def test_max_length_beyond_the_positions_is_refused(name: str, tmp_path: Path) -> None:
     spec = POPULAR[name].save(tmp_path)
     from transformers import AutoConfig
 
@@ -141,11 +142,11 @@ def test_a_template_beyond_the_positions_is_refused_at_once(name: str, tmp_path:
     long = [Candidate("q", "d", "apple brick", " ".join(WORDS * 40), 0)]
     reranker = load_reranker(with_length(most))
     assert len(reranker.encode(long)[0]) == most
-    assert reranker.score(long).isfinite().all(), "the last position is there"
+    assert reranker.score(long).isfinite().all(), "the last position works"
 
 
 @pytest.mark.parametrize("place", ["/nowhere/adapter", "./adapter"])
-def test_an_adapter_that_is_not_trained_yet(place: str, tmp_path: Path) -> None:
+def test_error_for_a_missing_adapter_suggests_training(place: str, tmp_path: Path) -> None:
     spec = POPULAR["ms-marco-minilm"].save(tmp_path / "base").model_copy(update={"adapter": place})
     with pytest.raises(
         RerankerError, match=r"expected a folder with adapter_config.json, got none; fix: .*coterie train"
@@ -171,19 +172,19 @@ def test_an_adapter_that_is_not_trained_yet(place: str, tmp_path: Path) -> None:
         ({"max_length": True}, "max_length"),
     ],
 )
-def test_templates_that_cannot_be_meant(template: dict[str, object], says: str) -> None:
+def test_invalid_template_is_refused(template: dict[str, object], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Template.model_validate(template)
 
 
-def test_a_template_survives_the_way_to_a_worker() -> None:
+def test_template_survives_serialisation() -> None:
     for template in (Template(), Template(pieces=("{query}", "\n", "{document}")), POPULAR["qwen3-reranker"].template):
         assert Template.model_validate(template.model_dump(mode="json")) == template
         assert Template.model_validate_json(template.model_dump_json()) == template
 
 
 @pytest.mark.parametrize("foreign", ["{}", "null", "[]", "{", '{"digest": 3, "cut": {}}', '{"pairs": {}, "qrels": 1}'])
-def test_cache_files_of_something_else_are_made_anew(foreign: str, tmp_path: Path) -> None:
+def test_foreign_cache_file_is_replaced(foreign: str, tmp_path: Path) -> None:
     spec = POPULAR["ms-marco-minilm"].save(tmp_path / "base")
     before = plan(spec, tmp_path / "data")
     files = [path for kind in ("data", "inputs") for path in (tmp_path / "cache" / kind).glob("*.json")]

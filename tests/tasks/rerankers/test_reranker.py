@@ -1,8 +1,7 @@
-"""Loading: the traps that would give wrong scores silently."""
+"""Loading a reranker: what would silently give wrong scores is refused."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from coterie.tasks.engine.replay import ReplayEngine
+from coterie.tasks.engine.site_spec import SiteSpec
 from coterie.tasks.errors import RerankerError
-from coterie.tasks.rerankers.checkpoint import adapter_file, describe, weights_hash
-from coterie.tasks.rerankers.reranker import RerankerSpec, Template, load_reranker
+from coterie.tasks.rerankers.checkpoint import adapter_file, weights_hash
+from coterie.tasks.rerankers.reranker import load_reranker
+from coterie.tasks.rerankers.size import describe
+from coterie.tasks.rerankers.spec import RerankerSpec, Template
 from tests.tasks.rerankers.popular import POPULAR
-from tests.tasks.tiny import WORDS, pairs, save_reranker
-
-
-def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+from tests.tasks.tiny import WORDS, edit_json, pairs, save_reranker
 
 
 def test_scores_do_not_depend_on_the_batch(tmp_path: Path) -> None:
@@ -55,36 +53,36 @@ def test_base_mlp_is_the_base_and_not_the_merged_weights(tmp_path: Path) -> None
     assert set(load_reranker(save_reranker(tmp_path), keep_base=[2]).base_mlp) == {2}
 
 
-def test_padding_token_that_differs_from_the_tokenizers(tmp_path: Path) -> None:
+def test_different_padding_tokens_of_model_and_tokenizer_are_refused(tmp_path: Path) -> None:
     spec = save_reranker(tmp_path)
-    edit(tmp_path / "base" / "config.json", pad_token_id=3)
+    edit_json(tmp_path / "base" / "config.json", pad_token_id=3)
     with pytest.raises(RerankerError, match="same padding token"):
         load_reranker(spec)
 
 
 @pytest.mark.parametrize("change", [{"padding_side": "left"}, {"pad_token": None}])
-def test_padding_is_ours_whatever_the_tokenizers_is(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_padding_does_not_depend_on_the_tokenizer(tmp_path: Path, change: dict[str, Any]) -> None:
     spec = save_reranker(tmp_path)
     expected = load_reranker(spec).score(pairs())
-    edit(tmp_path / "base" / "tokenizer_config.json", **change)
+    edit_json(tmp_path / "base" / "tokenizer_config.json", **change)
     if "pad_token" in change:  # as Llama, Mistral and Pythia are published
-        edit(tmp_path / "base" / "config.json", pad_token_id=None)
+        edit_json(tmp_path / "base" / "config.json", pad_token_id=None)
     got = load_reranker(spec)
     assert (got.score(pairs()) - expected).abs().max() < 1e-5
     masks = torch.ones(1, 24, dtype=torch.bool)
-    assert (ReplayEngine(got, pairs(), 1).scores - expected).abs().max() < 1e-5
-    assert ReplayEngine(got, pairs(), 1).outputs(masks).std() > 1e-3
+    assert (ReplayEngine(got, pairs(), SiteSpec(1)).scores - expected).abs().max() < 1e-5
+    assert ReplayEngine(got, pairs(), SiteSpec(1)).outputs(masks).std() > 1e-3
 
 
-def test_padding_with_the_end_token_that_the_input_ends_with(tmp_path: Path) -> None:
+def test_padding_token_that_is_also_the_end_token_is_refused(tmp_path: Path) -> None:
     spec = save_reranker(tmp_path)
-    edit(tmp_path / "base" / "config.json", pad_token_id=2)
-    edit(tmp_path / "base" / "tokenizer_config.json", pad_token="</s>")
+    edit_json(tmp_path / "base" / "config.json", pad_token_id=2)
+    edit_json(tmp_path / "base" / "tokenizer_config.json", pad_token="</s>")
     with pytest.raises(RerankerError, match=r"end token other than the padding token, got 2 for both"):
         load_reranker(spec)
 
 
-def test_base_without_head_and_without_adapter(tmp_path: Path) -> None:
+def test_base_without_head_needs_an_adapter(tmp_path: Path) -> None:
     spec = save_reranker(tmp_path)
     path = tmp_path / "base" / "model.safetensors"
     save_file({k: v for k, v in load_file(path).items() if k != "score.weight"}, path, metadata={"format": "pt"})
@@ -107,19 +105,17 @@ def test_code_in_a_checkpoint_is_never_run(tmp_path: Path) -> None:
     spec = save_reranker(tmp_path, adapter=False)
     (tmp_path / "base" / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\nEvil = Config = None\n")
     auto = {"AutoConfig": "evil.Config", "AutoModelForSequenceClassification": "evil.Evil"}
-    edit(tmp_path / "base" / "config.json", auto_map=auto)
+    edit_json(tmp_path / "base" / "config.json", auto_map=auto)
     assert load_reranker(spec).score(pairs()).std() > 1e-3
-    edit(tmp_path / "base" / "config.json", model_type="evil")
+    edit_json(tmp_path / "base" / "config.json", model_type="evil")
     with pytest.raises(RerankerError):
         load_reranker(spec)
     assert not (tmp_path / "ran").exists()
 
 
-def test_hub_checkpoint_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_hub_checkpoint_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(
-        RerankerError, match=r"hub id that is in the cache or can be reached, got neither.*fix: "
-    ) as error:
+    with pytest.raises(RerankerError, match=r"hub id in the cache or on a reachable hub, got neither.*fix: ") as error:
         describe(RerankerSpec(base="nobody/has-this", adapter="nobody/nor-this"))
     assert "\n" not in str(error.value)
 
@@ -135,7 +131,7 @@ def test_hub_checkpoint_in_the_cache_is_hashed_by_its_commit(tmp_path: Path, mon
     assert len({unknown, weights_hash(spec), weights_hash(spec.model_copy(update={"revision": "beef"}))}) == 3
 
 
-def test_low_precision_and_attention_are_what_was_asked_for(tmp_path: Path) -> None:
+def test_precision_and_attention_are_as_specified(tmp_path: Path) -> None:
     spec = save_reranker(tmp_path).model_copy(update={"dtype": "bfloat16", "attention": "eager"})
     reranker = load_reranker(spec)
     assert reranker.model.dtype == torch.bfloat16
@@ -145,7 +141,7 @@ def test_low_precision_and_attention_are_what_was_asked_for(tmp_path: Path) -> N
     assert 0 < (reranker.score(pairs()).float() - exact.score(pairs())).abs().max() < 0.25
 
 
-def test_one_text_instead_of_a_pair(tmp_path: Path) -> None:
+def test_empty_second_segment_makes_a_single_text(tmp_path: Path) -> None:
     spec = save_reranker(tmp_path)
     template = Template(first="query: {query} document: {document}", second="", max_length=32)
     reranker = load_reranker(spec.model_copy(update={"template": template}))
@@ -154,7 +150,7 @@ def test_one_text_instead_of_a_pair(tmp_path: Path) -> None:
     assert all(separator in row for row in load_reranker(spec).encode(pairs()))
 
 
-def test_adapter_without_its_head(tmp_path: Path) -> None:
+def test_adapter_without_its_head_is_refused(tmp_path: Path) -> None:
     spec = save_reranker(tmp_path)
     path = tmp_path / "adapter" / "adapter_model.safetensors"
     save_file({k: v for k, v in load_file(path).items() if ".score." not in k}, path)
@@ -164,21 +160,21 @@ def test_adapter_without_its_head(tmp_path: Path) -> None:
 
 def test_base_intervention_needs_an_adapter(tmp_path: Path) -> None:
     reranker = load_reranker(save_reranker(tmp_path, adapter=False))
-    with pytest.raises(ValueError, match="has none there; fix: 'zero' or 'mean'"):
-        ReplayEngine(reranker, pairs(), 0, "base")
+    with pytest.raises(ValueError, match="has no LoRA update to revert, got 'base'; fix: 'zero' or 'mean'"):
+        ReplayEngine(reranker, pairs(), SiteSpec(0, "base"))
 
 
-def test_layer_out_of_range(tmp_path: Path) -> None:
+def test_layer_out_of_range_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="layer: expected 0 to 2, got 3"):
-        ReplayEngine(load_reranker(save_reranker(tmp_path)), pairs(), 3)
+        ReplayEngine(load_reranker(save_reranker(tmp_path)), pairs(), SiteSpec(3))
 
 
-def test_template_replaces_literally() -> None:
+def test_template_replaces_fields_literally() -> None:
     template = Template(first="query: {query}", second="document: {document} {query}")
     assert template.fill("a {document}", "b {0}") == ("query: a {document}", "document: b {0} a {document}")
 
 
-def test_long_pairs_are_cut_to_the_template(tmp_path: Path) -> None:
+def test_long_pairs_are_truncated_to_max_length(tmp_path: Path) -> None:
     reranker = load_reranker(save_reranker(tmp_path))
     assert max(map(len, reranker.encode(pairs()))) <= 32
 
@@ -194,8 +190,8 @@ def test_weights_hash_changes_with_weights_adapter_and_template(tmp_path: Path) 
     assert len(hashes | {weights_hash(spec)}) == 4
 
 
-def test_a_tokenizer_that_is_a_sentencepiece_model_alone(tmp_path: Path) -> None:
-    """As monoT5 is published: ``spiece.model`` and no ``tokenizer.json``."""
+def test_tokenizer_may_be_only_a_sentencepiece_model(tmp_path: Path) -> None:
+    """monoT5 is published with `spiece.model` and without `tokenizer.json`."""
     from sentencepiece import SentencePieceTrainer
 
     spec = POPULAR["monot5"].save(tmp_path)
@@ -217,8 +213,8 @@ def test_a_tokenizer_that_is_a_sentencepiece_model_alone(tmp_path: Path) -> None
     assert reranker.score(pairs()).std() > 1e-3
 
 
-def test_a_file_that_a_repository_lacks_is_no_reason_to_download(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As RankLLaMA is published: its adapter is a pickle alone."""
+def test_file_missing_from_a_repository_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RankLLaMA is published with a pickled adapter only."""
     from huggingface_hub.errors import EntryNotFoundError
 
     def lacking(*_: object, **__: object) -> str:

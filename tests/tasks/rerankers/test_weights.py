@@ -1,12 +1,10 @@
-"""Nothing loads by half: a tensor that is missing, renamed, superfluous, of another shape or not a number is an error."""
+"""Loading is complete or fails: tensors that are missing, renamed, superfluous, misshapen or not finite are errors."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,12 +13,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
+from coterie.tasks.engine.site_spec import SiteSpec
 from coterie.tasks.errors import AdditiveReadoutError, RerankerError
 from coterie.tasks.game import refuse_additive
 from coterie.tasks.reranker_game import RerankerGame
-from coterie.tasks.rerankers.reranker import RerankerSpec, load_reranker
+from coterie.tasks.rerankers.reranker import load_reranker
+from coterie.tasks.rerankers.spec import RerankerSpec
 from tests.tasks.rerankers.popular import POPULAR
-from tests.tasks.tiny import pairs, save_reranker
+from tests.tasks.tiny import edit_json, pairs, save_reranker
 
 Tensors = dict[str, Tensor]
 
@@ -65,7 +65,7 @@ def refused(spec: RerankerSpec) -> str:
         (lambda t: {**t, "model.norm.weight": torch.full((16,), torch.nan)}, "NaN or infinity in model.norm.weight"),
     ],
 )
-def test_a_base_that_is_not_whole(
+def test_incomplete_base_is_refused(
     changed: Callable[[Tensors], Tensors], says: str, adapter: bool, tmp_path: Path
 ) -> None:
     spec = save_reranker(tmp_path, adapter=adapter)
@@ -94,7 +94,7 @@ def test_a_base_that_is_not_whole(
         ),
     ],
 )
-def test_an_adapter_that_is_not_whole(changed: Callable[[Tensors], Tensors], says: str, tmp_path: Path) -> None:
+def test_incomplete_adapter_is_refused(changed: Callable[[Tensors], Tensors], says: str, tmp_path: Path) -> None:
     spec = save_reranker(tmp_path)
     change(tmp_path / "adapter" / "adapter_model.safetensors", changed)
     with pytest.raises(RerankerError) as error:
@@ -103,25 +103,21 @@ def test_an_adapter_that_is_not_whole(changed: Callable[[Tensors], Tensors], say
     assert "\n" not in str(error.value)
 
 
-def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
-def test_an_adapter_that_promises_modules_that_the_base_has_not(tmp_path: Path) -> None:
+def test_adapter_for_modules_that_the_base_lacks_is_refused(tmp_path: Path) -> None:
     spec = save_reranker(tmp_path)
-    edit(tmp_path / "adapter" / "adapter_config.json", target_modules=["gate_proj", "up_proj", "down_proj", "fc1"])
+    edit_json(tmp_path / "adapter" / "adapter_config.json", target_modules=["gate_proj", "up_proj", "down_proj", "fc1"])
     assert "expected modules named 'fc1'" in refused(spec)
 
 
-def test_an_adapter_of_another_rank(tmp_path: Path) -> None:
+def test_adapter_of_another_rank_is_refused(tmp_path: Path) -> None:
     spec = save_reranker(tmp_path)
-    edit(tmp_path / "adapter" / "adapter_config.json", r=3)
+    edit_json(tmp_path / "adapter" / "adapter_config.json", r=3)
     with pytest.raises(RerankerError, match=r"size mismatch|expected"):
         load_reranker(spec)
 
 
 @pytest.mark.parametrize("kind", [PromptTuningConfig, PrefixTuningConfig])
-def test_an_adapter_that_cannot_be_merged(kind: type, tmp_path: Path) -> None:
+def test_adapter_that_cannot_be_merged_is_refused(kind: type, tmp_path: Path) -> None:
     spec = save_reranker(tmp_path)
     model = AutoModelForSequenceClassification.from_pretrained(spec.base, num_labels=1)
     get_peft_model(model, kind(task_type="SEQ_CLS", num_virtual_tokens=2)).save_pretrained(tmp_path / "prompt")
@@ -131,19 +127,19 @@ def test_an_adapter_that_cannot_be_merged(kind: type, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", list(POPULAR))
-def test_every_tensor_of_every_architecture_is_missed(name: str, tmp_path: Path) -> None:
-    """Each tensor in turn is taken out of the checkpoint: an error that names it, or a tensor tied to one that stays."""
+def test_missing_tensor_is_noticed_in_every_architecture(name: str, tmp_path: Path) -> None:
+    """Remove tensors from the checkpoint one at a time: the error names each."""
     spec = POPULAR[name].save(tmp_path)
     path = tmp_path / "model.safetensors"
     whole = load_file(path)
-    chosen = [n for n in whole if ".1." not in n and ".2." not in n]  # one layer stands for the others
+    chosen = [n for n in whole if ".1." not in n and ".2." not in n]  # one layer represents the others
     for missing in chosen[:: max(1, len(chosen) // 12)]:
         save_file({k: v for k, v in whole.items() if k != missing}, path, metadata={"format": "pt"})
         text = refused(spec)
         assert missing in text or "classification head" in text, text
 
 
-def test_a_pooler_that_a_classifier_needs_is_not_made_up(tmp_path: Path) -> None:
+def test_pooler_that_a_classifier_needs_is_never_random(tmp_path: Path) -> None:
     spec = POPULAR["ms-marco-minilm"].save(tmp_path)
     change(tmp_path / "model.safetensors", lambda t: without(t, "pooler"))
     for new_head in (False, True):
@@ -151,8 +147,8 @@ def test_a_pooler_that_a_classifier_needs_is_not_made_up(tmp_path: Path) -> None
             load_reranker(spec, new_head=new_head)
 
 
-def test_heads_of_other_tasks_and_buffers_are_no_fault(tmp_path: Path) -> None:
-    """As published: BERT with its pretraining heads and position ids, RoBERTa with a pooler that its classifier lacks."""
+def test_other_heads_and_buffers_are_accepted(tmp_path: Path) -> None:
+    """BERT is published with pretraining heads and position ids, RoBERTa with a pooler that its classifier does not use."""
     spec = POPULAR["ms-marco-minilm"].save(tmp_path / "bert")
     before = load_reranker(spec).score(pairs())
     extra = {"cls.predictions.bias": torch.ones(3), "bert.embeddings.position_ids": torch.arange(128)[None]}
@@ -164,19 +160,19 @@ def test_heads_of_other_tasks_and_buffers_are_no_fault(tmp_path: Path) -> None:
     load_reranker(spec)
 
 
-def test_a_head_of_zeros_is_the_heads_fault(tmp_path: Path) -> None:
+def test_head_of_zeros_is_refused(tmp_path: Path) -> None:
     spec = save_reranker(tmp_path, adapter=False)
     change(tmp_path / "base" / "model.safetensors", lambda t: {**t, "score.weight": torch.zeros(1, 16)})
-    assert "expected a head with weights, got zeros alone (score)" in refused(spec)
+    assert "expected a head with nonzero weights (score), got only zeros" in refused(spec)
 
 
-def test_a_layer_with_one_neuron_is_no_additive_readout(tmp_path: Path) -> None:
+def test_layer_with_one_neuron_is_refused(tmp_path: Path) -> None:
     reranker = load_reranker(save_reranker(tmp_path, intermediate_size=1))
     with pytest.raises(RerankerError, match="expected a layer with at least 2 players, got 1"):
-        refuse_additive(RerankerGame(reranker, pairs(), 1))
+        refuse_additive(RerankerGame(reranker, pairs(), SiteSpec(1)))
 
 
-def test_an_infinite_score_is_not_blamed_on_the_architecture(tmp_path: Path) -> None:
+def test_infinite_score_is_reported_as_such(tmp_path: Path) -> None:
     spec = save_reranker(tmp_path, adapter=False)
     change(
         tmp_path / "base" / "model.safetensors",

@@ -1,4 +1,4 @@
-"""Training in miniature: what it saves loads like a published checkpoint, a killed one goes on, the card is measured."""
+"""Training in miniature: its result loads like a published checkpoint, it resumes after a kill, its card is measured."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from coterie.tasks.collections.candidates import split_of
+from coterie.tasks.collections.data_spec import DataSpec
+from coterie.tasks.collections.splits import split_of
 from coterie.tasks.collections.types import Domain
 from coterie.tasks.errors import RecipeError, TrainingError
 from coterie.tasks.registry import read_task_file
-from coterie.tasks.rerankers.reranker import RerankerSpec, load_reranker
-from coterie.tasks.task import DataSpec, TaskSpec
-from coterie.tasks.training.adapter import AdapterTraining, mlp_modules
+from coterie.tasks.rerankers.reranker import load_reranker
+from coterie.tasks.rerankers.spec import RerankerSpec
+from coterie.tasks.task_spec import RerankerTaskSpec
+from coterie.tasks.training.adapter import AdapterTraining
 from coterie.tasks.training.base import matching_batch
 from coterie.tasks.training.card import interval
 from coterie.tasks.training.data import training_data
+from coterie.tasks.training.lora import mlp_modules
 from coterie.tasks.training.spec import TrainingSpec
 from coterie.tasks.training.state import CHECKPOINT
 from coterie.tasks.training.train import train_task
@@ -45,7 +48,7 @@ TINY = {
 
 
 def task_file(folder: Path, objective: str, **training: object) -> Path:
-    """A task over a small collection of its own, with a run of all documents and a training section."""
+    """A task on a small collection, with a training section."""
     save_collection(folder, n_queries=200, n_documents=200, words=8, seed=0)
     spec = {
         "name": f"tiny/{objective}",
@@ -75,16 +78,16 @@ def nothing(_step: int, _steps: int, _text: str) -> None: ...
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     folder = tmp_path_factory.mktemp(request.param)
     spec, lines = read_task_file(task_file(folder, request.param)), []
-    assert isinstance(spec, TaskSpec)
+    assert isinstance(spec, RerankerTaskSpec)
     base, adapter = str(folder / "base"), folder / "adapter"
-    train_task(spec, base, adapter, ("base", "adapter", "card"), "cpu", lines.append, nothing)
+    train_task(spec, base, adapter, ("base", "adapter", "card"), "cpu", lines.append, nothing, "task.yaml")
     return folder, lines
 
 
-def test_what_is_saved_is_a_task_that_loads(trained: tuple[Path, list[str]]) -> None:
+def test_result_is_a_task_that_loads(trained: tuple[Path, list[str]]) -> None:
     folder, _ = trained
     spec = read_task_file(folder / "task.yaml")
-    assert isinstance(spec, TaskSpec)
+    assert isinstance(spec, RerankerTaskSpec)
     assert load_reranker(spec.reranker).model.config.num_labels == 1
     config = json.loads((folder / "adapter" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "../base"
@@ -92,10 +95,11 @@ def test_what_is_saved_is_a_task_that_loads(trained: tuple[Path, list[str]]) -> 
     assert not list(folder.rglob("*.bin"))
 
 
-def test_card_says_what_was_measured(trained: tuple[Path, list[str]]) -> None:
+def test_card_has_the_measured_figures(trained: tuple[Path, list[str]]) -> None:
     folder, lines = trained
     card = (folder / "adapter" / "README.md").read_text()
     measured = json.loads((folder / "adapter" / "card.json").read_text())
+    assert "Made by `coterie train task.yaml`" in card
     assert "| BM25 order | " in card
     assert f"{measured['ndcg_at_10']['heldout']['reranker'][0]:.3f}" in card
     assert set(measured["whole_layer_drop"]) == {"0", "1"}
@@ -110,7 +114,7 @@ def data_of(
     folder: Path, objective: str = "relevance", **training: object
 ) -> tuple[RerankerSpec, DataSpec, TrainingSpec]:
     spec = read_task_file(task_file(folder, objective, **training))
-    assert isinstance(spec, TaskSpec)
+    assert isinstance(spec, RerankerTaskSpec)
     assert spec.training is not None
     return save_reranker(folder, adapter=False), spec.data, spec.training
 
@@ -121,26 +125,26 @@ def loaded(data: DataSpec) -> Domain:
     return load_domain(data.source)
 
 
-def test_nothing_that_is_judged_is_shown(tmp_path: Path) -> None:
+def test_training_uses_no_judged_query_or_document(tmp_path: Path) -> None:
     _, data, recipe = data_of(tmp_path)
-    shown = training_data(loaded(data), data, "relevance", recipe)
+    source = training_data(loaded(data), data, "relevance", recipe)
     draw = np.random.default_rng(0)
-    rows = [p for _ in range(50) for p in shown.draw(recipe, draw)]
+    rows = [p for _ in range(50) for p in source.draw(recipe, draw)]
     assert {split_of(p.query_id) for p in rows} == {"train"}
     assert {split_of(p.document_id.replace("d", "q")) for p in rows} == {"train"}, "nor a judged query's document"
-    assert {split_of(p.query_id) for p in shown.dev} == {"dev"}
+    assert {split_of(p.query_id) for p in source.dev} == {"dev"}
     firsts = rows[:: 1 + recipe.hard_negatives + recipe.random_negatives]
     assert all(p.grade == 1 for p in firsts)
 
 
-def test_too_few_queries(tmp_path: Path) -> None:
+def test_too_few_training_queries_are_refused(tmp_path: Path) -> None:
     _, data, recipe = data_of(tmp_path)
     with pytest.raises(RecipeError, match=r"training.queries_a_step: expected at most \d+, .*got 1000"):
         training_data(loaded(data), data, "relevance", recipe.model_copy(update={"queries_a_step": 1000}))
 
 
 @pytest.mark.parametrize("objective", ["relevance", "cqtr"])
-def test_parts_of_a_step_are_the_step(objective: str, tmp_path: Path) -> None:
+def test_accumulated_parts_equal_the_whole_step(objective: str, tmp_path: Path) -> None:
     spec, data, recipe = data_of(tmp_path, objective, steps=2)
     weights = []
     for parts in (1, 3):
@@ -151,7 +155,7 @@ def test_parts_of_a_step_are_the_step(objective: str, tmp_path: Path) -> None:
     assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-5) for name in weights[0])
 
 
-def test_mixed_precision_learns_too(tmp_path: Path) -> None:
+def test_mixed_precision_trains(tmp_path: Path) -> None:
     spec, data, recipe = data_of(tmp_path, precision="bfloat16")
     training = AdapterTraining(spec, training_data(loaded(data), data, "relevance", recipe), recipe, tmp_path / "out")
     training._at.untuned_ndcg, training._at.best_ndcg = 0.0, 0.0  # so that a trained state is the best
@@ -173,7 +177,7 @@ import sys
 from pathlib import Path
 from coterie.tasks.training import adapter
 from tests.tasks.training.test_training import data_of, loaded, training_data
-from coterie.tasks.rerankers.reranker import RerankerSpec
+from coterie.tasks.rerankers.spec import RerankerSpec
 folder = Path(sys.argv[1])
 spec, data, recipe = data_of(folder, steps=4000, patience=5000)
 training = adapter.AdapterTraining(spec, training_data(loaded(data), data, "relevance", recipe), recipe, folder / "out")
@@ -181,7 +185,7 @@ training.run(lambda line: print(line, flush=True))
 """
 
 
-def test_killed_training_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_killed_training_resumes(tmp_path: Path) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(killed)],
@@ -200,7 +204,7 @@ def test_killed_training_goes_on_where_it_was(tmp_path: Path) -> None:
     weights = []
     for folder in (killed, whole):
         spec, data, recipe = data_of(folder, steps=4000, patience=5000)
-        # the same training, but for where it ends: the schedule is that of 4,000 steps
+        # the same training except for its end: the schedule is still that of 4,000 steps
         training = AdapterTraining(spec, training_data(loaded(data), data, "relevance", recipe), recipe, folder / "out")
         lines: list[str] = []
         training.steps_to_do = steps
@@ -210,19 +214,19 @@ def test_killed_training_goes_on_where_it_was(tmp_path: Path) -> None:
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     spec, data, recipe = data_of(tmp_path)
     domain = training_data(loaded(data), data, "relevance", recipe)
     first = AdapterTraining(spec, domain, recipe, tmp_path / "out")
     first._save_checkpoint()
     other = AdapterTraining(spec, domain, recipe.model_copy(update={"learning_rate": 1e-4}), tmp_path / "out")
-    with pytest.raises(TrainingError, match=r"got one of another specification.*fix: delete it"):
+    with pytest.raises(TrainingError, match=r"got one with another specification.*fix: delete it"):
         other.run(lambda _line: None)
 
 
-def test_tasks_that_cannot_be_trained(tmp_path: Path) -> None:
+def test_tasks_that_cannot_be_trained_are_refused(tmp_path: Path) -> None:
     spec = read_task_file(task_file(tmp_path, "relevance"))
-    assert isinstance(spec, TaskSpec)
+    assert isinstance(spec, RerankerTaskSpec)
     for changed, says in (
         (spec.model_copy(update={"training": None}), "expected a 'training' section"),
         (
@@ -231,10 +235,10 @@ def test_tasks_that_cannot_be_trained(tmp_path: Path) -> None:
         ),
     ):
         with pytest.raises(TrainingError, match=says):
-            train_task(changed, "base", tmp_path, ("card",), "cpu", print, nothing)
+            train_task(changed, "base", tmp_path, ("card",), "cpu", print, nothing, "task.yaml")
 
 
-def test_lora_goes_to_the_mlp_of_every_architecture(tmp_path: Path) -> None:
+def test_lora_targets_the_mlp_of_every_architecture(tmp_path: Path) -> None:
     found = {
         kind: mlp_modules(load_reranker(save_reranker(tmp_path / kind, kind, adapter=False)).model)
         for kind in ("llama", "gpt_neox", "gpt2", "opt", "bert", "phi3")
@@ -247,7 +251,7 @@ def test_lora_goes_to_the_mlp_of_every_architecture(tmp_path: Path) -> None:
     assert found["phi3"] == ["mlp.down_proj", "mlp.gate_up_proj"]
 
 
-def test_matching_targets_are_what_they_say() -> None:
+def test_matching_targets_agree_with_the_tokens() -> None:
     generator = torch.Generator().manual_seed(0)
     ids, share, found = matching_batch(50, 4, 9, 600, generator)
     for row, expected_share, expected_found in zip(ids.tolist(), share.tolist(), found.tolist(), strict=True):
@@ -258,7 +262,7 @@ def test_matching_targets_are_what_they_say() -> None:
     assert share.max() == 1
 
 
-def test_interval_holds_the_mean() -> None:
+def test_interval_contains_the_mean() -> None:
     mean, low, high = interval(np.random.default_rng(1).normal(3, 1, 400))
     assert low < mean < high
     assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.15)

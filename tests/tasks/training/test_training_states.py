@@ -1,8 +1,7 @@
-"""Which state a training keeps: of a resumed, an interrupted, a collapsed and a warm-started one, and what it says of it."""
+"""Which state a training keeps, and what it reports, when it resumes, is interrupted, collapses or starts warm."""
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 from collections.abc import Callable
@@ -15,12 +14,12 @@ from safetensors.torch import load_file, save_file
 
 from coterie.tasks.errors import TrainingError
 from coterie.tasks.registry import list_tasks, read_task_file
-from coterie.tasks.task import TaskSpec
+from coterie.tasks.task_spec import RerankerTaskSpec
 from coterie.tasks.training.adapter import AdapterTraining
 from coterie.tasks.training.data import training_data
 from coterie.tasks.training.spec import TrainingSpec
 from coterie.tasks.training.state import CHECKPOINT
-from tests.tasks.tiny import save_reranker
+from tests.tasks.tiny import edit_json, save_reranker
 from tests.tasks.training.test_training import data_of, loaded
 
 WEIGHTS = "adapter_model.safetensors"
@@ -32,8 +31,8 @@ def started(
     spec, data, recipe = data_of(folder, objective, **training)
     if model_type != "llama":
         spec = save_reranker(folder / model_type, model_type, adapter=False)
-    shown = training_data(loaded(data), data, objective, recipe)  # type: ignore[arg-type]
-    return AdapterTraining(spec, shown, recipe, folder / out)
+    source = training_data(loaded(data), data, objective, recipe)  # type: ignore[arg-type]
+    return AdapterTraining(spec, source, recipe, folder / out)
 
 
 def nothing(_line: str) -> None: ...
@@ -51,7 +50,7 @@ def nothing(_line: str) -> None: ...
         ({"learning_rate": 1e-5, "warmup": 0}, 7_000_000_000, 1e-5, 0),
     ],
 )
-def test_the_learning_rate_depends_on_what_the_base_is(
+def test_default_learning_rate_depends_on_the_base(
     recipe: dict[str, object], parameters: int, rate: float, warmup: int
 ) -> None:
     spec = TrainingSpec.model_validate(recipe)
@@ -59,11 +58,11 @@ def test_the_learning_rate_depends_on_what_the_base_is(
     assert spec.rate_line(parameters).startswith(f"learning rate {rate:g}, linear warm-up over {warmup} steps")
 
 
-def test_the_bundled_recipes_are_what_they_were() -> None:
+def test_bundled_recipes_are_unchanged() -> None:
     n_recipes = 0
     for path in list_tasks().values():
         spec = read_task_file(path)
-        if not isinstance(spec, TaskSpec) or spec.training is None:
+        if not isinstance(spec, RerankerTaskSpec) or spec.training is None:
             continue
         n_recipes += 1
         recipe = spec.training.resolved(1_300_000).model_dump()
@@ -77,34 +76,55 @@ def test_the_bundled_recipes_are_what_they_were() -> None:
 
 
 @pytest.mark.parametrize("objective", ["relevance", "cqtr"])
-def test_a_training_at_chance_says_so_and_keeps_the_untuned_state(objective: str, tmp_path: Path) -> None:
+def test_training_at_chance_warns_and_saves_the_untuned_state(objective: str, tmp_path: Path) -> None:
     training = started(tmp_path, objective, steps=6, learning_rate=1e-12)
     before, lines = training._state(), []
     training.run(lines.append)
-    chance = f"chance is {math.log(4):.3f} (the ln of 4 documents)" if objective == "relevance" else "(the variance of"
+    chance = f"chance is {math.log(4):.3f} (ln of 4 documents)" if objective == "relevance" else "(variance of the"
     at_chance = [line for line in lines if chance in line]
     assert [line.split(" the loss")[0] for line in at_chance] == ["warning: at step 4", "warning: at step 6"]
-    assert all("or a smaller training.learning_rate (now 1e-12)" in line for line in at_chance)
-    assert any("never exceeded the untuned model's" in line and "saved is the untuned" in line for line in lines)
+    never = [
+        line for line in lines if "never exceeded the untuned model's" in line and "untuned model is saved" in line
+    ]
+    assert "fix: wait for the end, or another training.learning_rate" in at_chance[0]
+    assert len(never) == 1
+    assert all("fix: a larger training.learning_rate (now 1e-12)" in line for line in (at_chance[1], *never))
     saved = load_file(tmp_path / "out" / WEIGHTS)
     assert saved.keys() == before.keys()
     assert all(torch.allclose(saved[name], before[name], atol=1e-6) for name in before)
 
 
-def test_a_training_that_learns_is_not_warned_of(tmp_path: Path) -> None:
-    training, lines = started(tmp_path), []
+def test_only_a_training_at_chance_is_warned_about(tmp_path: Path) -> None:
+    training = started(tmp_path)
     training._at.last_chance = math.log(4)
-    for loss, warned in ((1.0, False), (0.9 * math.log(4), False), (math.log(4), True), (9.0, True)):
+    for loss, at_chance in ((1.0, False), (0.9 * math.log(4), False), (math.log(4), True), (9.0, True)):
         training._at.last_loss = loss
-        training._warn_at_chance(lines.append)
-        assert bool(lines) == warned
-    training._at.untuned_ndcg, training._at.last_ndcg = 0.4, 0.5
-    training._warn_at_chance(lines.append)
-    assert "fix: a longer training.warmup" in lines[0]
-    assert "fix: more training.steps" in lines[-1], "it learns, slowly"
+        assert training._is_at_chance() == at_chance
 
 
-def test_the_untuned_quality_is_measured_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("ndcg", "fix"), [(0.3, "a smaller"), (0.4, "a larger"), (0.5, "a larger")])
+def test_final_warnings_agree_on_the_learning_rate(ndcg: float, fix: str, tmp_path: Path) -> None:
+    """A training that ends worse than it began took too large steps; one that hardly moved, too small ones."""
+    training, lines = started(tmp_path), []
+    training._at.last_chance = training._at.last_loss = math.log(4)
+    training._at.untuned_ndcg, training._at.last_ndcg = 0.4, ndcg
+    training._conclude(lines.append)
+    warnings = [line for line in lines if line.startswith("warning: ")]
+    assert len(warnings) == 2
+    assert all(f"fix: {fix} training.learning_rate" in line for line in warnings)
+
+
+def test_training_again_over_an_earlier_card_is_quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """peft loads an existing README.md, and huggingface_hub warns that ours has no metadata block."""
+    monkeypatch.setattr("huggingface_hub.repocard.logger.warning", pytest.fail)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "README.md").write_text("# the card of an earlier adapter\n")
+    training = started(tmp_path)
+    training.run(nothing)
+    assert not (tmp_path / "out" / "README.md").exists()
+
+
+def test_untuned_quality_is_measured_first(tmp_path: Path) -> None:
     training, lines = started(tmp_path), []
     expected = training._evaluate()
     training.run(lines.append)
@@ -112,16 +132,18 @@ def test_the_untuned_quality_is_measured_first(tmp_path: Path) -> None:
     assert lines[-1].endswith(f"(untuned {expected:.3f})")
 
 
-def test_a_learning_rate_that_diverges_ends_in_one_line(tmp_path: Path) -> None:
+def test_diverging_training_ends_with_one_line(tmp_path: Path) -> None:
     training = started(tmp_path, learning_rate=1e30, warmup=0)
-    with pytest.raises(TrainingError, match=r"expected finite numbers, got .*nothing is saved.*fix: a smaller") as told:
+    with pytest.raises(
+        TrainingError, match=r"expected finite numbers, got .*nothing is saved.*fix: a smaller"
+    ) as error:
         training.run(nothing)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
     assert not (tmp_path / "out" / WEIGHTS).exists()
-    assert not (tmp_path / "out" / CHECKPOINT).exists(), "it would lead to the same end"
+    assert not (tmp_path / "out" / CHECKPOINT).exists(), "it would lead to the same failure"
 
 
-def test_what_was_best_before_the_loss_was_nan_is_saved(tmp_path: Path) -> None:
+def test_best_state_before_a_nan_loss_is_saved(tmp_path: Path) -> None:
     training = started(tmp_path, steps=8)
     training._at.untuned_ndcg, training._at.best_ndcg = 0.0, 0.0  # so that the first evaluation is the best
     step = training._step
@@ -138,15 +160,15 @@ def test_what_was_best_before_the_loss_was_nan_is_saved(tmp_path: Path) -> None:
     assert all(v.isfinite().all() for v in load_file(tmp_path / "out" / WEIGHTS).values())
 
 
-def test_a_base_whose_scores_are_not_finite_is_named(tmp_path: Path) -> None:
+def test_base_with_infinite_scores_is_refused(tmp_path: Path) -> None:
     training = started(tmp_path)
     next(p for n, p in training._tuned.named_parameters() if "norm" in n).data.fill_(torch.inf)
-    with pytest.raises(TrainingError, match="expected finite scores of the untuned model"):
+    with pytest.raises(TrainingError, match="expected finite scores from the untuned model"):
         training.run(nothing)
 
 
 def losses_of(training: AdapterTraining) -> list[float]:
-    """A list that will hold the loss of every step."""
+    """A list that collects the loss of every step."""
     losses: list[float] = []
     step = training._step
 
@@ -163,8 +185,8 @@ def interrupt_at(step: int) -> Callable[[int, int, str], None]:
 
 
 @pytest.mark.parametrize("model_type", ["llama", "bert"])
-def test_an_interrupted_training_has_the_losses_of_an_uninterrupted_one(model_type: str, tmp_path: Path) -> None:
-    """BERT has dropout, which draws from torch's generator; step 3 lies between evaluations."""
+def test_interrupted_training_has_the_losses_of_an_uninterrupted_one(model_type: str, tmp_path: Path) -> None:
+    """BERT has dropout, which uses torch's random generator; step 3 is between evaluations."""
     whole = started(tmp_path, out="whole", model_type=model_type, steps=8)
     expected = losses_of(whole)
     whole.run(nothing)
@@ -175,7 +197,7 @@ def test_an_interrupted_training_has_the_losses_of_an_uninterrupted_one(model_ty
         first.run(nothing, interrupt_at(3))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert len(losses) == 3
-    torch.rand(7)  # another process would have other random numbers
+    torch.rand(7)  # as in another process, the random generator is in another state
 
     second, lines = started(tmp_path, model_type=model_type, steps=8), []
     rest = losses_of(second)
@@ -188,7 +210,7 @@ def test_an_interrupted_training_has_the_losses_of_an_uninterrupted_one(model_ty
     assert all(torch.allclose(states[0][name], states[1][name], atol=1e-6) for name in states[0])
 
 
-def test_a_broken_checkpoint_is_told_in_one_line(tmp_path: Path) -> None:
+def test_broken_checkpoint_is_reported_in_one_line(tmp_path: Path) -> None:
     training = started(tmp_path)
     training._save_checkpoint()
     path = tmp_path / "out" / CHECKPOINT
@@ -199,20 +221,20 @@ def test_a_broken_checkpoint_is_told_in_one_line(tmp_path: Path) -> None:
         training.run(nothing)
 
 
-def test_a_checkpoint_of_another_base_is_refused(tmp_path: Path) -> None:
+def test_checkpoint_of_another_base_is_refused(tmp_path: Path) -> None:
     started(tmp_path)._save_checkpoint()
     path = tmp_path / "base" / "model.safetensors"
     save_file({name: value * 1.1 for name, value in load_file(path).items()}, path, metadata={"format": "pt"})
     spec, data, recipe = data_of(tmp_path / "other")
     spec = spec.model_copy(update={"base": str(tmp_path / "base")})
     changed = AdapterTraining(spec, training_data(loaded(data), data, "relevance", recipe), recipe, tmp_path / "out")
-    with pytest.raises(TrainingError, match="got one of another specification, base"):
+    with pytest.raises(TrainingError, match="got one with another specification, base"):
         changed.run(nothing)
 
 
 @pytest.fixture
 def tuned(tmp_path: Path) -> Path:
-    """An adapter that was trained for two steps."""
+    """An adapter trained for two steps."""
     training = started(tmp_path, out="tuned", steps=2, learning_rate=1e-2)
     training._at.untuned_ndcg, training._at.best_ndcg = 0.0, 0.0
     training.run(nothing)
@@ -220,7 +242,7 @@ def tuned(tmp_path: Path) -> Path:
     return tmp_path / "tuned"
 
 
-def test_a_warm_start_begins_with_the_other_adapters_weights(tuned: Path, tmp_path: Path) -> None:
+def test_warm_start_begins_with_the_weights_of_the_adapter(tuned: Path, tmp_path: Path) -> None:
     given = load_file(tuned / WEIGHTS)
     training, lines = started(tmp_path, init_adapter=str(tuned)), []
     state = training._state()
@@ -231,7 +253,7 @@ def test_a_warm_start_begins_with_the_other_adapters_weights(tuned: Path, tmp_pa
     assert training._at.step == 4
 
 
-def test_a_warm_start_is_part_of_the_checkpoint(tuned: Path, tmp_path: Path) -> None:
+def test_warm_start_identifies_the_checkpoint(tuned: Path, tmp_path: Path) -> None:
     started(tmp_path, init_adapter=str(tuned))._save_checkpoint()
     started(tmp_path, init_adapter=str(tuned)).run(nothing)
     started(tmp_path, init_adapter=str(tuned))._save_checkpoint()
@@ -240,8 +262,7 @@ def test_a_warm_start_is_part_of_the_checkpoint(tuned: Path, tmp_path: Path) -> 
 
 
 def config_with(folder: Path, **changes: object) -> None:
-    path = folder / "adapter_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    edit_json(folder / "adapter_config.json", **changes)
 
 
 def weights_with(folder: Path, change: Callable[[dict[str, torch.Tensor], str], object]) -> None:
@@ -265,7 +286,7 @@ def weights_with(folder: Path, change: Callable[[dict[str, torch.Tensor], str], 
             lambda f: weights_with(f, lambda w, n: w.pop(n)),
             r"exactly the 1\d tensors .*got 1 missing, first base_model",
         ),
-        (lambda f: weights_with(f, lambda w, n: w.update({"x": w[n].clone()})), "got 1 left over, first x"),
+        (lambda f: weights_with(f, lambda w, n: w.update({"x": w[n].clone()})), "got 1 superfluous, first x"),
         (
             lambda f: weights_with(f, lambda w, n: w.update({n: w[n][:1].clone()})),
             r"expected shape \[2, 24\], got \[1, 24\]",
@@ -275,10 +296,10 @@ def weights_with(folder: Path, change: Callable[[dict[str, torch.Tensor], str], 
         (lambda f: (f / WEIGHTS).write_bytes(b"no"), f"expected adapter_config.json and {WEIGHTS}, got"),
     ],
 )
-def test_a_warm_start_from_an_adapter_that_does_not_fit_is_refused(
+def test_warm_start_from_an_unsuitable_adapter_is_refused(
     damage: Callable[[Path], object], says: str, tuned: Path, tmp_path: Path
 ) -> None:
     damage(tuned)
-    with pytest.raises(TrainingError, match=rf"^training.init_adapter: .*{says}.*fix: ") as told:
+    with pytest.raises(TrainingError, match=rf"^training.init_adapter: .*{says}.*fix: ") as error:
         started(tmp_path, init_adapter=str(tuned))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,105 @@
+"""The options of `coterie run` as a value, checked alike from the command line, a config file and Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
+
+from coterie.benchmark.errors import UsageError
+from coterie.benchmark.quantities import parse_bytes, parse_duration
+from coterie.benchmark.runner.choices import ExecutorName, Overwrite
+from coterie.tasks.config.paths import expand_home
+
+
+def _list(value: object) -> object:
+    """Refuse a single text where a list belongs: Python would take it for a list of letters."""
+    if isinstance(value, str | bytes | Path) or not isinstance(value, Iterable):
+        raise ValueError(f"expected a list, got {value!r}; fix: [{value!r}]")
+    return tuple(value)
+
+
+def _one_or_more(value: object) -> object:
+    return (value,) if isinstance(value, str | Path) else _list(value)
+
+
+def _seconds(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _bytes(value: object) -> object:
+    return parse_bytes(value) if isinstance(value, str) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_list)]
+Whole = Annotated[int, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+HomePath = Annotated[Path, AfterValidator(lambda path: Path(expand_home(str(path))))]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of `coterie run`. What is empty or None comes from the suite."""
+
+    tasks: Texts = ()
+    """Task names, selections such as `name[layer=1]`, or paths of task files."""
+    methods: Texts = ()
+    """Method selectors: `name` or `name[parameter=value,...]`."""
+    suite: str = "quick"
+    """Name of the suite that provides what the other options leave out."""
+    seeds: Whole | None = None
+    """Number of seeds; each method runs with seeds 0 to N-1."""
+    budgets: Annotated[tuple[Whole, ...], BeforeValidator(_list)] = ()
+    """Evaluations that a method may spend on the discovery game, one cell per budget."""
+    include: Annotated[tuple[HomePath, ...], BeforeValidator(_one_or_more)] = ()
+    """Python files with methods of the user."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    output_folder: HomePath = Path("coterie-out")
+    """Where records, the leaderboard and the MLflow store are written."""
+    tracking_uri: str | None = None
+    """MLflow store; None for `MLFLOW_TRACKING_URI`, or sqlite in the output folder."""
+    overwrite: Overwrite = "only-missing"
+    """Which cells run: those without a record, all of them, or none."""
+    retry_failed: Flag = False
+    """Whether failed cells run again."""
+    fail_fast: Flag = False
+    """Whether the run stops at the first failed cell."""
+    n_jobs: Whole | None = None
+    """Number of cells that run concurrently; None for 1 or, on Ray, as many as the cluster holds."""
+    executor: ExecutorName = "local"
+    """Where cells run."""
+    address: str | None = None
+    """Address of the Ray cluster; None for `RAY_ADDRESS`, or a cluster on this machine."""
+    timeout: Annotated[Annotated[float, Field(strict=True, gt=0)] | None, BeforeValidator(_seconds)] = None
+    """Seconds after which a cell is killed; None for no limit."""
+    memory_limit: Annotated[Annotated[int, Field(strict=True, gt=0)] | None, BeforeValidator(_bytes)] = None
+    """Bytes of resident memory above which a cell is killed; None for no limit."""
+    quiet: Flag = False
+    """Whether only errors and the places of the results are printed."""
+    started: float | None = None
+    """`time.perf_counter()` when the process began, for the seconds that the start took."""
+
+
+def checked_options(values: Mapping[str, Any]) -> RunOptions:
+    """The options with these values, by field name. Raises `UsageError` for the first wrong one."""
+    try:
+        return _adapter().validate_python(dict(values))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raised = problem.get("ctx", {}).get("error")
+        if isinstance(raised, UsageError):
+            raise raised from None
+        where = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in problem["loc"][:2])
+        message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+        got = "" if raised else f", got {problem['input']!r}"
+        raise UsageError(f"{where}: {message}{got}") from None
+
+
+@cache
+def _adapter() -> TypeAdapter[RunOptions]:
+    return TypeAdapter(RunOptions)
