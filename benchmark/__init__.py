@@ -34,14 +34,14 @@ def run(
 ) -> list[Record]:
     """Run methods on tasks as `coterie run` does and return the records: `run(methods=["random"], seeds=2)`.
 
-    Raises `UsageError`, `TaskError`, `MethodError` or `TrackingError` for what cannot run; the text says how to fix it.
+    Raises `UsageError`, `TaskError`, `MethodError` or `TrackingError` if something cannot run; the message says how to fix it.
 
     Args:
         output_folder: Folder of the records and the MLflow store.
-        quiet: Whether to print no progress.
+        quiet: Whether to suppress progress output.
         tasks: Task names or paths of task files. Default: the suite's.
         methods: Method names, or `name[parameter=value]`. Default: the suite's.
-        suite: Suite that provides what is left out here: tasks, methods, seeds and budget.
+        suite: Suite that supplies the tasks, methods, seeds and budget that are not given.
         seeds: Number of seeds, 0 to seeds - 1. Default: the suite's.
         budgets: Evaluations that a method may spend, one cell per budget. Default: the suite's.
         include: Python files with methods of your own.
@@ -60,11 +60,11 @@ def run(
     from coterie.benchmark.commands.run import run_options
     from coterie.benchmark.commands.run_options import checked_options
 
-    return run_options(checked_options(arguments)).records
+    return run_options(checked_options(arguments), needs_all_files=True).records
 
 
 def __getattr__(name: str) -> Any:
-    """`runs`, `history`, `compare` and `sync`: what the commands of these names print, as tables. Loaded when used."""
+    """Load `runs`, `history`, `compare` or `sync` on first use: the tables that the commands of the same names print."""
     if name in ("compare", "history", "runs", "sync"):
         from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""`python -m coterie.benchmark` is the command `coterie`."""
+"""Run the command line: `python -m coterie.benchmark` does the same as `coterie`."""
 
 from coterie.benchmark.cli.main import main
 

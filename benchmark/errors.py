@@ -25,11 +25,11 @@ class ExitCode(IntEnum):
 
 
 class UsageError(ValueError):
-    """Wrong input. The text says what was expected, what was found and how to fix it."""
+    """Wrong input. The message says what was expected, what was found and how to fix it."""
 
 
 def user_errors() -> tuple[type[Exception], ...]:
-    """The errors that users can fix, one base class per room. Their text is one line that says what to change."""
+    """The errors that users can fix, one base class per room. Their message is one line that says what to change."""
     from coterie.leaderboard.errors import LeaderboardError
     from coterie.methods.base import MethodError
     from coterie.tasks.errors import TaskError
@@ -51,7 +51,7 @@ def exit_on_user_error() -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path, fix: str) -> Iterator[None]:
-    """Raise `UsageError`, with `fix` as the way out, if the block cannot write `path`."""
+    """Raise `UsageError`, with `fix` as the suggested fix, if the block cannot write `path`."""
     try:
         yield
     except OSError as error:

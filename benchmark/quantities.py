@@ -13,24 +13,24 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+|\d+(?:\.\d+)?")
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
 
 
-def parse_duration(text: str) -> float:
-    """Seconds in `90s`, `30m`, `1h30m`, `2d` or a plain number of seconds. Raises `UsageError`."""
+def parse_duration(text: str, name: str = "--timeout") -> float:
+    """Seconds in `90s`, `30m`, `1h30m`, `2d` or a plain number of seconds. Raises `UsageError`, which begins with `name`."""
     if not _DURATION.fullmatch(text):
-        raise UsageError(f"--timeout: expected a duration, got {text!r}; fix: 90s, 30m, 2h or 1h30m")
+        raise UsageError(f"{name}: expected a duration, got {text!r}; fix: 90s, 30m, 2h or 1h30m")
     seconds = sum(float(number) * _SECONDS[unit or "s"] for number, unit in _PART.findall(text))
     if seconds <= 0:
-        raise UsageError(f"--timeout: expected more than zero, got {text!r}; fix: 30m, or omit it for no limit")
+        raise UsageError(f"{name}: expected more than zero, got {text!r}; fix: 30m, or omit it for no limit")
     return seconds
 
 
-def parse_bytes(text: str) -> int:
-    """Bytes in `8GB`, `500MB`, `8GiB` or a plain number of bytes. Raises `UsageError`."""
+def parse_bytes(text: str, name: str = "--memory-limit") -> int:
+    """Bytes in `8GB`, `500MB`, `8GiB` or a plain number of bytes. Raises `UsageError`, which begins with `name`."""
     try:
         size = int(TypeAdapter(ByteSize).validate_python(text))
     except ValidationError:
-        raise UsageError(f"--memory-limit: expected a size, got {text!r}; fix: 8GB, 500MB or 8GiB") from None
+        raise UsageError(f"{name}: expected a size, got {text!r}; fix: 8GB, 500MB or 8GiB") from None
     if size <= 0:
-        raise UsageError(f"--memory-limit: expected more than zero, got {text!r}; fix: 8GB")
+        raise UsageError(f"{name}: expected more than zero, got {text!r}; fix: 8GB")
     return size
 
 
@@ -46,7 +46,7 @@ def parse_budgets(text: str) -> tuple[int, ...]:
 
 
 def format_seconds(seconds: float) -> str:
-    """A duration for people: `0.4 s`, `12 s`, `3 min`, `2 h 5 min`."""
+    """A human-readable duration: `0.4 s`, `12 s`, `3 min`, `2 h 5 min`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 90:
@@ -59,7 +59,7 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_bytes(size: int) -> str:
-    """A size for people, in decimal units: `50.0 MB`, `2.0 GB`."""
+    """A human-readable size, in decimal units: `50.0 MB`, `2.0 GB`."""
     return ByteSize(size).human_readable(decimal=True, separator=" ")
 
 

@@ -65,7 +65,7 @@ def history(
     """One cell over code versions, dates and environments: see `coterie.leaderboard.board.changes.history_frame`.
 
     `method` is a selector (`name[parameter=value]`), or a name to match all parameters. Records come from the output
-    folders and from the first folder's MLflow store, which also has those since replaced on disk. `warn` receives one
+    folders and from the first folder's MLflow store, which also keeps records since replaced on disk. `warn` receives one
     line for each source that could not be read. Raises `UsageError` if nothing is found.
     """
     from coterie.leaderboard.board.changes import history_frame
@@ -83,7 +83,7 @@ def history(
             tracked = records_of_cell(MlflowStore(tracking_uri, folder).open(), task, name, found.keys())
             found |= {record.result_key: record for record in tracked}
         except MlflowError as error:
-            warn(f"only the records on disk: {error}")
+            warn(f"using only the records on disk: {error}")
     records = [r for r in found.values() if method in (r.method.selector, r.method_name)]
     if not records:
         raise UsageError(
@@ -106,8 +106,8 @@ def compare(
 ) -> pd.DataFrame:
     """Paired differences B minus A per task, metric and method: see `coterie.leaderboard.board.changes.compare_frame`.
 
-    A run is an output folder, the id of a run in `output_folder` (see `coterie runs`), or an MLflow run id. Its own
-    results are compared: those that a later run replaced on disk are read from MLflow. `warn` receives one line if some
+    A run is an output folder, the id of a run in `output_folder` (see `coterie runs`), or an MLflow run id. Each run is
+    compared by its own results: those that a later run replaced on disk are read from MLflow. `warn` receives one line if some
     are missing there too.
     """
     from coterie.leaderboard.board.changes import compare_frame
@@ -117,7 +117,7 @@ def compare(
 
 
 def _records_of(run: str, output_folder: Path, tracking_uri: str | None, warn: Callable[[str], None]) -> list[Record]:
-    """The records of a run, however it is named. Raises `UsageError` or `MlflowError`."""
+    """The records of a run, named in any of the ways that `compare` accepts. Raises `UsageError` or `MlflowError`."""
     if is_mlflow_run_id(run):
         return _not_empty(run, records_of_run(MlflowStore(tracking_uri, output_folder).open(), run))
     found, _ = read_runs(output_folder)
@@ -127,7 +127,7 @@ def _records_of(run: str, output_folder: Path, tracking_uri: str | None, warn: C
     if Path(run).is_dir():
         return _not_empty(run, RecordStore(Path(run)).all())
     raise UsageError(
-        f"{run!r}: expected an output folder, a run of {output_folder} or an MLflow run id; fix: take an id from coterie runs"
+        f"{run!r}: expected an output folder, a run of {output_folder} or an MLflow run id; fix: use an id from coterie runs"
     )
 
 
@@ -156,7 +156,7 @@ def _results_of(run: Run, output_folder: Path, tracking_uri: str | None, warn: C
 
 
 def _store_exists(tracking_uri: str | None, output_folder: Path) -> bool:
-    """False only for a sqlite file that is missing: opening that store would create it."""
+    """Whether the store exists: false only for a missing sqlite file, which opening the store would create."""
     path = sqlite_path(resolve_uri(tracking_uri, output_folder))
     return path is None or path.exists()
 
@@ -166,7 +166,7 @@ def sync(
     tracking_uri: str | None = None,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> SyncResult:
-    """Log whatever MLflow lacks of an output folder's records and runs. Raises `UsageError` or `MlflowError`."""
+    """Log to MLflow the records and runs of an output folder that it lacks. Raises `UsageError` or `MlflowError`."""
     store = RecordStore(Path(output_folder))
     if not store.folder.is_dir():
         raise UsageError(
@@ -177,7 +177,7 @@ def sync(
 
 def _not_empty(run: str, records: list[Record]) -> list[Record]:
     if not records:
-        raise UsageError(f"{run!r}: expected finished cells, got none; fix: take another run from coterie runs")
+        raise UsageError(f"{run!r}: expected finished cells, got none; fix: choose another run from coterie runs")
     return records
 
 

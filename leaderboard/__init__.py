@@ -1,4 +1,4 @@
-"""Records -> ranked tables -> terminal, Markdown, JSON, a static page, a site and a DataFrame."""
+"""Compile records into ranked tables and show them: terminal, Markdown, JSON, a static page, a site, a DataFrame."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ _WHERE = {
     "render_markdown": "display.render",
     "write_board": "display.render",
 }
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])
 
 
 def __getattr__(name: str) -> Any:

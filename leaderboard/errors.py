@@ -16,7 +16,7 @@ class SectionError(LeaderboardError):
 
 
 class HostileError(LeaderboardError):
-    """A file of others that is refused."""
+    """An untrusted file that is refused."""
 
     def __init__(self, expected: str, got: str) -> None:
         super().__init__(f"expected {expected}, got {got}")

@@ -37,14 +37,14 @@ class Affinity:
     sees: frozenset[Capability]
     """What it needs from a game."""
     reference: str
-    """Where it comes from."""
+    """The paper or other source that defines it."""
     function: Callable[[Game, int], Measured]
     """Computes the matrix and its notes from a game and a budget of evaluations."""
 
     def measure(self, game: Game, budget: int) -> Measured:
         """Return the matrix, and notes on how it was computed (such as rank and error of a sketch) as JSON values.
 
-        Raises `BudgetExceededError` if `budget` evaluations do not cover it.
+        Raises `BudgetExceededError` if the matrix takes more than `budget` evaluations.
         """
         return self.function(game, budget)
 
@@ -91,7 +91,7 @@ def get_affinity(name: str) -> Affinity:
 class AffinitySees:
     """The attribute `sees` of a method with a parameter `affinity`: what that affinity sees, and `also`.
 
-    An instance follows its own parameter, the class the default.
+    On an instance, it follows the instance's parameter; on the class, the parameter's default.
     """
 
     def __init__(self, *also: Capability) -> None:
@@ -103,7 +103,7 @@ class AffinitySees:
 
 @dataclass(frozen=True)
 class AffinityMethod(Method):
-    """A method that works on the affinity matrix its parameter names: `get_affinity(self.affinity).measure(...)`.
+    """A method on the affinity matrix that its parameter `affinity` names: `get_affinity(self.affinity).measure(...)`.
 
     A subclass may set another default; one that needs more from the game sets `sees = AffinitySees(Capability.X)`.
     """

@@ -49,7 +49,7 @@ class _Terms:
 
     @classmethod
     def of(cls, lens: Lens) -> _Terms:
-        """Compute the terms in float64, as later steps subtract nearly equal numbers."""
+        """Compute the terms in float64, because later steps subtract nearly equal numbers."""
         hidden = matrix("residual stream", lens.residual).astype(np.float64)
         head = matrix("head", lens.head[None])[0].astype(np.float64)
         taken = np.stack([matrix("activations", part) for part in lens.taken]).astype(np.float64)
@@ -88,12 +88,12 @@ def pas_lens(lens: Lens) -> Float[np.ndarray, "players players"]:
 
         psi_ij = mean_x [(N - c_i) g(y_i) + (N - c_j) g(y_j) - (N - c_i - c_j) g(y_ij)].
 
-    The additive parts cancel in exact arithmetic, so float32 suffices for the last term. Takes outputs x players^2 square
-    roots, and the memory of the result and its tiles.
+    The additive parts cancel in exact arithmetic, so float32 suffices for the last term. The cost is outputs x players^2
+    square roots, and the memory of the result and its tiles.
 
     Reference: the definition of PAS in Chowdhury, Nijasure, Zick, Allan (2026), arXiv 2509.23684; closed form: coterie.
     Deviations from the paper: the readout is the final norm and head on the layer's own output, not the model's final
-    logit; the values at this readout are exact. Sign: synergy is positive, as the effect f is the loss.
+    logit; the values at this readout are exact. Synergy is positive, because f is the drop of the score.
 
     Raises `ValueError` for values that are not finite.
     """
@@ -122,13 +122,13 @@ def pas_lens(lens: Lens) -> Float[np.ndarray, "players players"]:
 def pas_lens_hessian(lens: Lens) -> Float[np.ndarray, "players players"]:
     """Return the second-order part of `pas_lens`, in units of the score.
 
-    Three matrix products of players x outputs x players:
+    It takes three matrix products of players x outputs x players:
 
         psi_ij = -mean_x D_i' H D_j = mean_x [c_i rho_j + rho_i c_j - 3 N rho_i rho_j + N D_i.D_j / (d R)],
 
-    with H the second derivative of the readout in the residual stream.
+    with H the second derivative of the readout with respect to the residual stream.
 
-    Reference: as `pas_lens`; the paper's own approximation at scale is the mixed second derivative.
+    Reference: that of `pas_lens`; the paper's own approximation at scale is the mixed second derivative.
     Deviations from the paper: the derivative is in closed form at the lens readout, not by differences.
 
     Raises `ValueError` for values that are not finite.

@@ -35,7 +35,7 @@ def oca(activations: Any, write_vectors: Any) -> Float[np.ndarray, "players play
 def oca_cov(activations: Any, write_vectors: Any) -> Float[np.ndarray, "players players"]:
     """Return OCA with covariance, `phi_ij = (1 - |cos(u_i, u_j)|) * cov(a_i, a_j)`, in squared units of activation.
 
-    As `oca`, with the mean over rows of (a_i - mean_i) (a_j - mean_j) instead of the correlation, so neurons that fire
+    This is `oca` with the mean over rows of (a_i - mean_i) (a_j - mean_j) instead of the correlation, so neurons that fire
     strongly have strong affinities.
 
     Reference: the public code of Chowdhury, Nijasure, Zick, Allan (2026), Hedonic Neurons, arXiv 2509.23684.
@@ -84,7 +84,7 @@ def _overlap_free(
 
 
 def _step(rows: int, n: int) -> int:
-    """Number of columns whose float64 copy and part of the matrix stay below the block size."""
+    """The number of columns for which their float64 copy and their part of the matrix stay below the block size."""
     return max(16, _BLOCK_BYTES // (8 * max(rows, n)))
 
 

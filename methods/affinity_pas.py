@@ -1,4 +1,4 @@
-"""PAS at the game's own readout: exact by joint ablation, to second order by the Hessian, and as products of first orders.
+"""PAS at the game's own readout: exact by joint ablation, to second order by the Hessian, or by first-order products.
 
 All are in the units of the game's outputs, averaged over them. The effect of a set A of players is
 f(A) = mean_x [s(x; {}) - s(x; A)], and the synergy of a pair psi_ij = f({i,j}) - f({i}) - f({j}): positive for players that
@@ -31,8 +31,8 @@ def pas(game: Game, budget: int) -> Float[np.ndarray, "players players"]:
 
     Reference: PAS in Chowdhury, Nijasure, Zick, Allan (2026), Hedonic Neurons, arXiv 2509.23684.
     Deviations from the paper: the sign. The paper's definition E[l - l_-i - l_-j + l_-ij] is -psi; here positive affinity
-    means synergy. Values within rounding of the outputs (8 units in the last place of the largest one) become 0, as players
-    that do not interact would otherwise be friends by accident.
+    means synergy. Values within rounding of the outputs (8 units in the last place of the largest one) become 0, because
+    players that do not interact would otherwise be friends by accident.
 
     Raises `BudgetExceededError`, before spending anything, if the budget does not cover all pairs.
     """
@@ -103,7 +103,7 @@ def pas_hessian(game: Game, budget: int) -> tuple[Float[np.ndarray, "players pla
     if rank < 1:
         raise BudgetExceededError(
             f"pas-hessian: expected a budget of {_PER_PRODUCT * (_PROBES + 2)} evaluations or more, got {budget}; "
-            f"fix: a larger --budget ({_PER_PRODUCT * n} is exact here)"
+            f"fix: a larger --budget ({_PER_PRODUCT * n} evaluations are exact for this game)"
         )
     rng = np.random.default_rng(0)
     basis = np.linalg.qr(_products(game, rng.normal(size=(rank, n))).T)[0].T.astype(np.float32)  # [rank, n]
@@ -122,8 +122,8 @@ def pas_outer(gradients: Any) -> Float[np.ndarray, "players players"]:
 
     This is a product of first-order effects, not an interaction: two neurons that raise the score of the same texts get a
     negative affinity whether or not they interact, and a neuron that raises it and one that lowers it get a positive one.
-    In squared units of the output. Up to its sign, which cancels in the product, g_i a_i (summed over tokens) is the
-    derivative in the amount of ablation.
+    The unit is that of the output squared. Up to its sign, which cancels in the product, g_i a_i (summed over tokens) is
+    the derivative with respect to the amount of ablation.
 
     Reference: the public code of Chowdhury, Nijasure, Zick, Allan (2026), Hedonic Neurons, arXiv 2509.23684.
     Deviations from the paper: this is not what the paper defines as PAS; kept for comparison.

@@ -27,7 +27,7 @@ _NOISE = re.compile(r"^Input should be |, unable to parse.*|, got a number.*")  
 
 
 class MethodError(ValueError):
-    """A method, parameter or plug-in is invalid. The text is one line that says what to change."""
+    """An invalid method, parameter or plug-in. The text is one line that says what to change."""
 
 
 @dataclass(frozen=True)
@@ -62,21 +62,21 @@ class Method(ABC):
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False, revalidate_instances="always")
 
     name: ClassVar[str]
-    """What selectors and records call the method: lower-case letters, digits, `.`, `_` and `-`; unique."""
+    """Unique name in selectors and records: lower-case letters, digits, `.`, `_` and `-`."""
     sees: ClassVar[frozenset[Capability]]
-    """What `discover` asks of a game. May depend on the parameters (`coterie.methods.affinity.AffinityMethod`), so read it
-    from the instance that runs; the class has what the method sees with its defaults."""
+    """What `discover` needs from a game. It may depend on the parameters (`coterie.methods.affinity.AffinityMethod`), so
+    read it from the instance that runs; the class attribute is for the default parameters."""
     reference: ClassVar[str]
     """Where the method comes from: author (year), title."""
     tiny: ClassVar[Mapping[str, JsonValue]] = {}
-    """Parameters with which the contract suite can afford to run the method often."""
+    """Parameters for the contract suite, which must be able to run the method often."""
 
     @abstractmethod
     def discover(self, game: Game, budget: int, rng: np.random.Generator) -> Coalitions:
         """Propose coalitions of the players of `game`, strongest first.
 
         `game` offers only what the method declares in `sees`, and refuses more than `budget` evaluations. All randomness
-        comes from `rng`. Raises `ValueError` (expected, got, fix) on a game that it cannot answer.
+        comes from `rng`. Raises `ValueError` (expected, got, fix) for a game in which it cannot find any.
         """
 
     @classmethod
@@ -99,7 +99,7 @@ class Method(ABC):
     def contradiction(self) -> str | None:
         """Explain which parameters, though each is valid, contradict each other (expected, got, fix); None if they do not.
 
-        Checked before anything runs, so that parameters that no game can satisfy do not show up as failed cells.
+        This is checked before anything runs, so that parameters that no game can satisfy do not show up as failed cells.
         """
         return None
 

@@ -34,9 +34,9 @@ def groups_of(labels: Int[np.ndarray, " players"], players: Members | None = Non
 
 
 def with_affinity(phi: Float[np.ndarray, "n n"], name: str, positive: bool = False) -> Members:
-    """Return the players with an affinity other than 0 (or a positive one) to any other; the rest cannot be grouped by it.
+    """Return the players with an affinity other than 0 (or a positive one) to any other; no others can be grouped.
 
-    Raises `ValueError` if there is no such player, as any grouping would be an artefact of the order of the players.
+    Raises `ValueError` if there is no such player, because any grouping would be an artefact of the players' order.
     """
     players = np.flatnonzero((phi > 0 if positive else phi != 0).any(axis=1))
     if not len(players):

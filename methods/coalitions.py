@@ -1,4 +1,4 @@
-"""Coalitions: what a method returns. The second of coterie's four types."""
+"""Coalitions: groups of players, as a method returns them."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ class Coalitions:
 
     @property
     def sizes(self) -> list[int]:
+        """The number of members of each group."""
         return [len(group) for group in self.groups]
 
 

@@ -34,7 +34,7 @@ class Fidelity:
     evaluations: int
     """Evaluations that the affinity cost on the discovery inputs."""
     seconds: float
-    """Seconds that it took there."""
+    """Seconds that this took."""
     notes: dict[str, Any]
     """What the affinity reports about itself, such as the rank and the error of a sketch."""
     reason: str | None = None
@@ -59,7 +59,7 @@ def fidelity(
     output.
 
     The row `pas` compares exact synergies on the two sets of inputs for these pairs, whatever the budget: the best that an
-    affinity measured on the discovery inputs can achieve. Its evaluations are those of all pairs.
+    affinity measured on the discovery inputs can achieve. Its evaluations are the number that all pairs would cost.
 
     Raises `ValueError` for a game of fewer than two players.
     """
@@ -129,7 +129,7 @@ def _row(
 
 
 def _spearman(left: Float[np.ndarray, " pairs"], right: Float[np.ndarray, " pairs"]) -> float:
-    """The rank correlation; nan if one side is constant, where scipy would warn."""
+    """The rank correlation; nan if one side is constant, for which scipy would warn."""
     if np.ptp(left) == 0 or np.ptp(right) == 0:
         return float("nan")
     return float(spearmanr(left, right).statistic)

@@ -35,7 +35,7 @@ class Hdbscan(AffinityMethod):
 
     min_size: Annotated[int, Field(ge=2, description="smallest size of a cluster")] = 3
     neighbours: Annotated[
-        int, Field(ge=1, description="players, itself included, whose nearness is a player's density")
+        int, Field(ge=1, description="nearest players, itself included, that define a player's density")
     ] = 2
 
     def discover(self, game: Game, budget: int, rng: np.random.Generator) -> Coalitions:

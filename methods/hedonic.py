@@ -6,7 +6,7 @@ A player i values a coalition S by its k best friends in it, friends being playe
     u_i(S)   = 1/k * sum of phi_ij over j in Ch(i, S)                     (so being alone is worth 0)
 
 and of two coalitions with the same choice set it prefers the smaller. These preferences are top-responsive, as the
-algorithms and their guarantees require: i prefers no subset of S to Ch(i, S) with itself.
+algorithms and their guarantees require: i prefers no subset of S to Ch(i, S) together with i.
 
 Deviations from the paper: its utility is the mean of phi over the k best others whatever their sign, or over all others if
 they are fewer than k. The two agree if S holds k friends of i. Otherwise the paper's utility is not top-responsive: with a
@@ -14,8 +14,9 @@ mean over fewer friends, a pair beats every larger coalition with the same best 
 than count enemies among its best.
 
 A choice set is stored as the keys of its members, best first, padded with NOBODY. The key of friend j for player i is one
-integer, the bits of phi_ij counted down and then j. So a smaller key is a better friend, equal choice sets are equal rows,
-and the lexicographic order of rows breaks ties of utility in the same way for every order of the draws.
+integer: the bits of phi_ij, subtracted from those of infinity, followed by j. So a smaller key is a better friend, equal
+choice sets are equal rows, and the lexicographic order of rows breaks ties of utility in the same way for every order of the
+draws.
 
 References: Chowdhury, Nijasure, Zick, Allan (2026), Hedonic Neurons, arXiv 2509.23684 (the utility); Alcalde & Revilla
 (2004), Researching with whom? Stability and manipulation, J. Math. Econ. 40 (top-responsiveness, top-covering).
@@ -58,12 +59,12 @@ def players_of(keys: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
 
 @dataclass(frozen=True)
 class Preferences:
-    """What every player thinks of every other."""
+    """The preferences of every player over the others."""
 
     affinity: Float[np.ndarray, "n n"]
     """Affinity of each player (row) to each other (column)."""
     best: Int[np.ndarray, "n listed"]
-    """Keys of each player's best friends, ascending, then NOBODY. A player with more friends than columns has its best."""
+    """Keys of each player's best friends, ascending, then NOBODY; only the best ones if there are more than columns."""
 
     @classmethod
     def of(cls, affinity: Float[np.ndarray, "n n"]) -> Preferences:
@@ -236,9 +237,9 @@ def digraph(source: Indices, target: Indices, n: int) -> sparse.csr_array:
 def peel(preferences: Preferences, wants: Wants) -> list[list[Indices]]:
     """Remove the sink components of the digraph i -> the players that i wants, round by round, until nobody is left.
 
-    A sink strongly connected component is a smallest set closed under `wants`. All of a round leave together, as the
-    removal of one does not affect what the members of another reach. Once less than half of the players remain, the
-    preferences shrink to them, so that late rounds are cheap.
+    A sink strongly connected component is a smallest set closed under `wants`. All components of a round leave together,
+    because the removal of one does not affect what the members of another reach. Once less than half of the players remain,
+    the preferences shrink to them, so that late rounds are cheap.
     """
     rounds = []
     affinity = preferences.affinity

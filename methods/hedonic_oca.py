@@ -48,18 +48,18 @@ class HedonicOca(PacTopCoverMethod):
     guarantee that holds.
 
     `k` matters most. With k = 1, pairs of mutual best friends form. If the digraph of k best friends has one giant
-    component, as it tends to for k >= 3 on affinities without blocks, so has the partition; see `largest_share` in the
-    notes. Blocks of a few more than k neurons are recovered.
+    component, as it tends to for k >= 3 on affinities without blocks, the partition has one giant coalition; see
+    `largest_share` in the notes. Blocks of slightly more than k neurons are recovered.
 
     Reference: Chowdhury, Nijasure, Zick, Allan (2026); Sliwinski & Zick (2017), Learning hedonic games, IJCAI.
 
     Deviations from the paper: neurons of negative affinity are not friends and count as 0 in the mean, which makes the
     game top-responsive (`methods/hedonic.py` explains this). All sink components of a round leave together, not only
-    the smallest, which yields the same partition in fewer rounds. Without `epsilon`, `refinements` batches replace one
-    per remaining player, and evidence that still holds is kept from round to round (`methods/pac.py`); with it, the
-    sample counts and batches are the paper's. D has sizes up to all remaining neurons, while the public code draws 2 to
-    10 of 14,336: with those sizes the sampled choice sets are close to random, and with these a few hundred samples
-    suffice for the exact ones.
+    the smallest, which yields the same partition in fewer rounds. Without `epsilon`, a round draws `refinements`
+    further batches instead of one per remaining player, and evidence that still holds is kept from round to round
+    (`methods/pac.py`); with it, the sample counts and batches are the paper's. D has sizes up to all remaining neurons.
+    The public code draws 2 to 10 of 14,336, and the sampled choice sets are then close to random; with the sizes of D,
+    a few hundred samples suffice for the exact ones.
     """
 
     name = "hedonic-oca"

@@ -31,8 +31,8 @@ class HedonicPas(PacTopCoverMethod):
     The parameter `affinity` chooses how psi is measured:
 
     - `pas-hessian` (the default) is the second-order part of psi at the task's own readout. A budget of 4 evaluations
-      per neuron covers all of it; any budget from 40 evaluations covers a sketch, whose rank and error are in the
-      notes.
+      per neuron covers all of it; a smaller one of at least 40 evaluations covers a sketch, whose rank and error are in
+      the notes.
     - `pas` is exact and takes n (n - 1) / 2 + n + 1 evaluations for n neurons.
     - `pas-lens` and `pas-lens-hessian` cost one evaluation for any n. They use the lens readout, which leaves out what
       later layers do with the neurons.

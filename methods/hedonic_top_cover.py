@@ -31,7 +31,7 @@ class HedonicTopCover(AffinityMethod):
 
     This is the exact algorithm behind hedonic-oca and hedonic-pas, which learn the friends from samples; it needs the
     whole matrix. If no affinity is positive, every neuron is alone; if the digraph of best friends is strongly
-    connected, all neurons form one coalition. The notes report both cases as `degenerate`. Nothing is random.
+    connected, all neurons form one coalition. The notes report both cases as `degenerate`. The method is deterministic.
 
     Reference: Alcalde & Revilla (2004), J. Math. Econ. 40 (top-covering); Chowdhury, Nijasure, Zick, Allan (2026).
 

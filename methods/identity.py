@@ -66,7 +66,7 @@ def code_hash(cls: type[Method]) -> str:
 
 @dataclass(frozen=True)
 class _Module:
-    """The source of one module, read."""
+    """One module, parsed."""
 
     tree: ast.Module
     """Its syntax tree."""
@@ -196,7 +196,7 @@ def _meaning(node: ast.AST, meanings: Mapping[str, str]) -> str | None:
 
 
 def _shape(node: object, meanings: Mapping[str, str], in_class: bool = False) -> object:
-    """A syntax tree as JSON values, without positions, empty fields (new Python versions add such) and what is for people.
+    """A syntax tree as JSON values, without positions, empty fields (new Python versions add some) and text for people.
 
     `meanings` replaces names and dotted names; `in_class` holds for the body of a class outside its functions.
     """
@@ -228,7 +228,7 @@ def _shape(node: object, meanings: Mapping[str, str], in_class: bool = False) ->
 
 
 def _effective(nodes: list[ast.AST], in_class: bool) -> Iterator[ast.AST]:
-    """The nodes of a list that may change a result: all but statements that are for readers and type checkers."""
+    """The nodes of a list that may change a result: all except statements for readers and type checkers."""
     for node in nodes:
         if _is_typing_only(node):
             yield from _effective(node.orelse, in_class)  # type: ignore[attr-defined]
@@ -246,7 +246,7 @@ def _is_idle(node: ast.AST) -> bool:
 
 
 def _is_text(node: ast.AST, in_class: bool) -> bool:
-    """Whether a statement is an annotation without a value, `__all__`, or an attribute of a class that is for people."""
+    """Whether a statement is an annotation without a value, `__all__`, or a class attribute that changes no result."""
     if not isinstance(node, (ast.Assign, ast.AnnAssign)):
         return False
     name = _dotted(node.target if isinstance(node, ast.AnnAssign) else node.targets[0])
@@ -258,7 +258,7 @@ def _is_text(node: ast.AST, in_class: bool) -> bool:
 
 
 def _is_message(node: ast.AST | None) -> bool:
-    """Whether an expression is a string or an f-string, or a sum of such."""
+    """Whether an expression is a string, an f-string or a sum of these."""
     if isinstance(node, ast.BinOp):
         return _is_message(node.left) and _is_message(node.right)
     return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))

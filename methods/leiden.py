@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Leiden(AffinityMethod):
-    """Leiden communities of the graph of best friends by an affinity: groups with more affinity inside than by chance.
+    """Leiden communities of the graph of best friends by an affinity: groups with more affinity than expected by chance.
 
     The graph connects each player with its `neighbours` best friends, the players of largest positive affinity; the
     affinity is the weight of the edge. The communities maximise
@@ -29,10 +29,10 @@ class Leiden(AffinityMethod):
     with w_ij the weight of the edge between players i and j, s_i the sum of the weights at i, m the sum of all weights,
     and gamma the `resolution`. Communities are ordered by mean affinity over pairs of members, singletons last.
 
-    Negative affinities follow the parameter `negative`. With `drop` they are left out. With `signed` a second graph
-    connects each player with its worst enemies, the negated affinity being the weight, and the communities maximise Q
-    of the friends minus Q of the enemies. This is modularity for signed networks (Gomez, Jensen, Arenas 2009, both
-    parts with equal weight).
+    The parameter `negative` determines what negative affinities do. With `drop` they are left out. With `signed` a
+    second graph connects each player with its worst enemies, the negated affinity being the weight, and the communities
+    maximise Q of the friends minus Q of the enemies. This is modularity for signed networks (Gomez, Jensen, Arenas
+    2009, both parts with equal weight).
 
     Reference: Traag, Waltman, van Eck (2019), From Louvain to Leiden; Reichardt & Bornholdt (2006) (the resolution).
 

@@ -23,14 +23,14 @@ class Louvain(AffinityMethod):
     """Louvain communities of the graph of best friends by an affinity.
 
     The graph connects each player with its `neighbours` best friends, the players of largest positive affinity; the
-    affinity is the weight of the edge. The communities maximise the modularity
+    affinity is the weight of the edge. The communities maximise the modularity, up to a constant factor,
 
         Q = sum of (w_ij - gamma s_i s_j / 2m) over pairs i, j in one community
 
     with w_ij the weight of the edge between players i and j, s_i the sum of the weights at i, m the sum of all weights,
     and gamma the `resolution`. The maximisation is greedy: players move to the best neighbouring community, then
     communities become players, and so on. Communities are ordered by mean affinity over pairs of members, singletons
-    last. Negative affinities are left out, as the algorithm does not support them (`leiden[negative=signed]` does).
+    last. Negative affinities are left out; the algorithm does not support them (`leiden[negative=signed]` does).
 
     Reference: Blondel, Guillaume, Lambiotte, Lefebvre (2008), Fast unfolding of communities in large networks.
 
@@ -50,7 +50,7 @@ class Louvain(AffinityMethod):
         phi, notes = get_affinity(self.affinity).measure(game, budget)
         with_affinity(phi, self.affinity, positive=True)
         graph = nearest_graph(phi, self.neighbours)
-        # igraph draws from Python's global random state; another generator can be set for the whole process only.
+        # igraph draws from Python's global random state; another generator can be set only for the whole process.
         igraph.set_random_number_generator(random.Random(int(rng.integers(2**31))))
         try:
             labels = graph.community_multilevel(weights="weight", resolution=self.resolution).membership

@@ -40,8 +40,8 @@ class MsaModes(Method):
 
     Reference: Dixit, Fakhar, Hadaeghi, Mineault, Kording, Hilgetag (2025), arXiv 2506.19732.
 
-    Deviations from the paper: it describes units by their modes and does not group them; the clustering is ours. It
-    averages over sampled permutations (`estimator=antithetic` or `permutation`); the default needs far fewer
+    Deviations from the paper: it describes units by their modes and does not group them; the clustering is coterie's.
+    It averages over sampled permutations (`estimator=antithetic` or `permutation`); the default needs far fewer
     evaluations (`methods/msa/kriging.py`).
     """
 

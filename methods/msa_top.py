@@ -31,9 +31,9 @@ class MsaTop(Method):
     matters to a ranking. With `by=mean` it is the absolute value of the mean of phi_i over outputs: the Shapley value
     of the mean output, as in neuron Shapley. The modes are estimated within the budget from ablations only.
 
-    Groups of `size` players do not overlap. Players that contribute nothing, and a remainder smaller than `size`, are
-    left out unless there is no other group. Each score measures one player's share, so the groups show who matters, not
-    who works together. The protocol scores groups of 2 to n / 8 players of n, the first 32 of them. The default size,
+    Groups of `size` players do not overlap. Players that contribute nothing are left out, and so is a remainder smaller
+    than `size` unless it is the only group. Each score measures one player's share, so the groups show who matters, not
+    who works together. Of n players, the protocol scores the first 32 groups with 2 to n / 8 members. The default size,
     11, is that of the other baselines, and 32 groups of 11 are the 352 players of the quick suite.
 
     `estimator=blocks` is for layers with far more players than evaluations. Half of the evaluations go to blocks of
@@ -53,7 +53,7 @@ class MsaTop(Method):
 
     size: GroupSize = 11
     n_coalitions: MostGroups = None
-    by: Annotated[Literal["mode", "mean"], Field(description="score: size of the whole mode, or of its mean")] = "mode"
+    by: Annotated[Literal["mode", "mean"], Field(description="score: magnitude of the mode, or of its mean")] = "mode"
     estimator: Annotated[Estimator, Field(description="estimator of the modes")] = "kriging"
     evaluations: Annotated[
         int | None, Field(ge=2, description="maximum number of evaluations; null: the whole budget")

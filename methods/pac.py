@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from coterie.methods.hedonic import Indices
 
 _DRAWN = 2**22  # entries of the membership masks (samples x players) in one chunk
-_AT_ONCE = 64  # samples per chunk: between chunks, players that are done drop out
+_AT_ONCE = 64  # samples per chunk; between chunks, players that are done drop out
 _FEW = 64  # subsets up to this size are drawn member by member
 _ROWS = 1024  # sets B_i unpacked at a time
 _FIRST = (4, 64)  # members checked first: in nearly every coalition one of them prefers its own group
@@ -84,17 +84,17 @@ def _subsets(rng: np.random.Generator, n: int, sizes: Indices) -> Bool[np.ndarra
 def paper_samples(n: int, epsilon: float, delta: float) -> int:
     """Samples per batch that make the partition epsilon-PAC stable with probability 1 - delta, at n batches per round.
 
-    `ceil(2 n^2 / epsilon * log(2 n^3 / delta))`, Sliwinski & Zick (2017), for samples from one D, of which those inside the
-    remaining players are kept.
+    `ceil(2 n^2 / epsilon * log(2 n^3 / delta))`, Sliwinski & Zick (2017), for samples from one D, of which those that consist
+    of remaining players are kept.
     """
     return int(np.ceil(2 * n**2 / epsilon * np.log(2 * n**3 / delta)))
 
 
 class BestSamples:
-    """What each player keeps during a round: utility and choice set of the best coalition seen, and the set B_i.
+    """What each player keeps during a round: utility and choice set of the best coalition sampled, and the set B_i.
 
-    B_i is the intersection of all coalitions seen with the best one's choice set, as packed bits (row i of `wanted`).
-    It starts as {i}, as every player has seen the coalition of itself alone.
+    B_i is the intersection of all sampled coalitions with the best one's choice set, as packed bits (row i of `wanted`).
+    It starts as {i}, as if every player had sampled the coalition of itself alone.
     """
 
     def __init__(self, n: int, k: int) -> None:
@@ -186,7 +186,7 @@ class Tally:
     choice_sets: int = 0
     """Choice sets learnt: one per remaining player and round."""
     choice_sets_exact: int = 0
-    """Those that equal the choice set among all remaining players."""
+    """Number of those that equal the choice set among all remaining players."""
 
 
 def pac_top_cover(
@@ -205,10 +205,10 @@ def pac_top_cover(
     `refinements` more batches (None: one per remaining player) shrink B_i further; (3) the sink components of the digraph
     i -> B_i become coalitions and leave.
 
-    With `as_in_paper` every batch is drawn from D = `law` on all players, samples that lie inside the remaining players
-    are kept, and every round starts from nothing. Otherwise D is `law` on the remaining players, and a player that lost
-    no member of its choice set keeps its best sample and B_i: without the players that left, that sample is still a
-    coalition with this choice set.
+    With `as_in_paper` every batch is drawn from D = `law` on all players, samples that consist of remaining players are
+    kept, and every round starts from scratch. Otherwise D is `law` on the remaining players, and a player that lost no
+    member of its choice set keeps its best sample and B_i: without the players that left, that sample is still a coalition
+    with this choice set.
 
     Samples that cannot change anything are neither drawn nor examined: a player is done once B_i consists of itself and
     its choice set and that is its choice set among all remaining players, which no coalition can improve on.
@@ -260,7 +260,7 @@ class _Learner:
         return best.edges(alive)
 
     def _batch(self, alive: Indices, n: int) -> Iterator[Bool[np.ndarray, "chunk n"]]:
-        """The samples of one batch that lie inside `alive`, as masks of n players, in chunks."""
+        """The samples of one batch that consist of players in `alive`, as masks of n players, in chunks."""
         for drawn in self._law.draw(self._rng, self._n_all if self._as_in_paper else len(alive), self._samples):
             self.tally.samples += len(drawn)
             inside = ~drawn[:, len(alive) :].any(axis=1)  # always true if only remaining players were drawn from

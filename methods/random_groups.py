@@ -21,8 +21,8 @@ class RandomGroups(Method):
 
     A size is the integer part of exp(U), with U uniform between log(`min_size`) and log(`max_size` + 1), so every
     doubling of the size is equally likely. One random order of the players fills the groups until the next group does
-    not fit or `n_coalitions` is reached. Looks at nothing and costs no evaluation. If there are too few players for one
-    group, there is no group.
+    not fit or `n_coalitions` is reached. If there are too few players for one group, there is none. The method uses no
+    information about the game and costs no evaluation.
 
     Deviations from the paper: no paper to deviate from.
     """
@@ -49,7 +49,7 @@ class RandomGroups(Method):
         self._check()
         n = game.n_players
         largest = max(self.min_size, n // 8) if self.max_size is None else self.max_size
-        # At most n / min_size groups fit, so no more sizes are needed.
+        # At most n / min_size groups fit, so more sizes are never needed.
         sizes = np.exp(rng.uniform(np.log(self.min_size), np.log(largest + 1), n // self.min_size)).astype(int)
         ends = np.cumsum(np.clip(sizes, self.min_size, largest))
         ends = ends[ends <= n][: self.n_coalitions]

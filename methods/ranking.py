@@ -41,8 +41,8 @@ def consecutive(order: Members, size: int, most: int | None) -> list[Members]:
 class Ranking(Method):
     """The players in descending order of a score, in consecutive groups of `size`: the top players, the next, and so on.
 
-    Ties go by index. Players of score 0 are left out, and so is a remainder smaller than `size` unless it is the only
-    group.
+    Ties are broken by index. Players of score 0 are left out, and so is a remainder smaller than `size` unless it is the
+    only group.
     """
 
     size: GroupSize = 11

@@ -33,7 +33,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 class IncludeError(MethodError):
-    """A file or plug-in with methods fails to load. The text names the file and the line."""
+    """A file or plug-in with methods that fails to load. The text names the file and the line."""
 
 
 class Registry:
@@ -69,15 +69,15 @@ class Registry:
         """Load one file outside the package and register its methods.
 
         Only that file runs: its folder is not added to the path, and no compiled copy is read or written. Including the
-        same file again returns the same classes. Raises `IncludeError` (file and line) if anything is wrong with it, and
-        then registers none of its methods.
+        same file again returns the same classes. Raises `IncludeError` (file and line) if anything is wrong with it; none
+        of its methods is then registered.
         """
         self.scan()
         file = Path(path).expanduser().resolve()
         try:
             source = file.read_bytes()
         except OSError as error:
-            raise IncludeError(f"{path}: cannot be read: {error.strerror}; fix: --include path/to/file.py") from error
+            raise IncludeError(f"{path}: cannot be read: {error.strerror}; fix: a Python file with a method") from error
         if file in self._included:
             before, classes = self._included[file]
             if before != source:
@@ -110,7 +110,7 @@ class Registry:
             if other is not None:
                 raise IncludeError(
                     f"{_where(method, origin)}: method name {method.name!r} is taken by {_where(other, other.__module__)}; "
-                    f"fix: another `name`"
+                    f"fix: choose another `name`"
                 )
             added[method.name] = method
         self._methods.update(added)

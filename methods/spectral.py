@@ -29,9 +29,9 @@ class Spectral(AffinityMethod):
     eigenvalues, scaled to norm 1, and k-means groups these rows into k clusters. Clusters are ordered by mean affinity
     over pairs of members, singletons last. Players without affinities are left out and counted in the notes.
 
-    Negative affinities follow the parameter `negative`. With `signed` they stay in the matrix, which minimises cuts of
-    the signed Laplacian: enemies are pushed apart and count in d_i. With `drop` they become 0, which is the algorithm
-    of Ng, Jordan & Weiss on the positive part.
+    The parameter `negative` determines what negative affinities do. With `signed` they stay in the matrix, which
+    minimises cuts of the signed Laplacian: enemies are pushed apart and count in d_i. With `drop` they become 0, which
+    is the algorithm of Ng, Jordan & Weiss on the positive part.
 
     Reference: Ng, Jordan, Weiss (2001), On spectral clustering; Kunegis et al. (2010), Spectral analysis of signed
     graphs (the signed Laplacian).

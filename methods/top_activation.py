@@ -23,8 +23,8 @@ class TopActivation(Ranking):
 
         score_i = mean over tokens of |a_i|
 
-    with a_i the activation of neuron i. Looks at one neuron at a time, so the groups of `size` neurons show who
-    matters, not who works together. Costs one evaluation.
+    with a_i the activation of neuron i. The score measures one neuron at a time, so the groups of `size` neurons show
+    who matters, not who works together. Costs one evaluation.
 
     Reference: the usual top-k baseline of neuron attribution.
 

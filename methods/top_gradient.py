@@ -23,11 +23,11 @@ class TopGradient(Ranking):
 
         score_i = |mean over pairs x of g_i(x)|
 
-    with -g_i(x) the derivative of output x in the amount by which neuron i is ablated, where nothing is ablated. Under
-    zero ablation g_i(x) is the neuron's gradient times its activation, summed over tokens: the first-order estimate of
-    its effect, the drop of the output when the neuron is ablated, in units of the output. Looks at one neuron at a
-    time, so the groups of `size` neurons show who matters, not who works together. Costs two evaluations, a forward and
-    a backward pass.
+    with -g_i(x) the derivative of output x with respect to the amount by which neuron i is ablated, with nothing
+    ablated. Under zero ablation g_i(x) is the neuron's gradient times its activation, summed over tokens: the
+    first-order estimate of its effect, the drop of the output when the neuron is ablated, in units of the output. The
+    score measures one neuron at a time, so the groups of `size` neurons show who matters, not who works together. Costs
+    two evaluations, a forward and a backward pass.
 
     Reference: Shrikumar, Greenside, Kundaje (2017), Learning important features through propagating activation
     differences (gradient times input).

@@ -25,11 +25,11 @@ class TopIntegratedGradients(Ranking):
 
         score_i = |mean over pairs x of the integral of g_i(x; t) over t from 0 to 1|
 
-    with -g_i(x; t) the derivative of output x in the amount by which neuron i is ablated, where all neurons are ablated
-    by the amount t. The path runs from the intact network (t = 0) to the one with the whole layer ablated (t = 1);
-    before the absolute value, the scores sum to the effect of ablating the whole layer. The integral is the mean over
-    `steps` midpoints. Looks at one neuron at a time, so the groups of `size` neurons show who matters, not who works
-    together. Costs two evaluations per step.
+    with -g_i(x; t) the derivative of output x with respect to the amount by which neuron i is ablated, with all neurons
+    ablated by the amount t. The path runs from the intact network (t = 0) to the one with the whole layer ablated
+    (t = 1); before the absolute value, the scores sum to the effect of ablating the whole layer. The integral is
+    approximated by the mean over `steps` midpoints. The score measures one neuron at a time, so the groups of `size`
+    neurons show who matters, not who works together. Costs two evaluations per step.
 
     Reference: Sundararajan, Taly, Yan (2017), Axiomatic attribution for deep networks.
 

@@ -1,4 +1,4 @@
-"""Derivatives in the amounts of ablation, for games whose outputs are a differentiable function of the amounts."""
+"""Derivatives with respect to the amounts of ablation, for games whose outputs are differentiable in them."""
 
 from __future__ import annotations
 

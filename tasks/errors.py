@@ -1,4 +1,4 @@
-"""The errors of `tasks/`. Those below `TaskError` speak to the user; the others are mistakes in code.
+"""The errors of `tasks/`. Those derived from `TaskError` address the user; the others are mistakes in code.
 
 The text of a `TaskError` is one line: what was expected, what was found and how to fix it. The command line prints it and
 exits with code 2.
@@ -10,7 +10,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 
 def one_line(problem: object, most: int = 200) -> str:
-    """What a library says, on one line of at most `most` characters."""
+    """A library's message as one line of at most `most` characters."""
     return " ".join(str(problem).split())[:most]
 
 
@@ -19,7 +19,7 @@ class TaskError(ValueError):
 
 
 class UnknownTaskError(TaskError):
-    """A task name that is neither registered nor a file."""
+    """A task name that is neither registered nor a file, or a selector that does not apply to the task."""
 
 
 class TaskFileError(TaskError):

@@ -35,7 +35,7 @@ def _network(size: RerankerSize, tokens: int) -> list[tuple[str, str]]:
         decoder = f"{size.encoder_layers} to {size.layers - 1} the decoder's"
         rows.append(("stacks", f"layers 0 to {size.encoder_layers - 1} are the encoder's, {decoder}"))
     if size.window is not None and size.window < tokens:
-        rows.append(("window", f"in some or all layers, a token sees only the {size.window} before it"))
+        rows.append(("window", f"in some or all layers, a token attends only to the {size.window} tokens before it"))
     return rows
 
 

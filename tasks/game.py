@@ -1,4 +1,4 @@
-"""The game: players that can be ablated, and the outputs that change. The first of coterie's four types."""
+"""The game: players that can be ablated, and outputs that change when they are."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Answer = TypeVar("Answer")
 
 
 class Capability(StrEnum):
-    """A kind of information. Games and methods declare which they provide or use, and both are compared before a run."""
+    """A kind of information. Games declare what they provide, methods what they use; the two are compared before a run."""
 
     ABLATIONS = "ablations"
     ACTIVATIONS = "activations"
@@ -43,7 +43,7 @@ class Meter:
     """Evaluations by kind of information."""
 
     seconds_saved: float = 0.0
-    """How long the evaluations would have taken that were reused from another method of the task."""
+    """Time that the evaluations reused from other methods of the task would have taken."""
 
     on_charge: Callable[[int], None] | None = None
     """Called with the total after each charge, to display progress."""
@@ -111,7 +111,7 @@ class Game(ABC):
 
         An amount goes from 0, the player untouched, to 1, ablated; in between the residual stream moves on a straight line.
         So with zero ablation `-gradients()` is gradient times activation summed over tokens: the first-order effect of each
-        player on each output. Costs two evaluations, one pass forward and one back.
+        player on each output. Costs two evaluations: a forward and a backward pass.
         """
         self._need(Capability.GRADIENTS)
         if amounts is not None and amounts.shape != (self.n_players,):
@@ -124,7 +124,7 @@ class Game(ABC):
     def hessian_products(self, directions: Float[Tensor, "m players"]) -> Float[Tensor, "m players"]:
         """Second derivatives of the mean output in the amounts of ablation (see `gradients`), times each direction, float32.
 
-        Costs four evaluations per direction, two passes forward and two back.
+        Costs four evaluations per direction: two forward and two backward passes.
         """
         self._need(Capability.GRADIENTS)
         if directions.ndim != 2 or directions.shape[1] != self.n_players:
@@ -137,7 +137,7 @@ class Game(ABC):
     def lens(self) -> Lens:
         """The last tokens' residual streams after the layer, and the terms that the logit lens computes from them.
 
-        Costs one evaluation. Available in a reranker's game whatever its own readout.
+        Costs one evaluation. A reranker's game can provide it whatever its own readout is.
         """
         self._need(Capability.LENS)
         self.meter.charge(Capability.LENS, 1)
@@ -190,7 +190,7 @@ class Game(ABC):
 
 @final
 class RestrictedGame(Game):
-    """A view of a game with fewer capabilities and a budget; methods never see the game itself."""
+    """A view of a game with a budget and only the declared capabilities; methods never see the game itself."""
 
     def __init__(self, game: Game, sees: frozenset[Capability], budget: int | None, memo: Memo | None = None) -> None:
         self._game, self._memo = game, memo

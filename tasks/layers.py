@@ -28,7 +28,7 @@ class OpenLayer:
     """The discovery game."""
 
     reads: Float[Tensor, "parts players d_model"]
-    """What each neuron reads of the MLP's input: its gate and up rows, or its up row alone."""
+    """What each neuron reads of the MLP's input: its gate and up rows, or only its up row."""
 
     writes: Float[Tensor, "players d_model"]
     """What each neuron writes: its column of the down projection."""
@@ -40,7 +40,7 @@ class OpenLayer:
 def open_layers(
     plans: Sequence[RerankerTaskPlan], device: str = "cpu", progress: Callable[[str], None] = lambda _step: None
 ) -> Iterator[OpenLayer]:
-    """The layers of plans that differ only in their layer; the reranker is loaded once, and one game is alive at a time.
+    """The layers of plans that differ only in their layer. The reranker is loaded once; one game is in memory at a time.
 
     The games are the same as the discovery games of the loaded tasks. Raises `RerankerError` for a layer that the reranker
     does not have and for a mixture of experts, and `AdditiveReadoutError` if the readout is additive.

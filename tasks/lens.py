@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Lens:
-    """The terms of the lens readout. There is 1 part, or 2 if an ablated neuron is replaced by itself before LoRA."""
+    """The terms of the lens readout: one part, or two if ablation restores the neuron from before LoRA."""
 
     residual: Float[Tensor, "outputs d_model"]
     """The last token's residual stream after the layer, with nothing ablated."""

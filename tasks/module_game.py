@@ -141,7 +141,7 @@ class Experts(Units):
 class ModuleGame(Game):
     """Ablations of the units of one submodule on fixed inputs.
 
-    `inputs` are the module's keyword arguments, or its only one; every tensor has the batch first. `readout` turns the
+    `inputs` are the module's keyword arguments, or its only argument; every tensor has the batch first. `readout` turns the
     module's result into one tensor with the batch first, whose elements are the game's outputs: one logit per pair, all
     logits, pixels. `output_shape` is the shape of one batch of them. A readout that is linear in the units, such as a logit
     right after them, makes an additive game; use log-probabilities or a loss instead.
@@ -187,7 +187,7 @@ class ModuleGame(Game):
 
     @torch.no_grad()
     def _outputs(self, copies: int) -> Tensor:
-        """The readout [copies * batch, ...] of that many copies of the inputs."""
+        """The readout [copies * batch, ...] of `copies` copies of the inputs."""
         if isinstance(self._inputs, Tensor):
             answer = self._model(_repeated(self._inputs, copies))
         else:
@@ -195,7 +195,7 @@ class ModuleGame(Game):
         return self._read(answer, copies)
 
     def _read(self, answer: Any, copies: int) -> Tensor:
-        """The readout of the model's result for that many copies. Raises `ValueError` if the batch is not first."""
+        """The readout of the model's result for `copies` copies. Raises `ValueError` if the batch is not first."""
         outputs = self._readout(answer)
         if outputs.shape[:1] != (copies * self._batch,):
             raise ValueError(
@@ -229,7 +229,7 @@ class _Tail:
     @classmethod
     @torch.no_grad()
     def of(cls, model: nn.Module, inputs: Any, units: Units, mean: Tensor | None) -> _Tail | None:
-        """None if the network has another shape, or a hook that only a pass through the whole network would call."""
+        """The rest of a network; None if it has another shape, or a hook that only a pass through all of it would call."""
         children = list(model) if isinstance(model, nn.Sequential) else []
         if not isinstance(inputs, Tensor) or not isinstance(units, Features) or not units.path.isdecimal():
             return None

@@ -17,7 +17,7 @@ class NDCG:
 
     Ties are broken as trec_eval does: scores are compared in float32, and equal ones by document id, descending. The ideal
     ranking is that of the pairs' grades, or of `qrels` [query][document] if given: judged documents that are not candidates
-    then count, as in the evaluation of a run. A query without a relevant document has 0.
+    then count, as in the evaluation of a run. A query without a relevant document scores 0.
     """
 
     def __init__(self, pairs: Sequence[Candidate], qrels: Mapping[str, Mapping[str, int]] | None = None) -> None:

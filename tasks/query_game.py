@@ -17,7 +17,7 @@ class QueryGame(Game):
     """
 
     pairs: tuple[Candidate, ...] = ()
-    """The query-document pair of each output; empty where there are no texts."""
+    """The query-document pair of each output; empty if the game has no texts."""
     query_ids: list[str]
     """The queries' ids in the order of their pairs."""
     query_of_pair: np.ndarray
@@ -26,8 +26,8 @@ class QueryGame(Game):
     def first_with_same_input(self) -> np.ndarray:
         """For each output, the index of the first output with the same input, usually itself [outputs].
 
-        Documents that are equal up to the point of truncation have one true score. Computed twice it may differ in the
-        last digit, depending on the other pairs of its batch, and a ranking would then depend on rounding.
+        Documents that are equal up to the point of truncation have the same true score. Computed twice, it may differ in
+        the last digit, because the other pairs of the batch differ; the ranking would then depend on rounding.
         """
         first: dict[Sequence[int], int] = {}
         return np.array([first.setdefault(key, i) for i, key in enumerate(self._inputs())])

@@ -47,7 +47,7 @@ def get_task_spec(selector: str) -> TaskSpec:
 
 
 def get_reranker_spec(selector: str) -> RerankerTaskSpec:
-    """As `get_task_spec`, but only for the task of a reranker. Raises `UnknownTaskError` for any other kind as well."""
+    """Like `get_task_spec`, but only for a reranker's task. Raises `UnknownTaskError` for any other kind as well."""
     return _require_reranker(get_task_spec(selector), selector)
 
 

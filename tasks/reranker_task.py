@@ -43,14 +43,14 @@ class RerankerTaskPlan:
     """A reranker's task before its model is loaded: enough to recognise cells that are already computed."""
 
     spec: RerankerTaskSpec
-    """What it was made from."""
+    """The specification that the plan was made from."""
     pairs: Mapping[str, list[Candidate]]
     """The candidates of every split."""
     qrels: Mapping[str, Qrels]
     """The judgements of the splits whose candidates come from a run: nDCG's ideal ranking includes relevant documents that
     the run missed."""
     notes: Mapping[str, Mapping[str, int]]
-    """Domain or split to reason to the number of items that were dropped, or need care, for that reason."""
+    """Number of items that were dropped or need care, by domain or split, and then by reason."""
     weights_hash: str
     """SHA-256 of the checkpoint's files."""
     dataset_revision: str
@@ -154,7 +154,7 @@ class RerankerTask:
     """A reranker's task, loaded. Methods see only `discovery`; `heldout` and `transfer` are for the judge."""
 
     plan: RerankerTaskPlan
-    """What it was loaded from."""
+    """The plan that the task was loaded from."""
     discovery: RerankerGame
     """The game that methods play."""
     heldout: RerankerGame
@@ -180,7 +180,7 @@ class RerankerTask:
             return self.plan.warnings
         max_length = self.plan.spec.reranker.template.max_length
         truncated = any(self.plan.inputs.truncation(split, max_length) for split in ties)
-        reason = f"; documents that are equal in their first {max_length} tokens do" if truncated else ""
+        reason = f"; documents with the same first {max_length} tokens always tie" if truncated else ""
         shares = ", ".join(f"{share:.0%} in {split}" for split, share in ties.items())
         return (*self.plan.warnings, f"candidates that tie with another candidate of the same query: {shares}{reason}")
 

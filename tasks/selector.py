@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from coterie.tasks.collections.data_spec import MIN_QUERIES, Count, count_range
+from coterie.tasks.config.text import explain_problem
 from coterie.tasks.errors import UnknownTaskError
 from coterie.tasks.task_spec import RerankerTaskSpec
 
@@ -18,7 +19,10 @@ _MINIMUM = {"layer": 0, "queries": MIN_QUERIES}  # of the parameters that are wh
 
 
 def split_task_selector(selector: str) -> tuple[str, str | None]:
-    """`name[layer=1]` to `("name", "layer=1")`; the second is None without brackets at the end. Paths may contain others."""
+    """`name[layer=1]` to `("name", "layer=1")`; the second is None if no brackets end the selector.
+
+    Brackets elsewhere belong to the name, which may be a path.
+    """
     match = re.fullmatch(r"(.*?)\[([^\[\]]*)\]?", selector, re.DOTALL)
     if match is None or (selector.endswith(FILE_SUFFIXES) and not selector.endswith("]")):
         return selector, None
@@ -39,7 +43,7 @@ def apply_changes(spec: RerankerTaskSpec, selector: str, changes: str) -> Rerank
         changed = RerankerTaskSpec.model_validate(values)
     except ValidationError as error:
         problem = error.errors()[0]
-        message = problem["msg"].removeprefix("Value error, ")
+        message = explain_problem(problem)
         raise UnknownTaskError(f"task {selector!r}: {problem['loc'][0]}: {message}, got {problem['input']!r}") from None
     return changed.read_at(spec.origin.changed_by(f"task {selector!r}", set(parsed)))
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SyntheticGame(Game):
-    """A random network with one hidden layer: its hidden units are the players, its readout is not linear in them.
+    """A random network with one hidden layer, whose units are the players; the readout is not linear in them.
 
     `s(x; A) = w . tanh(sum over i not in A of a_i(x) u_i)` with `a = relu(x V)`. The rows of the activations are the pairs,
     whatever the pooling. `activations`, `write_vectors` and `capabilities` can be replaced to build difficult games; with
@@ -73,7 +73,7 @@ class SyntheticGame(Game):
 
 
 class WatchedGame(SyntheticGame):
-    """Records in `used` which information a method uses."""
+    """A synthetic game that records in `used` which information a method uses."""
 
     def __init__(self) -> None:
         super().__init__()

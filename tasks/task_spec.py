@@ -76,7 +76,7 @@ class RerankerTaskSpec(TaskSpec):
         def resolve(source: str | None, trained: bool) -> str | None:
             if source is None:
                 return None
-            path = folder / expand_home(source)
+            path = (folder / expand_home(source)).resolve()
             return str(path) if trained or source.startswith("~") or path.is_dir() else source
 
         training = self.training

@@ -1,4 +1,4 @@
-"""Made-up records for tests: valid, of realistic shape, the same for the same arguments."""
+"""Made-up records for tests: valid, of realistic shape, and the same for the same arguments."""
 
 from __future__ import annotations
 

@@ -75,6 +75,6 @@ def test_every_module_named_in_a_string_exists() -> None:
 
 
 def test_other_dotted_names_are_known() -> None:
-    """A string that looks like a module but starts with no room is an MLflow tag or a logger, or else a mistake."""
+    """A string that looks like a module but does not start with a room is an MLflow tag, a logger or a mistake."""
     found = {text for _, text in strings() if DOTTED.fullmatch(text) and not MODULE.match(text)}
     assert found == OTHER_NAMES

@@ -1,4 +1,4 @@
-"""What documents name is there: commands, options, files, modules, parts of the performance table, tasks and suites."""
+"""Whatever documents name exists: commands, options, files, modules, parts of the performance table, tasks and suites."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from coterie.benchmark.cli.main import app
 from coterie.tracking import mlflow_fields
 
 ROOT = Path(__file__).parent.parent
-HISTORY = ("CHANGELOG.md",)  # names what was there at the time
+HISTORY = ("CHANGELOG.md",)  # names what existed at the time
 FOLDERS = "benchmark|docs|examples|leaderboard|methods|tasks|tests|tracking"
 _BLOCK = re.compile(r"^(?:```|~~~).*?\n(.*?)^(?:```|~~~)|^((?:(?: {4}|\t)[^\n]*\n)+)", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
@@ -71,13 +71,13 @@ def wrong_commands(text: str) -> set[str]:
 
 
 def wrong_names(text: str, folder: Path = ROOT) -> set[str]:
-    """Files and modules in a text that do not exist; a page of the site stands for the notebook that it is made from."""
+    """Files and modules in a text that do not exist; a page of the site counts as the notebook that it is made from."""
     paths = {path for path in _PATH.findall(text) if not _PLACEHOLDER.search(path)}
     exist = {
         p for p in paths if any((f / p).exists() or (f / p).with_suffix(".ipynb").exists() for f in (ROOT, folder))
     }
     tags = {value for name, value in vars(mlflow_fields).items() if name.endswith("_TAG")}
-    return (paths - exist) | {name for name in _MODULE.findall(text) if name not in tags and not _is_there(name)}
+    return (paths - exist) | {name for name in _MODULE.findall(text) if name not in tags and not _exists(name)}
 
 
 @pytest.mark.parametrize("document", documents())
@@ -90,7 +90,7 @@ def test_files_and_modules_in_documents_exist(document: str) -> None:
     assert wrong_names((ROOT / document).read_text(), (ROOT / document).parent) == set()
 
 
-def _is_there(name: str) -> bool:
+def _exists(name: str) -> bool:
     """Whether a dotted name is a module of ours, or an attribute of one."""
     module, _, attribute = name.rpartition(".")
     try:
@@ -104,7 +104,7 @@ def _is_there(name: str) -> bool:
         return False
 
 
-def test_wrong_names_are_seen() -> None:
+def test_wrong_names_are_detected() -> None:
     text = (
         "Run `coterie rum` or `coterie run --fast`, and\n\n"
         "    coterie run --quiet && coterie leaderboard built --from x   # a comment\n\n"

@@ -19,7 +19,8 @@ def files_of_the_tree() -> list[str]:
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     paths = [path for path in listed.stdout.split() if (ROOT / path).exists()]
-    return [path for path in paths if not path.startswith("leaderboard/submissions/")]  # results, not part of the package
+    results = "leaderboard/submissions/"  # not part of the package
+    return [path for path in paths if not path.startswith(results)]
 
 
 def test_wheel_contains_exactly_the_tree(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The MLflow database: created whole or not at all, checked before it is used."""
+"""The MLflow database: created whole or not at all, and checked before it is used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BUSY_SECONDS = 20.0  # how long MLflow itself waits for another writer
 def prepare_sqlite(path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
     """Check the MLflow database at `path`, or create a missing one.
 
-    Safe when two processes do so concurrently, and when they are killed at any moment. Raises `MlflowError`.
+    Two processes may do so concurrently and may be killed at any moment. Raises `MlflowError`.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def _create(path: Path) -> None:
     """Let MLflow create its tables in a temporary file, then rename that file.
 
     MLflow migrates a new database in some 330 statements, each in its own transaction. A kill in between, or a second
-    process, would leave a database that never works again; a rename makes the complete file appear in one step.
+    process, would leave a database that can never be used; a rename makes the complete file appear in one step.
     Syncing to disk after each statement is also what makes creation slow (5 to 10 s on a busy disk, of which less than
     1 s is computation). The temporary file is synced once, at the end.
     """
@@ -101,7 +101,7 @@ def _unsynced(path: Path) -> Iterator[None]:
 def check_database_server(uri: str) -> None:
     """Connect once to PostgreSQL, MySQL or SQL Server, where MLflow would retry for 100 seconds.
 
-    Raises `MlflowUnavailableError` if the server does not answer, `MlflowError` if address, password or driver is wrong.
+    Raises `MlflowUnavailableError` if the server does not answer, and `MlflowError` if address, password or driver is wrong.
     """
     import sqlalchemy
     from sqlalchemy.pool import NullPool

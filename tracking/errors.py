@@ -1,4 +1,4 @@
-"""The errors of `tracking/`. The user can fix all of them: one line with what was expected, what was found and the fix."""
+"""The errors of `tracking/`, all of which the user can fix. Each is one line: what was expected and found, and the fix."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ class MlflowError(TrackingError):
 
 
 class MlflowUnavailableError(MlflowError):
-    """The MLflow store cannot be reached or does not answer; what is missing can be logged later."""
+    """The MLflow store cannot be reached or does not answer; whatever it lacks can be logged later."""

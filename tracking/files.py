@@ -8,7 +8,7 @@ import secrets
 import time
 from pathlib import Path
 
-TEMPORARY_SUFFIX = ".coterie-tmp"  # used by coterie alone: the output folder may be any folder of the user
+TEMPORARY_SUFFIX = ".coterie-tmp"  # used only by coterie, because the output folder may hold other files of the user
 LEFTOVER_SECONDS = 60.0  # writing a record takes milliseconds: an older temporary file belongs to a killed process
 
 

@@ -1,4 +1,4 @@
-"""A run's manifest: its settings and cells, on disk beside the records, so that they can be logged to MLflow later.
+"""A run's manifest: its settings and cells, on disk next to the records, so that they can be logged to MLflow later.
 
 One file per run, `OUTPUT/runs/<run id>.jsonl`. Its first line, the header, is written whole or not at all. One line
 follows for each finished cell, for each sample of the machine's load, and for the end. Lines are only appended, each in
@@ -47,7 +47,7 @@ class Header(Strict):
     run_id: RunId
     """Start in UTC and six random hexadecimal digits."""
     number: Annotated[int, Field(ge=0)] = 0
-    """One more than that of any earlier run in the folder; 0 in files of versions that did not number their runs."""
+    """One more than that of any earlier run in the folder; 0 in files from versions that did not number runs."""
     name: str
     """The suite's name."""
     started: str
@@ -131,7 +131,7 @@ class Run:
 
     @property
     def order(self) -> tuple[datetime, int, str]:
-        """The sort key of runs. Only runs of different folders can agree in the first two parts; the id then decides."""
+        """The sort key of runs. The id decides if the other parts are equal, which happens only across folders."""
         return self.started, self.header.number, self.run_id
 
     @property
@@ -227,7 +227,7 @@ def read_run(path: Path) -> Run | Unreadable:
 
 @contextlib.contextmanager
 def _exclusive(folder: Path) -> Iterator[None]:
-    """While active, no other run takes a number. If the file system does not support locks, warn and go on."""
+    """While active, no other run takes a number. If the file system does not support locks, warn and continue."""
     lock = FileLock(folder / ".lock", timeout=LOCK_SECONDS)
     try:
         lock.acquire()

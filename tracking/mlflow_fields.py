@@ -75,7 +75,7 @@ def parameters(record: Record) -> dict[str, str]:
 
 
 def plain_parameters(values: dict[str, Any]) -> dict[str, str]:
-    """The same for any values: text unchanged, everything else as JSON."""
+    """Any values as parameters: text unchanged, everything else as JSON, with the same limits."""
     texts = {name: _text(value) for name, value in values.items() if usable_key(name)}
     return {
         name: text if len(text) <= PARAMETER_CHARACTERS else IN_RECORD_ONLY.format(f"{len(text):,}")
@@ -106,7 +106,7 @@ def points(record: Record) -> list[Point]:
 def _curves(record: Record) -> tuple[dict[str, list[tuple[int, float]]], list[str]]:
     """The curves `notes["curves"] = {name: [[step, value], ...]}` as metrics `curve/<name>`, and the unusable names.
 
-    A method can report there how it converges. Steps are whole numbers (evaluations, rounds), values are finite.
+    A method can use curves to report how it converges. Steps are whole numbers (evaluations, rounds), values are finite.
     """
     notes = record.coalitions.notes.get("curves") if record.coalitions else None
     if notes is None:
@@ -203,7 +203,7 @@ def run_name(record: Record) -> str:
 
 
 def times(record: Record) -> tuple[int, int]:
-    """Start and end of the cell in milliseconds since 1970: the record's date, and the time before that it took."""
+    """Start and end of the cell in milliseconds since 1970. It ended at the record's date, after the time that it took."""
     end = milliseconds(record.when)
     seconds = record.failure.seconds if record.failure else 0.0
     if record.cost is not None:

@@ -1,7 +1,7 @@
 """Log records to MLflow: one parent run per `coterie run` and one nested run per cell, written by a single process.
 
-The records on disk are the source of truth, MLflow is a view of them: missing cells can be logged later, and a cell is
-never logged twice.
+The records on disk are the source of truth, and MLflow is a view of them: missing cells can be logged later, and a result
+is never logged twice.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class Tracker(MlflowStore):
     def log(self, record: Record, *, is_new: bool = False) -> str | None:
         """Log one cell as a nested run and return the run's id, or None if this result is already logged.
 
-        It is if an ended run has the same identity, status and date. `is_new` skips that search, for a cell that has
-        just been run.
+        A result counts as logged if an ended run has the same identity, status and date. `is_new` skips the search for
+        one, for a cell that has just been run.
         """
         with self.guarded():
             if not is_new and self._is_known(record):
@@ -119,8 +119,10 @@ class Tracker(MlflowStore):
         self.end("FINISHED" if kind is None else "FAILED" if issubclass(kind, Exception) else "KILLED")
 
     def _is_known(self, record: Record) -> bool:
-        """Whether this result is logged. All results are fetched once; the rest is then searched for by identity, since
-        another process may have logged it in the meantime.
+        """Whether this result is logged.
+
+        All results are fetched once. A result that is not among them is searched for by identity, because another process
+        may have logged it in the meantime.
         """
         if self._known is None:
             self._known = {key for run in self.search(f"tags.`{fields.KIND_TAG}` = 'cell'") if (key := result_in(run))}

@@ -68,7 +68,7 @@ class MlflowStore:
 
     @property
     def is_remote(self) -> bool:
-        """Whether the store is a server, which may be reachable later, rather than a file of this machine."""
+        """Whether the store is a server, which may be reachable later, rather than a file on this machine."""
         return is_server(self.uri) or is_database_server(self.uri)
 
     def ui_command(self) -> str:
@@ -76,7 +76,7 @@ class MlflowStore:
         return ui_command(self.uri)
 
     def open(self) -> Self:
-        """Create missing database and experiment, and close the runs of killed processes. Call before any work."""
+        """Create database and experiment if missing, and close the runs of killed processes. Call before any work."""
         with self.guarded():
             if path := sqlite_path(self.uri):
                 prepare_sqlite(path)
@@ -107,9 +107,9 @@ class MlflowStore:
                 return
 
     def close_abandoned(self, *, own: bool = False) -> None:
-        """Mark the unfinished runs of ended processes of this machine as killed.
+        """Mark the unfinished runs of this machine's ended processes as killed.
 
-        With `own`, also the unfinished cells of this process: correct after a failure, when it is logging none.
+        With `own`, also mark the unfinished cells of this process; do so only after a failure, when it is logging none.
         """
         for run in self.search(f"tags.`{fields.PROCESS_TAG}` LIKE '{host()}:%' and attributes.status = 'RUNNING'"):
             mine = run.data.tags.get(fields.PROCESS_TAG) == this_process()

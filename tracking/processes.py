@@ -39,7 +39,7 @@ def process_alive(name: str) -> bool:
 
 
 def process_tree(root: psutil.Process) -> list[psutil.Process]:
-    """The process and its descendants; the process alone once it has ended."""
+    """The process and its descendants; only the process once it has ended."""
     import psutil
 
     try:

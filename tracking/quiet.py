@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 
 # By default MLflow sends usage data to its makers and prints addresses with their passwords. coterie sends nothing to a
-# place that the user did not name. Values set by the user win.
+# place that the user did not name. Values set by the user take precedence.
 _SILENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",

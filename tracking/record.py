@@ -1,7 +1,7 @@
-"""The record: everything measured for one cell of the grid (task x method x seed). The last of the four types.
+"""The record: everything measured for one cell of the grid (task x method x seed).
 
-A record stands on its own: it says what it is (its identity), carries the coalitions, so that anyone can score them
-again without running the method, and gives the unit, direction and variation over queries of every number.
+A record is self-contained: it states what determined the result (its identity), includes the coalitions, so that anyone can
+score them again without running the method, and gives the unit, direction and variation over queries of every number.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Measure(Strict):
     unit: str
     """Unit of the value and its bounds."""
     higher_is_better: bool
-    """Whether a larger value is the better one."""
+    """Whether larger values are better."""
     primary: bool
     """Whether the value counts towards the ranking."""
     value: float | None
@@ -107,9 +107,9 @@ class Measure(Strict):
     meaning: str = ""
     """One line for legends."""
     noise_floor: float | None = None
-    """What the computation returns where the true value is zero."""
+    """What the computation returns if the true value is zero."""
     discovery_value: float | None = None
-    """`method_value` on the queries that the method has seen."""
+    """`method_value` on the queries that the method could use."""
     curve: list[tuple[float, float, float]] = []
     """Rows of (x, method, control)."""
     note: str = ""
@@ -146,7 +146,7 @@ class Failure(Strict):
     """What is known about a cell that failed or ran out of time."""
 
     phase: str
-    """The step it was in."""
+    """The step that was running."""
     seconds: float
     """Seconds until it failed."""
     peak_memory_bytes: int | None = None
@@ -219,7 +219,7 @@ class TaskInfo(Strict):
     reranker: str | None = None
     """Hub ids of base and adapter, or the last two parts of their folders; null if there is no reranker."""
     warnings: list[str] = []
-    """What makes this task's numbers less comparable, a sentence each."""
+    """What makes this task's numbers less comparable, one sentence each."""
 
 
 class Environment(Strict):
@@ -324,7 +324,7 @@ class Record(Strict):
 
     @property
     def result_key(self) -> ResultKey:
-        """What tells this result from all others, including other results of the same cell."""
+        """What distinguishes this result from all others, including other results of the same cell."""
         return self.identity_digest, self.status, self.date
 
     def score(self, key: str) -> Measure | None:
@@ -336,7 +336,7 @@ class Record(Strict):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Record:
-        """Raises `ValidationError`."""
+        """Parse and check a record. Raises `ValidationError`."""
         return cls.model_validate_json(text)
 
 

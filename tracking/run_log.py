@@ -1,6 +1,6 @@
 """Log a run to MLflow without ever holding up the run, whatever the store does.
 
-Finished cells are on disk first. A background thread then logs them, and the run waits for it only for a bounded time.
+Finished cells are written to disk first. A background thread then logs them, and the run waits for it for a bounded time.
 After a failure or timeout the store is not contacted for a while, longer each time. It receives what it missed once it
 answers again, at the latest at the end of the run; `coterie sync` logs anything still missing then.
 """
@@ -168,7 +168,7 @@ class RunLog:
             identity, reused = self._waiting[0]
             newest = self._newest
             record = newest if newest is not None and newest.identity == identity else self._store.find(identity)
-            if record is not None:  # else somebody removed it
+            if record is not None:  # otherwise somebody has removed it
                 self._log(record, is_new=not reused and newest is record)
             self._waiting.popleft()
         self._n_logged_samples = self.tracker.log_samples(list(self._samples), self._n_logged_samples)

@@ -80,10 +80,10 @@ class RecordStore:
         return path
 
     def with_later_date(self, record: Record) -> Record:
-        """The record, with its date moved behind that of the stored result that it will replace.
+        """The record, with its date moved past that of the stored result that it will replace.
 
-        MLflow and a run's list of cells tell results of one cell apart by date. Two dates must differ even if the clock
-        did not tick in between or was set back by less than `CLOCK_STEP`.
+        MLflow and a run's list of cells distinguish the results of one cell by date. Two dates must differ even if the
+        clock did not tick in between or was set back by less than `CLOCK_STEP`.
         """
         stored = self.find(record.identity)
         if stored is None or not timedelta(0) <= stored.when - record.when < CLOCK_STEP:

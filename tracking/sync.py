@@ -1,6 +1,6 @@
 """Log to MLflow, after the fact, whatever it lacks of an output folder's records and runs.
 
-Safe to repeat and to interrupt: each cell is searched for before it is logged, each run by its id.
+A sync can be repeated and interrupted safely: each cell is searched for before it is logged, and each run by its id.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from coterie.tracking.store import RecordStore, Unreadable
 
 @dataclass
 class SyncResult:
-    """What a sync did."""
+    """The outcome of a sync."""
 
     logged: int = 0
     """Number of cells that it logged."""

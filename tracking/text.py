@@ -25,7 +25,7 @@ def explain_invalid(error: ValidationError, what: str = "record") -> str:
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first thing that is wrong, as `place: message (and n more)`, safe to print."""
+    """The first problem, as `place: message (and n more)`, safe to print."""
     details = error.errors(include_url=False, include_input=False)
     first = details[0]
     where = ascii(".".join(str(part) for part in first["loc"]))[1:-1][:200]  # keys come from other people's files

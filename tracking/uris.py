@@ -1,4 +1,4 @@
-"""Tracking URIs: where runs are logged, how to print that without passwords, and how to open the store."""
+"""Tracking URIs: where runs are logged, how to print a URI without its password, and how to open the store."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def inspect(
     """Show what a record's coalitions mean, one card each.
 
     A card has the held-out pairs on which the coalition fires most and least, its tokens, the IR signal that it follows and
-    what its ablation costs, each beside the same number for random sets of its size (docs/inspect.md). Writes a page and
+    what its ablation costs, each next to the same number for random sets of its size (docs/inspect.md). Writes a page and
     JSON; `coterie leaderboard build` links to them.
 
     Example: coterie inspect out/records/my/task/random/0-0123456789abcdef.json

@@ -18,7 +18,7 @@ from coterie.tasks.config.paths import expand_home
 from coterie.tasks.config.text import did_you_mean, nearest
 
 TyperUsageError: type[Exception] = typer.BadParameter.__mro__[1]
-"""What typer raises for wrong input: click's `UsageError`, which recent versions bring along and do not export."""
+"""What typer raises for wrong input: click's `UsageError`, which recent versions of typer bundle but do not export."""
 
 _TEXTS_WITH_PATHS = ("task", "tracking_uri", "run_a", "run_b")
 _MANY_OPTIONS = 15  # fewer need no headings
@@ -31,13 +31,13 @@ _WORDS = {
 
 
 class Terminated(BaseException):
-    """The process received SIGTERM, which cluster schedulers send before they kill."""
+    """The process received SIGTERM, which cluster schedulers send before they kill a job."""
 
 
 def expanded(name: str, value: Any) -> Any:
     """A parameter's value with a leading `~` replaced in each path. Raises `ValueError` for an unknown user.
 
-    A shell replaces `~` only at the start of a word, and nobody replaces it in a config file.
+    A shell replaces `~` only at the start of a word, and nothing replaces it in a config file.
     """
     if isinstance(value, list | tuple):
         return type(value)(expanded(name, item) for item in value)
@@ -66,7 +66,7 @@ def explain_usage_error(error: Any) -> str:
 
 
 def _in_our_words(error: Any) -> str:
-    """Typer's message in the form of all others: expected this, got that."""
+    """Typer's message, reworded as our own errors are: expected this, got that."""
     line = " ".join(error.message.removeprefix("Value error, ").split()).rstrip(".")
     if choice := re.fullmatch(r"'(?P<got>.*)' is not one of (?P<known>.*)", line):
         got, known = choice["got"], [word.strip("'") for word in choice["known"].split(", ")]
@@ -84,10 +84,10 @@ def _signals_as_exit_codes() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("interrupted; finished cells are kept, run again to go on", err=True)
+        typer.echo("interrupted; finished cells are kept; run again to continue", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     except Terminated:
-        typer.echo("ended by SIGTERM; finished cells are kept, run again to go on", err=True)
+        typer.echo("ended by SIGTERM; finished cells are kept; run again to continue", err=True)
         raise typer.Exit(ExitCode.TERMINATED) from None
 
 
@@ -104,7 +104,7 @@ class _Expanding:
 
 
 class Command(_Expanding, TyperCommand):
-    """A command; many options are shown under the headings that their `rich_help_panel` names."""
+    """A command. If it has many options, help shows them under the headings that their `rich_help_panel` names."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         parameters = self.get_params(ctx)
@@ -121,7 +121,7 @@ class Command(_Expanding, TyperCommand):
 
 
 class Group(_Expanding, TyperGroup):
-    """A group of commands. The outermost turns everything that ends a command early into one line and an exit code."""
+    """A group of commands. The outermost group turns everything that ends a command early into one line and an exit code."""
 
     def main(self, *args: Any, **options: Any) -> Any:
         try:
@@ -149,7 +149,7 @@ def _refuse(line: str) -> int:
 
 
 class App(typer.Typer):
-    """A Typer whose commands and groups are of these classes."""
+    """A Typer that uses `Command` and `Group` for its commands and groups."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"cls": Group, "rich_markup_mode": None, "add_completion": False, **options})

@@ -36,7 +36,7 @@ def leaderboard(
 ) -> None:
     """Compile and print the leaderboard from records.
 
-    Runs nothing. The command build makes a web site of it.
+    Runs nothing. To build a web site: coterie leaderboard build.
 
     Example, the published leaderboard: coterie leaderboard --from leaderboard/submissions
     """
@@ -63,7 +63,7 @@ def leaderboard_build(
     """Build the leaderboard as a static web site.
 
     It has an overview, all results, and one page per task, method and set of coalitions, with the reports that
-    `coterie transitions`, `coterie inspect` and `coterie fidelity` wrote beside the records. The site works from file://
+    `coterie transitions`, `coterie inspect` and `coterie fidelity` wrote next to the records. The site works from file://
     and without a network: open index.html, or copy the folder to any web server.
 
     Example: coterie leaderboard build --from coterie-out --site coterie-site

@@ -1,4 +1,4 @@
-"""The command line: which commands there are. Each imports what it needs when it runs, so that help is instant."""
+"""The list of commands. Each command imports what it needs when it runs, so that help is instant."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from coterie.benchmark.cli.run import run
 from coterie.benchmark.errors import ExitCode
 from coterie.benchmark.perf.parts import list_parts
 
-# torch's idle threads would spin on the cores that the fused kernels use; read when torch is first imported
+# idle threads of torch would spin on the cores that the fused kernels use; torch reads the variable when it is imported
 os.environ.setdefault("GOMP_SPINCOUNT", "100000")
 
 
@@ -37,7 +37,7 @@ def coterie(
 ) -> None:
     """Which neurons of a transformer reranker work together?
 
-    Methods propose coalitions of MLP neurons, tasks judge them.
+    Methods propose coalitions of MLP neurons, and tasks judge them.
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), err=True)
@@ -109,8 +109,8 @@ def train(
 ) -> None:
     """Fine-tune a task's reranker with LoRA and measure it.
 
-    Trains on the task's source collection and writes the adapter to the folder that the file names as reranker.adapter; then
-    `coterie run -t my_task.yaml` runs. After an interruption, the same command continues from the last evaluation.
+    Trains on the task's source collection and writes the adapter to the folder that the file names as reranker.adapter; after
+    that, `coterie run -t my_task.yaml` works. After an interruption, the same command continues from the last evaluation.
 
     Example: coterie train my_task.yaml
     """
@@ -128,8 +128,8 @@ def perf(
 ) -> None:
     """Measure coterie's speed on this machine.
 
-    Prints a table of ratios, targets and whether they are met, in under 10 minutes; leave the machine alone meanwhile.
-    Comparisons need other packages: pip install 'coterie[perf]'.
+    Prints a table of ratios, targets and whether they are met, in under 10 minutes; keep the machine otherwise idle.
+    Comparisons need extra packages: pip install 'coterie[perf]'.
 
     Example: coterie perf ablation gemm
     """

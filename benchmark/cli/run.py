@@ -180,7 +180,7 @@ LogLevel = Annotated[
 ]
 Quiet = Annotated[
     bool,
-    typer.Option("--quiet", help="No progress; only errors and where the results are.", rich_help_panel=WHERE),
+    typer.Option("--quiet", help="Print only errors and where the results are.", rich_help_panel=WHERE),
 ]
 
 
@@ -211,7 +211,7 @@ def run(
     """Run methods on tasks, score them and print the leaderboard.
 
     Each cell (task x method x budget x seed) becomes a record and a run in MLflow. Finished cells are reused: interrupt at
-    any time, and run again to go on. A cell that fails, crashes or runs out of time is recorded, and the others go on
+    any time, and run again to continue. A cell that fails, crashes or runs out of time is recorded, and the others go on
     (docs/running.md). Exit codes: 0 success, 1 a cell failed, 2 wrong input, 130 interrupted, 143 ended by SIGTERM.
 
     Example: coterie run -t planted/coactive -m random -m hedonic-oca --seeds 3
@@ -227,7 +227,7 @@ def run(
 
 
 def _options(given: dict[str, Any]) -> RunOptions:
-    """The options as typed: `--task` and `--method` are repeated one by one, `--budget` is a list of one."""
+    """Check the options. `--task` and `--method` become lists, and a single `--budget` a list of one."""
     from coterie.benchmark.commands.run_options import checked_options
 
     if given["budget"] is not None and given["budgets"] is not None:

@@ -12,7 +12,9 @@ from coterie.benchmark.commands.preflight import MOST_SEEDS
 
 
 def new_method(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name: lower-case letters, digits and dashes.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name: a lower-case letter, then letters, digits and single dashes.")
+    ],
     folder: Annotated[Path, typer.Option("--folder", metavar="FOLDER", help="Folder for the two files.")] = Path("."),
 ) -> None:
     """Write a commented method and its tests to start from.
@@ -32,9 +34,9 @@ def check(
         str, typer.Option("--timeout", metavar="TIME", help="Fail a check that runs longer than this: 90s, 30m.")
     ] = "60s",
 ) -> None:
-    """Check the methods of a file against the contract of methods.
+    """Check the methods of a file against the contract.
 
-    These are the checks of the tests and of CI. Each failure names what was observed and the fix. Exit codes: 0 all checks
+    The tests and CI run the same checks. Each failure shows what was observed and how to fix it. Exit codes: 0 all checks
     pass, 1 a check fails, 2 the file does not load.
 
     Example: coterie check my_idea.py
@@ -70,7 +72,7 @@ def submit(
 ) -> None:
     """Gather a method's records and card into a submission.
 
-    Writes the folder TO/METHOD/VERSION. Refuses incomplete records and mixed versions, and says what is missing.
+    Writes the folder TO/METHOD/VERSION. Refuses incomplete records and mixed versions, and names what is missing.
 
     Example: coterie submit coterie-out -m my-idea --card card.yaml
     """

@@ -32,7 +32,7 @@ def history(
     method: Annotated[
         str,
         typer.Argument(
-            metavar="METHOD", help="Method, or name[param=value,...]; a name alone includes all parameters."
+            metavar="METHOD", help="Method, or name[param=value,...]; without parameters, all are included."
         ),
     ],
     metric: Annotated[
@@ -58,7 +58,7 @@ def history(
 ) -> None:
     """Show one cell over versions, dates and environments.
 
-    Marks significant changes. Reads the records and MLflow, which also keeps results that were replaced since.
+    Marks significant changes. Reads the records and MLflow, which also keeps results replaced since.
 
     Example: coterie history pydoc-llama/relevance hedonic-oca
     """
@@ -71,9 +71,9 @@ def history(
 def compare(
     run_a: Annotated[
         str,
-        typer.Argument(metavar="RUN_A", help="An output folder, a run of it (see coterie runs), or an MLflow run id."),
+        typer.Argument(metavar="RUN_A", help="An output folder, a run id from coterie runs, or an MLflow run id."),
     ],
-    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="The other one; differences are B minus A.")],
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="The other run; differences are B minus A.")],
     output_folder: OutputFolder = OUTPUT,
     tracking_uri: TrackingUri = None,
     csv: Csv = None,
@@ -92,11 +92,11 @@ def compare(
 def sync(
     output_folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The output folder of coterie run.")] = OUTPUT,
     tracking_uri: TrackingUri = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress bar.")] = False,
 ) -> None:
-    """Log to MLflow what it lacks of an output folder.
+    """Log the results of an output folder that MLflow lacks.
 
-    Use it after a server was unavailable, or to fill another store. Nothing is logged twice, so it can be repeated. Exit
+    Use it after a server was unavailable, or to fill another store. Nothing is logged twice, so you can repeat it. Exit
     codes: 0 success, 1 something could not be logged, 2 wrong input or a store that does not answer.
 
     Example: coterie sync coterie-out --tracking-uri http://localhost:5000

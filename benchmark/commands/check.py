@@ -1,4 +1,4 @@
-"""`coterie check`: the contract of `benchmark/submissions/contract.py`, checked on the methods of a file.
+"""`coterie check`: check the methods of a file against the contract in `benchmark/submissions/contract.py`.
 
 The file runs in a worker process, so that a method that hangs, crashes or prints does not affect the command.
 """
@@ -15,7 +15,7 @@ from rich.console import Console
 from coterie.benchmark.errors import ExitCode, UsageError, exit_on_user_error
 from coterie.benchmark.runner.executors.process import WorkerProcess
 from coterie.benchmark.submissions import check_worker
-from coterie.benchmark.submissions.check_worker import CheckAnswer, CheckOrder
+from coterie.benchmark.submissions.check_worker import CheckAnswer, CheckRequest
 from coterie.benchmark.submissions.contract import CHECKS
 
 _START_SECONDS = 60.0  # to import torch, on top of the time limit of the first check
@@ -33,7 +33,7 @@ class Finding:
     problem: str | None
     """What was observed; None if the method passes."""
     seconds: float
-    """Duration."""
+    """How long the check took."""
 
 
 class Checker:
@@ -51,7 +51,7 @@ class Checker:
 
     def methods(self) -> list[str]:
         """Names of the file's methods. Raises `UsageError` if the file does not load."""
-        answer = self._ask(CheckOrder(path=str(self._path)))
+        answer = self._ask(CheckRequest(path=str(self._path)))
         if answer.problem is not None:
             raise UsageError(answer.problem)
         return answer.methods
@@ -59,13 +59,13 @@ class Checker:
     def run(self, method: str, check: str) -> Finding:
         """Run one check on one method."""
         started = time.perf_counter()
-        answer = self._ask(CheckOrder(path=str(self._path), method=method, check=check))
+        answer = self._ask(CheckRequest(path=str(self._path), method=method, check=check))
         return Finding(method, check, answer.problem, time.perf_counter() - started)
 
-    def _ask(self, order: CheckOrder) -> CheckAnswer:
+    def _ask(self, request: CheckRequest) -> CheckAnswer:
         fresh = self._worker is None
         worker = self._worker = self._worker or WorkerProcess(check_worker)
-        worker.send(order.model_dump_json())
+        worker.send(request.model_dump_json())
         limit = self._timeout + (_START_SECONDS if fresh else 0)
         try:
             line = worker.receive(limit)

@@ -15,10 +15,10 @@ from coterie.tasks.config.yaml_file import read_yaml
 def read_config(
     path: Path, known: Collection[str], repeatable: Collection[str], convert: Callable[[str, Any], object]
 ) -> dict[str, Any]:
-    """The options in a YAML mapping, by name: `methods: [random]` is written `method: [random]`.
+    """The options in a YAML mapping, by name. Keys are option names without dashes: `method: [random]`.
 
     `known` are the names of the options, `repeatable` those that take a list. `convert` returns the value that an option
-    will have, and raises `ValueError` where it refuses one. Raises `UsageError` with file, line and field.
+    will have, and raises `ValueError` if it refuses one. Raises `UsageError` with file, line and field.
     """
     try:
         path = Path(expand_home(str(path)))

@@ -56,14 +56,14 @@ class Finding:
     value: str
     """What was found."""
     level: Level = "ok"
-    """How good or bad that is."""
+    """How serious that is."""
     fix: str = ""
     """What to do about it."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """What a run would be given."""
+    """The options of a run that decide what is examined."""
 
     output_folder: Path
     """`--output-folder`."""
@@ -95,7 +95,7 @@ def _requirements(extra: str | None) -> Iterator[Requirement]:
 
 
 def _state_of(requirement: Requirement) -> tuple[str, bool]:
-    """The installed version, or what is wrong with it; whether it will do."""
+    """The installed version or what is wrong with it, and whether the requirement is met."""
     try:
         found = version(requirement.name)
     except PackageNotFoundError:
@@ -117,7 +117,7 @@ def _packages(_place: Place) -> Found:
             yield Finding(requirement.name, state)
         else:
             others += 1
-    yield Finding("others", f"{others} required packages, as needed")
+    yield Finding("others", f"{others} other required packages, all suitable")
 
 
 def _extras(_place: Place) -> Found:
@@ -212,7 +212,7 @@ def _results(place: Place) -> Found:
 
 
 def _why_unwritable(folder: Path) -> str | None:
-    """What keeps a folder, or the nearest existing folder above it, from being written; None if nothing does."""
+    """Why a folder, or the nearest existing folder above it, cannot be written; None if it can."""
     existing = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     if not existing.is_dir():
         return f"{existing} is a file"
@@ -293,7 +293,7 @@ def _database_server(uri: str) -> Finding:
 
 
 def _unreachable(error: object) -> Finding:
-    """Runs go on without a server: records are on disk, and can be logged later."""
+    """Only a warning: runs continue without a server, and their records on disk can be logged later."""
     fix = "start the server, or log the records later with `coterie sync`"
     return Finding("state", f"the server does not answer: {error}", "warning", fix)
 

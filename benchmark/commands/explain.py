@@ -25,7 +25,7 @@ class Explanation:
     cell: PlannedCell
     """The cell."""
     verdict: str
-    """Whether it would be run or reused, as a phrase for people."""
+    """Whether it would be run or reused, as a phrase."""
     changes: tuple[tuple[str, Any, Any], ...] = ()
     """Name, stored value and wanted value of each part of the identity that differs from the nearest record's."""
     nearest: Record | None = None
@@ -61,7 +61,7 @@ def explain_command(options: RunOptions) -> ExitCode:
 def explain(cells: Sequence[PlannedCell], stored: Sequence[Record]) -> list[Explanation]:
     """One explanation per cell.
 
-    The nearest record is of the same method on the same task and has the fewest differences; of several, it is the latest.
+    The nearest record is of the same method on the same task and has the fewest differences; among equals, it is the latest.
     """
     by_name: dict[tuple[str, str], list[Record]] = {}
     for record in stored:

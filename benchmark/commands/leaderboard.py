@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def leaderboard_command(output_folder: Path, sources: Sequence[Path] = (), update: Path | None = None) -> ExitCode:
-    """Print the board of an output folder and write its files there or, if there are `sources`, only print theirs.
+    """Print the board of an output folder and write its files there or, given `sources`, only print theirs.
 
     Either way, the section of the Markdown file `update` is replaced if it differs.
     """
@@ -54,7 +54,7 @@ def build_command(sources: Sequence[Path], folder: Path) -> ExitCode:
 
 
 def _gather(sources: Sequence[Path]) -> Gathered:
-    """The records of folders, at least one. Raises `UsageError` if there are none."""
+    """The records of the folders. Raises `UsageError` if there are none."""
     from coterie.leaderboard.reports.gather import gather
 
     gathered = gather(sources)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from inspect import cleandoc
@@ -23,7 +24,7 @@ GROUPS = {
     "planted": "Planted: the coalitions are known",
     "bundled": "Bundled: tiny rerankers, nothing to download",
     "paper": "Paper: the checkpoints of Hedonic Neurons",
-    "popular": "Popular: rerankers of the hub as published, for relevance",
+    "popular": "Popular: published rerankers from the hub, for relevance",
 }
 _SUMMARY_WIDTH = 20  # characters; a narrower summary has one word per line
 
@@ -152,8 +153,8 @@ def _method(console: Console, name: str) -> None:
     console.print(_unwrapped(cls.__doc__), markup=False)
     console.print("\nParameters:")
     for parameter, schema in cls.parameter_schema().items():
-        description = schema.get("description", "")
-        console.print(f"  {parameter} = {schema.get('default')}  {description}", markup=False)
+        default, description = json.dumps(schema.get("default")), schema.get("description", "")
+        console.print(f"  {parameter} = {default}  {description}", markup=False)
 
 
 def _metric(console: Console, name: str) -> None:
@@ -196,9 +197,8 @@ def _task(console: Console, name: str) -> None:
     _print_details(console, spec.details())
     estimate: list[tuple[str, str]] = []
     try:
-        estimate = estimate_task(
-            spec, None, flops_per_second
-        )  # refuses an unavailable reranker before any text is read
+        # refuses an unavailable reranker before any text is read
+        estimate = estimate_task(spec, None, flops_per_second)
         plan = plan_task(spec)
         estimate = estimate_task(spec, plan.query_counts, flops_per_second)
     except (DataError, RerankerError) as error:
@@ -212,4 +212,4 @@ def _task(console: Console, name: str) -> None:
 
 def _print_details(console: Console, rows: Sequence[tuple[str, str]]) -> None:
     for label, value in rows:
-        console.print(f"  {label:<13} {value}", markup=False, soft_wrap=True)
+        console.print(f"  {label:<14} {value}", markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`coterie new-method`: a commented method that runs before any change, and its tests."""
+"""`coterie new-method`: a commented method that runs as generated, and its tests."""
 
 from __future__ import annotations
 
@@ -39,9 +39,8 @@ def new_method_command(name: str, folder: Path) -> ExitCode:
             folder.mkdir(parents=True, exist_ok=True)
             for path, template in ((file, "method.py.txt"), (test, "test_method.py.txt")):
                 text = Template((templates / template).read_text("utf8")).substitute(words)
-                with open(
-                    path, "x", encoding="utf8", newline="\n"
-                ) as opened:  # fails if the file was created meanwhile
+                # mode x fails if the file was created in the meantime
+                with open(path, "x", encoding="utf8", newline="\n") as opened:
                     opened.write(text)
     print(f"Written: {file}, {test}\nNext:\n  coterie check {file}\n  coterie run --include {file}\n  pytest {test}")
     return ExitCode.OK

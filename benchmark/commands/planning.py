@@ -30,10 +30,11 @@ class Included:
     """Why the others did not load, one line each."""
 
 
-def load_included(options: RunOptions) -> Included:
+def load_included(options: RunOptions, needs_all_files: bool = False) -> Included:
     """Load the files of `--include`.
 
-    A file that does not load ends the run with an `IncludeError`, unless methods were named: these can still run.
+    A file that does not load raises an `IncludeError`, unless methods were named, which can still run, and `needs_all_files`
+    is false.
     """
     from coterie.methods.registry import IncludeError, include
 
@@ -43,7 +44,7 @@ def load_included(options: RunOptions) -> Included:
             methods += [cls.name for cls in include(path)]
             files.append(path)
         except IncludeError as error:
-            if not options.methods:
+            if needs_all_files or not options.methods:
                 raise
             broken.append(str(error))
             print(f"error: {error}", file=sys.stderr)
@@ -53,10 +54,10 @@ def load_included(options: RunOptions) -> Included:
 def build_grid(
     options: RunOptions, included: Included | None = None, on_task: Callable[[str], None] = lambda _name: None
 ) -> Grid:
-    """Everything that is to run, checked, with each task planned.
+    """Check everything that is to run, plan each task once, and return the grid.
 
     `on_task` receives the name of each task whose texts are about to be read, which takes minutes the first time. Raises a
-    `UsageError`, `TaskError` or `MethodError` for what cannot run.
+    `UsageError`, `TaskError` or `MethodError` if something cannot run.
     """
     from coterie.benchmark.protocol.suites import SUITES
     from coterie.benchmark.runner.executors.base import Limits
@@ -93,6 +94,6 @@ def build_grid(
 
 
 def warn_unranked(grid: Grid) -> None:
-    """Print one line per task on stderr about what has too few queries to be ranked."""
+    """Warn on stderr, in one line per task, about results that cannot be ranked for lack of queries."""
     for line in filter(None, map(unranked, grid.tasks)):
         print(f"warning: {line}", file=sys.stderr)

@@ -32,7 +32,7 @@ def check_amounts(options: RunOptions) -> None:
         ("--seeds", options.seeds, MOST_SEEDS, "each is a cell, and intervals hardly change beyond a few dozen"),
         ("-j", options.n_jobs, most_jobs, why),
         ("--budgets", len(options.budgets) or None, MOST_BUDGETS, "numbers in the list, each with its own cells"),
-        *(("--budget", budget, MOST_BUDGET, "evaluations, more than run in a week") for budget in options.budgets),
+        *(("--budget", budget, MOST_BUDGET, "evaluations; more would take weeks") for budget in options.budgets),
     ]
     for name, value, most, reason in limits:
         if value is not None and not 1 <= value <= most:
@@ -44,7 +44,7 @@ def check_cells(cells: int) -> None:
     """Refuse a grid too large to finish. Raises `UsageError`."""
     if cells > MOST_CELLS:
         raise UsageError(
-            f"expected at most {MOST_CELLS:,} cells (tasks x methods x budgets x seeds; each takes seconds at least), got "
+            f"expected at most {MOST_CELLS:,} cells (tasks x methods x budgets x seeds; each takes at least seconds), got "
             f"{cells:,}; fix: several runs into one output folder, or fewer seeds or budgets"
         )
 
@@ -52,7 +52,7 @@ def check_cells(cells: int) -> None:
 def read_tasks(selectors: Sequence[str]) -> list[TaskSpec]:
     """The specifications of the selected tasks; a task that is selected twice appears once.
 
-    Raises `UsageError` for different tasks of one name, whose results would be mistaken for each other's.
+    Raises `UsageError` for different tasks with the same name, whose results would be mistaken for each other's.
     """
     from coterie.tasks.registry import get_task_spec
 
@@ -62,7 +62,7 @@ def read_tasks(selectors: Sequence[str]) -> list[TaskSpec]:
         first, other = found.setdefault(spec.name.casefold(), (selector, spec))
         if other.model_dump() != spec.model_dump():
             raise UsageError(
-                f"-t: expected tasks of different names, got {spec.name!r} from {first} and from {selector}; fix: another name "
+                f"-t: expected tasks with different names, got {spec.name!r} from {first} and from {selector}; fix: another name "
                 f"in one of the files"
             )
     return [spec for _, spec in found.values()]
@@ -71,7 +71,7 @@ def read_tasks(selectors: Sequence[str]) -> list[TaskSpec]:
 def checked_plan(
     spec: TaskSpec, device: str, limit: int | None, on_task: Callable[[str], None] = lambda _name: None
 ) -> TaskPlan:
-    """The task's plan, once it is known to run: its reranker is within reach, its texts suffice and it fits into memory.
+    """Plan a task after checking that its reranker is available, its texts suffice and it fits into memory.
 
     `limit` is the value of `--memory-limit` in bytes. `on_task` receives the task's name before its texts are read and
     tokenized; what was read stays in the cache. Raises a `TaskError` that names the task's file.
@@ -83,7 +83,7 @@ def checked_plan(
     memory, where = (available, device) if limit is None or limit > available else (limit, "--memory-limit")
     with _naming_the_file_of(spec):
         check_task(spec, memory, where)
-        if spec.group != "planted":  # which has no texts
+        if spec.group != "planted":  # a planted task has no texts
             on_task(spec.name)
         plan = plan_task(spec)
         check_task(spec, memory, where, plan.query_counts)
@@ -92,7 +92,7 @@ def checked_plan(
 
 @contextmanager
 def _naming_the_file_of(spec: TaskSpec) -> Iterator[None]:
-    """Put the file of a task in front of its errors."""
+    """Prefix the errors of a task with the name of its file."""
     from coterie.tasks.errors import DataError, RerankerError
     from coterie.tasks.registry import list_tasks
 

@@ -35,7 +35,7 @@ _MARKS = {
 
 
 class RunProgress(Listener):
-    """Shows a run to people. `reused` counts the cells that were finished before; `seconds` has the total of each phase."""
+    """Shows the progress of a run. `reused` counts the cells that were finished before; `seconds` has the total of each phase."""
 
     def __init__(self, console: Console, quiet: bool = False) -> None:
         self.reused = 0
@@ -139,7 +139,7 @@ class RunProgress(Listener):
             self._say(f"{escape(cell.label)}  [red]not run[/]: {escape(cell.reason)}")
 
     def _over(self, digest: str, reused: bool) -> float:
-        """Count a cell as done; returns the seconds since its start."""
+        """Count a cell as done and return the seconds since its start."""
         row, began = self._running.pop(digest, (None, time.monotonic()))
         if row is not None:
             self._each.remove_task(row)
@@ -150,7 +150,7 @@ class RunProgress(Listener):
         return time.monotonic() - began
 
     def _sum_up(self) -> None:
-        """Show how many cells run and failed, and the time left at the pace of this run."""
+        """Show how many cells are running and how many failed, and the time left at the pace of this run."""
         parts = [f"{len(self._running)} running"]
         if self._failed:
             parts.append(f"{self._failed} failed")

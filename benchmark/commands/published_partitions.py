@@ -54,7 +54,7 @@ class Partition:
 
 
 def read_partitions(folder: Path) -> tuple[list[Partition], list[str]]:
-    """The partitions in a folder, by model, affinity and layer, and one line on each other `.npz` file.
+    """The partitions in a folder, by model, affinity and layer, and one line on each `.npz` file that was refused.
 
     Raises `PartitionError` if the folder does not exist, or has no or too many `.npz` files.
     """
@@ -62,7 +62,7 @@ def read_partitions(folder: Path) -> tuple[list[Partition], list[str]]:
     if not 0 < len(paths) <= MOST_FILES:
         got = str(len(paths)) if folder.is_dir() else "no folder"
         raise PartitionError(
-            f"{folder}: expected 1 to {MOST_FILES} .npz files, got {got}; fix: the folder of the files"
+            f"{folder}: expected 1 to {MOST_FILES} .npz files, got {got}; fix: name the folder of the files"
         )
     found, refused = [], []
     for path in paths:
@@ -80,7 +80,7 @@ def read_partition(path: Path) -> Partition:
         raise PartitionError(f"{path.name!r}: expected a name like llama_layer7_pas.npz; fix: rename the file")
     if path.is_symlink() or not path.is_file():
         raise PartitionError(
-            f"{path.name}: expected a plain file, got a link or a special file; fix: copy the file here"
+            f"{path.name}: expected a plain file, got a link or a special file; fix: replace it with a copy of the file"
         )
     try:
         coalition_of_neuron = _array(_member(path))
@@ -88,7 +88,7 @@ def read_partition(path: Path) -> Partition:
         sizes = describe_sizes(len(coalition_of_neuron), groups)
     except (ValueError, zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, RuntimeError) as error:
         raise PartitionError(
-            f"{path.name}: {str(error)[:200]}; fix: an .npz with {ARRAY!r} [neurons], integers from 0"
+            f"{path.name}: {str(error)[:200]}; fix: save {ARRAY!r} as integers from 0, shape (neurons,)"
         ) from None
     return Partition(name["model"], name["affinity"], int(name["layer"]), sizes)
 
@@ -132,7 +132,7 @@ def _array(content: bytes) -> np.ndarray:
 
 
 def _groups(labels: np.ndarray) -> list[np.ndarray]:
-    """The players of each coalition, which have the same label."""
+    """The players of each coalition: those with the same label."""
     order = np.argsort(labels, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run leaves: the record of every cell, and what went wrong."""
+    """The outcome of a run: the record of every cell, and what went wrong."""
 
     records: list[Record]
     """The records of the grid's cells, in the grid's order."""
@@ -76,7 +76,7 @@ def run_command(options: RunOptions) -> ExitCode:
 
 
 def _print_failures(result: RunResult, console: Console) -> bool:
-    """Print each cell that failed or did not run, and their numbers. Returns whether there are any."""
+    """Print each cell that failed or did not run, and how many there are. Returns whether there are any."""
     broken = [record for record in result.records if record.status in BROKEN]
     for record in broken:
         text = escape(f"{result.store.path_for(record)}: {record.reason}")
@@ -94,8 +94,12 @@ def _print_failures(result: RunResult, console: Console) -> bool:
     return True
 
 
-def run_options(options: RunOptions, console: Console | None = None) -> RunResult:
-    """Do all of `coterie run` but the leaderboard: check, run, store and track."""
+def run_options(options: RunOptions, console: Console | None = None, *, needs_all_files: bool = False) -> RunResult:
+    """Do everything that `coterie run` does except the leaderboard: check, run, store and track.
+
+    With `needs_all_files`, a file of `include` that does not load raises its `IncludeError`. Otherwise it is reported, and
+    methods that were named still run.
+    """
     from coterie.benchmark.commands.progress import RunProgress
     from coterie.tracking.mlflow_log import Tracker
     from coterie.tracking.run_log import RunLog
@@ -103,7 +107,7 @@ def run_options(options: RunOptions, console: Console | None = None) -> RunResul
 
     console = console or Console()
     progress = RunProgress(console, options.quiet)
-    included = load_included(options)
+    included = load_included(options, needs_all_files)
     if options.started is not None:
         progress.spent("start-up", time.perf_counter() - options.started)
     with progress, progress.timed("loading"):
@@ -151,7 +155,7 @@ def _untracked(log: RunLog) -> str | None:
     problems = "; ".join(log.problems)
     if log.missing:
         return f"{log.missing} cells are not in MLflow ({problems}); log them with: coterie sync {log.folder}"
-    return f"all cells are in MLflow, but meanwhile: {problems}" if problems else None
+    return f"all cells are in MLflow, but there were problems: {problems}" if problems else None
 
 
 def _header(options: RunOptions, grid: Grid) -> str:

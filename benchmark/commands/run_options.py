@@ -1,4 +1,4 @@
-"""The options of `coterie run` as a value, checked alike from the command line, a config file and Python."""
+"""The options of `coterie run` as a value, checked the same way from the command line, a config file and Python."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from coterie.benchmark.errors import UsageError
 from coterie.benchmark.quantities import parse_bytes, parse_duration
 from coterie.benchmark.runner.choices import ExecutorName, Overwrite
 from coterie.tasks.config.paths import expand_home
+from coterie.tasks.config.text import explain_problem
 
 
 def _list(value: object) -> object:
-    """Refuse a single text where a list belongs: Python would take it for a list of letters."""
+    """Refuse a single string in place of a list: Python would treat it as a list of letters."""
     if isinstance(value, str | bytes | Path) or not isinstance(value, Iterable):
         raise ValueError(f"expected a list, got {value!r}; fix: [{value!r}]")
     return tuple(value)
@@ -28,11 +29,11 @@ def _one_or_more(value: object) -> object:
 
 
 def _seconds(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
+    return parse_duration(value, "timeout") if isinstance(value, str) else value
 
 
 def _bytes(value: object) -> object:
-    return parse_bytes(value) if isinstance(value, str) else value
+    return parse_bytes(value, "memory_limit") if isinstance(value, str) else value
 
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(_list)]
@@ -43,20 +44,20 @@ HomePath = Annotated[Path, AfterValidator(lambda path: Path(expand_home(str(path
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The options of `coterie run`. What is empty or None comes from the suite."""
+    """The options of `coterie run`. Tasks, methods, seeds and budgets that are empty or None come from the suite."""
 
     tasks: Texts = ()
     """Task names, selections such as `name[layer=1]`, or paths of task files."""
     methods: Texts = ()
     """Method selectors: `name` or `name[parameter=value,...]`."""
     suite: str = "quick"
-    """Name of the suite that provides what the other options leave out."""
+    """Name of the suite that supplies the tasks, methods, seeds and budget that are not given."""
     seeds: Whole | None = None
     """Number of seeds; each method runs with seeds 0 to N-1."""
     budgets: Annotated[tuple[Whole, ...], BeforeValidator(_list)] = ()
     """Evaluations that a method may spend on the discovery game, one cell per budget."""
     include: Annotated[tuple[HomePath, ...], BeforeValidator(_one_or_more)] = ()
-    """Python files with methods of the user."""
+    """Python files with the user's methods."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     output_folder: HomePath = Path("coterie-out")
@@ -80,9 +81,9 @@ class RunOptions:
     memory_limit: Annotated[Annotated[int, Field(strict=True, gt=0)] | None, BeforeValidator(_bytes)] = None
     """Bytes of resident memory above which a cell is killed; None for no limit."""
     quiet: Flag = False
-    """Whether only errors and the places of the results are printed."""
+    """Whether only errors and the locations of the results are printed."""
     started: float | None = None
-    """`time.perf_counter()` when the process began, for the seconds that the start took."""
+    """`time.perf_counter()` when the process began, to report the start-up time; None to leave it out."""
 
 
 def checked_options(values: Mapping[str, Any]) -> RunOptions:
@@ -95,7 +96,7 @@ def checked_options(values: Mapping[str, Any]) -> RunOptions:
         if isinstance(raised, UsageError):
             raise raised from None
         where = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in problem["loc"][:2])
-        message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+        message = explain_problem(problem)
         got = "" if raised else f", got {problem['input']!r}"
         raise UsageError(f"{where}: {message}{got}") from None
 

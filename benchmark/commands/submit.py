@@ -40,7 +40,7 @@ class SubmitOptions:
     suite: str
     """Name of the suite."""
     seeds: int | None
-    """Number of seeds; None for that of the suite."""
+    """Number of seeds; None for the suite's."""
     card: Path
     """The method card, or where to write a template."""
     to: Path
@@ -59,7 +59,7 @@ def submit_command(options: SubmitOptions) -> ExitCode:
 def submit(options: SubmitOptions) -> list[Path]:
     """Write all submissions or none, and return their folders.
 
-    Raises `UsageError`, with all cells that are missing, if the records do not make a submission.
+    Raises `UsageError`, which names the missing cells, if the records do not make up a submission.
     """
     if options.suite not in SUITES:
         raise UsageError(f"unknown suite {options.suite!r}{did_you_mean(options.suite, SUITES)}")
@@ -90,7 +90,7 @@ def submit(options: SubmitOptions) -> list[Path]:
 def _records_of_suite(
     stored: Sequence[Record], options: SubmitOptions, method: str, suite: Suite, seeds: int
 ) -> list[Record]:
-    """A record of every cell of the suite, all of one method, protocol, settings, code and data."""
+    """One record per cell of the suite, all with the same method, protocol, settings, code and data."""
     name = parse_selector(method)[0]
     selector = get_method(method).selector if name in list_methods() else method
     run = f"coterie run --suite {options.suite} -m '{selector}' --output-folder {options.output_folder}"
@@ -138,7 +138,7 @@ def _difference(record: Record, suite: Suite) -> str | None:
 
 
 def _check_one_version(records: Sequence[Record]) -> None:
-    """Raise `UsageError` unless all records are of one version."""
+    """Raise `UsageError` unless all records are of the same version."""
     for difference in version_differences((f"{record.task_name}, seed {record.seed}", record) for record in records):
         raise UsageError(
             f"the records are of different versions: {difference.field} is {str(difference.first)[:40]} in "
@@ -148,7 +148,7 @@ def _check_one_version(records: Sequence[Record]) -> None:
 
 
 def _card(path: Path, records: Sequence[Record]) -> Card:
-    """Read the card; if it does not exist, write a template and say in the error what to fill in."""
+    """Read the card; if it does not exist, write a template and raise an error that names the fields to fill in."""
     method = records[0].method_name
     if not path.exists():
         fill = _write_template(path, records)
@@ -191,7 +191,7 @@ def _built_in_card(method: Method, records: Sequence[Record]) -> Card:
 
 
 def _cost(records: Sequence[Record]) -> str:
-    """The evaluations and seconds of discovery, for people."""
+    """The evaluations and seconds of discovery, as a phrase."""
     spent = [sum(r.cost.evaluations.values()) for r in records if r.cost is not None]
     seconds = [r.cost.discovery_seconds for r in records if r.cost is not None]
     if not spent:

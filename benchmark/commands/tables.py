@@ -17,6 +17,6 @@ def plain_table(headings: Sequence[str], left: Collection[str] = ()) -> Table:
 
 
 def wide_console(width: int = 160) -> Console:
-    """The terminal or, if the output goes to a file, which has room for a row on one line, a console of this width."""
+    """The terminal or, if the output goes to a file, a console of this width, so that rows fit on one line."""
     console = Console()
     return console if console.is_terminal else Console(width=width)

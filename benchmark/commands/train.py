@@ -1,4 +1,4 @@
-"""`coterie train`: from a task file to a reranker, with progress, a log beside the adapter, and resumption."""
+"""`coterie train`: from a task file to a reranker, with progress, a log next to the adapter, and resumption."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def train_command(name: str, folder: Path, stages: tuple[str, ...], device: str)
                 )
         except KeyboardInterrupt:
             console.print(
-                "interrupted; the same command resumes an adapter from its last evaluation, and starts a base again",
+                "interrupted; the same command resumes an adapter from its last evaluation, and restarts a base from scratch",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -69,7 +69,7 @@ def _located(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _open_log(adapter: Path, console: Console) -> Iterator[Callable[[str], None]]:
-    """A function that prints a line and appends it to `train.log` beside the adapter."""
+    """A function that prints a line and appends it to `train.log` next to the adapter."""
     from coterie.tasks.training.preflight import check_writable
 
     check_writable(adapter, "reranker.adapter")
@@ -110,7 +110,7 @@ class Lines:
         self._first: tuple[int, int, float] | None = None  # steps, step and time since which the pace is measured
 
     def __call__(self, step: int, steps: int, text: str) -> None:
-        """Note that `step` of `steps` is done, and write a line if it is due."""
+        """Record that `step` of `steps` is done, and write a line if one is due."""
         now = self._clock()
         if self._first is None or self._first[0] != steps or step <= self._first[1]:  # another stage
             self._first = steps, step, now
@@ -128,13 +128,13 @@ class Lines:
 
 
 def _copy_task(task_file: Path, folder: Path) -> Path:
-    """Copy the file of a registered task, so that training writes beside the copy."""
+    """Copy the file of a registered task, so that training writes next to the copy."""
     folder.mkdir(parents=True, exist_ok=True)
     return Path(shutil.copy(task_file, folder / "task.yaml"))
 
 
 def _places(spec: RerankerTaskSpec, path: Path) -> tuple[str, Path]:
-    """The base, a folder that training may create or a hub id, and the folder of the adapter."""
+    """The base (a folder that training may create, or a hub id) and the folder of the adapter."""
     if spec.reranker.adapter is None:
         raise UsageError(f"{path}: expected reranker.adapter, the folder to write to, got none; fix: adapter: adapter")
     makes_base = spec.training is not None and spec.training.base is not None
@@ -144,7 +144,7 @@ def _places(spec: RerankerTaskSpec, path: Path) -> tuple[str, Path]:
 
 
 def _local_warm_start(spec: RerankerTaskSpec, path: Path) -> RerankerTaskSpec:
-    """The task with `training.init_adapter` made absolute, if it is a folder beside the task file."""
+    """The task with `training.init_adapter` made absolute, if it is a folder next to the task file."""
     training = spec.training
     if training is None or training.init_adapter is None:
         return spec

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class MethodFailedError(RuntimeError):
-    """The method raised, or cannot run on this task."""
+    """The method raised an exception, or cannot run on this task."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _plans(options: TransitionsOptions, console: Console) -> list[RerankerTaskPl
 def stored_coalitions(
     records: Sequence[Record], plans: Sequence[RerankerTaskPlan], method: Method, budget: int, seed: int
 ) -> dict[int, Record]:
-    """Layer -> a finished cell of this task, method, budget and seed, however its coalitions were scored."""
+    """Layer -> a finished cell of this task, method, budget and seed, regardless of how its coalitions were scored."""
     from coterie.benchmark.protocol.settings import PROTOCOL
     from coterie.methods.identity import code_hash
 

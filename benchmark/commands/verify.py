@@ -42,7 +42,7 @@ class Verified:
     badge: Verification | None
     """The badge; None if there are problems, or nothing was compared."""
     made_by: str | None = None
-    """The version of coterie that made the submission if it is another one, whose results cannot be compared."""
+    """The other version of coterie that made the submission, whose results cannot be compared; None if it was this one."""
 
 
 def verify(
@@ -95,7 +95,7 @@ def verify_command(paths: Sequence[Path], device: str) -> ExitCode:
 
 
 def _expanded(path: Path) -> list[Path]:
-    """The submissions that a path means: itself, all versions of a method, or all submissions in a folder."""
+    """The submissions that a path refers to: itself, all versions of a method, or all submissions in a folder."""
     if path.is_symlink() or not path.is_dir() or _is_submission(path):
         return [path]
     versions = [folder for folder in sorted(path.iterdir()) if folder.is_dir()]
@@ -126,7 +126,7 @@ def _update_badge(outcome: Verified) -> None:
     if outcome.made_by is not None:  # its badge is from the version that made it
         return
     badge = outcome.submission.folder / BADGE
-    with writing(badge, "its permissions"):
+    with writing(badge, "change its permissions"):
         if outcome.badge is not None:
             write_atomic(badge, outcome.badge.model_dump_json(indent=1))
         elif badge.is_file():

@@ -80,7 +80,7 @@ class _Measured:
 
 
 def inspect_record(record: Record, task: Task, settings: Settings, number: int | None) -> Inspection:
-    """The card of one coalition of the record, or of every coalition that the protocol evaluates.
+    """Make the card of one coalition of the record, or of every coalition that the protocol evaluates.
 
     Raises `UsageError` for a task without texts, a record without coalitions, players that the task does not have, and a
     number that the record does not have.

@@ -6,7 +6,7 @@ the held-out pairs,
     z_i(t) = (a_i(t) - mean_t a_i) / sd_t a_i,    F_C(t) = mean over i in C of z_i(t),    F_C(x) = mean over t in x of F_C(t).
 
 Firing is signed: members that fire in opposite directions cancel, as they do in the macro-features of the protocol. The
-agreement of C tells whether they do: it is the mean correlation rho of two members over tokens, obtained from
+agreement of C shows whether they do: it is the mean correlation rho of two members over tokens, obtained from
 m^2 Var F_C = m' + m'(m' - 1) rho for m members of which m' vary. A player that never varies has z = 0.
 """
 

@@ -23,7 +23,7 @@ _SHARE = 0.6  # the target
 
 @torch.no_grad()
 def rows() -> list[Row]:
-    """One layer is replayed whole, the last one only at the last token; masks of about 100 neurons."""
+    """One row: one layer replayed whole, the last one only at the last token, with masks of about 100 neurons."""
     spec = get_reranker_spec("pydoc-llama/relevance")
     pairs = plan_reranker_task(spec).pairs["heldout"][:_PAIRS]
     reranker = reshaped(load_reranker(spec.reranker), SHAPE)

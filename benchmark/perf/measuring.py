@@ -19,14 +19,14 @@ Result = TypeVar("Result")
 
 
 def timed(work: Callable[[], Result]) -> tuple[Result, float]:
-    """The result of some work and the wall seconds that it took."""
+    """The result of some work, and its wall-clock seconds."""
     started = time.perf_counter()
     result = work()
     return result, time.perf_counter() - started
 
 
 def least_seconds(work: Callable[[], object], times: int, clock: Callable[[], float] = time.perf_counter) -> float:
-    """The shortest of several runs.
+    """Seconds of the shortest of several runs.
 
     With `time.process_time` as the clock and one thread, this is the time of a run on an otherwise idle machine.
     """

@@ -15,7 +15,7 @@ from coterie.benchmark.perf.row import Row
 
 @cache
 def list_parts() -> dict[str, str]:
-    """What each part measures, the first line of its docstring, by the part's name."""
+    """The parts by name, each with what it measures: the first line of its docstring."""
     texts = {path.stem: path.read_text("utf8") for path in sorted(Path(__file__).parent.glob("*.py"))}
     return {name: _first_line(text) for name, text in texts.items() if "\ndef rows(" in text}
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 NONE = "-"
-"""What a column without a value shows."""
+"""Shown in a column that has no value."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Row:
     against: str
     """What it is compared with and its result, or why nothing could be compared."""
     figure: str
-    """The ratio, or whatever number the target is about."""
+    """The ratio, or whichever number the target limits."""
     target: str
     """The condition to meet."""
     met: bool | None

@@ -161,7 +161,7 @@ def _draw(found: dict[str, list[Point]], biggest: Point, path: Path) -> None:
 
 
 def rows(path: Path | None = None) -> list[Row]:
-    """One row per curve and one for the shape of a 70B layer; also draws the picture if there is a path."""
+    """One row per curve and one for the shape of a 70B layer; also draws the picture if `path` is given."""
     torch.set_num_threads(1)
     found, (biggest, rate) = curves(), large()
     if path is not None:

@@ -82,7 +82,7 @@ class Bench:
 
     @property
     def truth(self) -> tuple[Group, ...]:
-        """The planted groups; empty where nothing is planted."""
+        """The planted groups; empty if nothing is planted."""
         return self.task.truth
 
     @property
@@ -114,7 +114,7 @@ class Bench:
     def draw(self, members: Group, seed: int) -> Evaluated:
         """Sample the pairs and leave-one-out sets of a coalition, differently for each seed of a method.
 
-        Seeds of a method thus differ by the samples even where its coalitions are the same, so that intervals and ranks
+        Seeds of a method thus differ by the samples even if its coalitions are the same, so that intervals and ranks
         reflect the sampling. A set has the same samples whichever method proposes it.
         """
         rng = self.generator(3, seed, *members)
@@ -130,7 +130,7 @@ class Bench:
     def noise_floor(
         self, statistic: Statistic, view: View, ablations: Callable[[Statistic, Evaluated], list[Group]]
     ) -> float:
-        """What a synergy statistic returns where the true value is exactly zero, in the statistic's unit.
+        """What a synergy statistic returns when the true value is exactly zero, in the statistic's unit.
 
         That is the statistic of a set minus the same statistic from a second evaluation with every ablation in its own
         batch: the largest absolute mean over the queries, of 4 random sets of 8 players (or of all, if there are fewer).

@@ -179,7 +179,7 @@ class JudgedGame:
 
     @cached_property
     def _activations(self) -> np.ndarray:
-        """Mean over each pair's tokens, shape (pairs, players)."""
+        """Mean activations over each pair's tokens, shape (pairs, players)."""
         return self._game.activations("mean").double().numpy()
 
     def _evaluate(self, groups: Sequence[Group]) -> np.ndarray:
@@ -191,7 +191,7 @@ class JudgedGame:
 
     @cached_property
     def _same_input(self) -> np.ndarray:
-        """Index of the first pair with the same input, shape (pairs,): equal inputs tie, and ties go by document id."""
+        """Index of the first pair with the same input, shape (pairs,): equal inputs tie, and ties are broken by document id."""
         return self._game.first_with_same_input()
 
     def _stacked(self, rows: Sequence[np.ndarray]) -> np.ndarray:

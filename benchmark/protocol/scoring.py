@@ -20,9 +20,9 @@ _LISTED_SIZES = 5  # in a reason
 def score(bench: Bench, coalitions: Coalitions, seed: int) -> list[Measure]:
     """Measure a method's coalitions of one seed with every metric that applies to the task.
 
-    If the task has judgements but no transfer domain, measures on transfer have no value, that reason, and no rank. If no
-    coalition has an eligible size, measures have no value and the sizes as the reason, except for the metrics that judge
-    coalitions of any size.
+    If the task has judgements but no transfer domain, measures on transfer have no value, say so as the reason, and are not
+    ranked. If no coalition has an eligible size, measures have no value and list the sizes as the reason, except for the
+    metrics that judge coalitions of any size.
     """
     provided = bench.provides
     answer = Answer(coalitions, [bench.draw(group, seed) for group in bench.eligible(coalitions)])

@@ -12,7 +12,7 @@ class Suite:
     """What `coterie run --suite NAME` runs."""
 
     summary: str
-    """One line for people."""
+    """One-line description."""
     tasks: tuple[str, ...]
     """Selectors of tasks."""
     methods: tuple[str, ...]
@@ -32,11 +32,8 @@ _NINE = tuple(
     f"pydoc-{model}/{o}" for model in ("llama", "mistral", "pythia") for o in ("relevance", "cqtr", "mean-tf-l")
 )
 
-_LAYER_1 = (
-    "pydoc-llama/cqtr",
-    "pydoc-llama/mean-tf-l",
-    "pydoc-mistral/relevance",
-)  # their default layer; ten times as slow
+# their default layer is 1, which is ten times as slow
+_LAYER_1 = ("pydoc-llama/cqtr", "pydoc-llama/mean-tf-l", "pydoc-mistral/relevance")
 
 _LIGHT = Settings(
     max_coalitions=4,

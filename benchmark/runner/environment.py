@@ -98,7 +98,7 @@ def resolve_device(wanted: str) -> str:
     if wanted == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if available[name])
     if wanted not in available:
-        raise UsageError(f"--device: expected auto, {', '.join(available)}, got {wanted!r}")
+        raise UsageError(f"--device: expected auto, cpu, cuda or mps, got {wanted!r}")
     if not available[wanted]:
         raise UsageError(f"--device {wanted}: not available on this machine; fix: --device auto")
     return wanted

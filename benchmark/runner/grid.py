@@ -7,7 +7,7 @@
         for record, reused in run.cells(executor):
             ...
 
-This process alone writes records; workers send theirs to it.
+Only this process writes records; workers send theirs to it.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Grid:
     """What to run, and how."""
 
     tasks: Sequence[TaskPlan]
-    """The tasks."""
+    """The planned tasks."""
     methods: Sequence[Method]
     """The methods with their parameters."""
     seeds: Sequence[int]
-    """The seeds."""
+    """The seeds that every method runs with."""
     budgets: Sequence[int]
-    """Evaluations that a method may spend, one cell for each."""
+    """Evaluations that a method may spend, one cell per budget."""
     settings: Settings
     """Settings of the protocol."""
     overwrite: Overwrite = "only-missing"
@@ -86,7 +86,7 @@ class Run:
     def cells(self, executor: Executor) -> Iterator[tuple[Record, bool]]:
         """Yield each cell's record and whether it was finished before. New records are stored before they are yielded.
 
-        A cell that fails, crashes or times out becomes a record that says so, and the others go on (unless `fail_fast`).
+        A cell that fails, crashes or times out becomes a record that says so, and the others continue (unless `fail_fast`).
         Other runs wait for a cell until this iterator is advanced past it, so that each result is logged only once.
         """
         agenda = RunAgenda(self.missing, self._store)

@@ -27,11 +27,11 @@ class CellRequest(Strict):
 
     @property
     def label(self) -> str:
-        """The cell's name for people: task, method and seed."""
+        """Human-readable name of the cell: task, method and seed."""
         return f"{self.identity.task_name}: {self.method.selector}, seed {self.identity.seed}"
 
     def record(self, task: TaskInfo, environment: Environment, **outcome: Any) -> Record:
-        """A record of this cell, made now; `outcome` holds the fields that depend on how it went."""
+        """Make a record of this cell, dated now; `outcome` holds the fields that depend on how it went."""
         return Record(
             identity=self.identity,
             identity_digest=self.identity.digest(),
@@ -50,15 +50,15 @@ class TaskLoaded(Strict):
     task: TaskInfo
     """What the record says about the task."""
     environment: Environment
-    """Where and with what the worker runs."""
+    """The worker's machine and software."""
 
 
 class StepProgress(Strict):
-    """How far a running cell is."""
+    """How far a running cell has got."""
 
     kind: Literal["progress"] = "progress"
     step: str
-    """What it is doing, as a phrase for people: `proposing coalitions`."""
+    """What it is doing, as a phrase: `proposing coalitions`."""
     count: int = 0
     """Evaluations made in this step."""
 
@@ -90,7 +90,7 @@ class NotRun(Strict):
     identity: Identity
     """The cell's identity."""
     label: str
-    """The cell's name for people."""
+    """Human-readable name of the cell."""
     reason: str
     """Why it was not run, in one line."""
     trace: str | None = None
@@ -110,7 +110,7 @@ Message = Update | Outcome
 
 
 class Listener:
-    """Receives the events of a run, for people only; nothing depends on it. This base class ignores them all.
+    """Receives the events of a run in order to show them; no result depends on it. This base class ignores them all.
 
     Methods are called from several threads.
     """

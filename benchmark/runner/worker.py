@@ -203,7 +203,7 @@ def _method(request: CellRequest) -> Method:
 
 
 def main() -> None:
-    """Answer requests until stdin ends, which means that the run is gone. This process then exits immediately."""
+    """Answer requests until stdin ends, which means that the run has ended. This process then exits immediately."""
     requests, answers = open_channel()
 
     def send(message: Message) -> None:

@@ -1,4 +1,4 @@
-"""The worker process of `coterie check`: it reads orders from stdin, one JSON line each, and answers with JSON lines."""
+"""The worker process of `coterie check`: it reads requests from stdin, one JSON line each, and answers with JSON lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from coterie.benchmark.runner.worker import open_channel
 from coterie.methods.base import Method, MethodError
 
 
-class CheckOrder(BaseModel):
+class CheckRequest(BaseModel):
     """Run one check on one method of a file or, if no check is named, list the file's methods."""
 
     path: str
@@ -24,19 +24,19 @@ class CheckOrder(BaseModel):
 
 
 class CheckAnswer(BaseModel):
-    """The answer to an order."""
+    """The answer to an request."""
 
     problem: str | None = None
     """What is wrong; None if nothing is."""
     methods: list[str] = []
-    """Names of the file's methods, for an order that names no check."""
+    """Names of the file's methods, for an request that names no check."""
 
 
 def serve() -> None:
-    """Answer orders until stdin ends."""
-    orders, answers = open_channel()
+    """Answer requests until stdin ends."""
+    requests, answers = open_channel()
     while True:
-        answers.write(_answer(CheckOrder.model_validate_json(orders.get())).model_dump_json() + "\n")
+        answers.write(_answer(CheckRequest.model_validate_json(requests.get())).model_dump_json() + "\n")
         answers.flush()
 
 
@@ -60,21 +60,21 @@ def methods_of(path: Path) -> dict[str, type[Method]]:
     return found
 
 
-def _answer(order: CheckOrder) -> CheckAnswer:
+def _answer(request: CheckRequest) -> CheckAnswer:
     from coterie.benchmark.submissions.contract import CHECKS, BrokenContractError
 
     try:
-        methods = methods_of(Path(order.path))
+        methods = methods_of(Path(request.path))
     except MethodError as error:
         return CheckAnswer(problem=str(error))
-    if not order.check:
+    if not request.check:
         return CheckAnswer(methods=sorted(methods))
     try:
-        CHECKS[order.check].run(methods[order.method])
+        CHECKS[request.check].run(methods[request.method])
     except BrokenContractError as error:
         return CheckAnswer(problem=str(error))
     except BaseException as error:  # a method may raise anything, SystemExit included
-        return CheckAnswer(problem=_describe(error, Path(order.path)))
+        return CheckAnswer(problem=_describe(error, Path(request.path)))
     return CheckAnswer()
 
 

@@ -50,7 +50,7 @@ def check_claims(found: Submission) -> Iterator[Discrepancy]:
 
 
 def is_registered(record: Record) -> bool:
-    """Whether the record's task is registered. A task that is not is never looked up, and never read as a file."""
+    """Whether the record's task is registered. An unregistered task is never looked up or read as a file."""
     return record.task_name.partition("[")[0] in list_tasks()
 
 
@@ -121,7 +121,7 @@ def _method_problems(record: Record) -> Iterator[tuple[str, str, str]]:
 
 
 def _cost_problems(record: Record) -> Iterator[tuple[str, str, str]]:
-    """Refuse impossible costs. Whether possible ones are true can be measured only by running the method."""
+    """Refuse impossible costs. Only running the method would show whether possible ones are true."""
     cost = record.cost
     if cost is None:
         return

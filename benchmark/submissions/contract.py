@@ -28,7 +28,7 @@ _MOST_AMI_DIFFERENCE = 0.2  # between the effect of renumbering and the effect o
 
 
 class BrokenContractError(Exception):
-    """A method violates the contract. The text says what was observed."""
+    """A method violates the contract. The message says what was observed."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Check:
     name: str
     """Name, as `coterie check` prints it."""
     expects: str
-    """What a method must do, for people; completes "expected"."""
+    """What a method must do, as a phrase that completes "expected"."""
     fix: str
     """How to fix a method that fails."""
     run: Callable[[type[Method]], None]
@@ -165,7 +165,7 @@ def sees_what_it_declares(cls: type[Method]) -> None:
 
 
 @_check(
-    expects="at most as many evaluations as its budget: on a small one it stops in time, or lets BudgetExceededError pass",
+    expects="at most as many evaluations as its budget: on a small one it stops in time, or lets BudgetExceededError propagate",
     fix="request at most `budget` evaluations (game.meter.total counts them), and do not continue after BudgetExceededError",
 )
 def respects_its_budget(cls: type[Method]) -> None:

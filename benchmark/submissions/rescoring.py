@@ -8,7 +8,7 @@ Three kinds of number are compared, each as strictly as possible:
    them differently depending on which ablations shared a batch. The size of this effect is the task's noise floor, the
    largest of its synergy metrics. A mean may differ by `FLOORS` floors, a single query by sqrt(queries) times as many: errors
    of queries are independent, so a mean of Q varies sqrt(Q) times less. Measured on pydoc-llama/relevance, with three methods
-   scored in one order and in the other: means differ by up to 2 floors, queries by 0.4 sqrt(Q) floors; `FLOORS` leaves room
+   scored in both orders: means differ by up to 2 floors, queries by 0.4 sqrt(Q) floors; `FLOORS` leaves room
    for other processors. `synergy_ratio` has no floor and another unit: `RATIO` for a mean (measured: 4e-6).
 3. *Everything else* (nDCG, R2, shares, indices) depends on ranks, fits and counts. Rounding changes nothing there or, at a
    tie, one query visibly: `RELATIVE` relative, or `ABSOLUTE` for small values. Fits spread rounding, first into single
@@ -232,7 +232,7 @@ def _arrays(got: Measure, fresh: Measure, absolute: float, kind: str, compared: 
         for row in wrong[:_MOST_ROWS_NAMED]:
             yield f"{name}[{row}]", str(expected[row]), str(values[row])
         if len(wrong) > _MOST_ROWS_NAMED:
-            yield name, "the numbers scored again", f"{len(wrong)} of {len(expected)} different ones"
+            yield name, "the rescored numbers", f"{len(wrong)} of {len(expected)} that differ"
         if not len(wrong) and expected.size:
             compared.note(f"{kind}, single queries", float(np.abs(expected - values).max()))
             compared.numbers += expected.size - 1

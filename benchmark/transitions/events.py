@@ -36,7 +36,7 @@ _ROWS = 1024  # neurons per block of strengths
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The shares from which on alpha and beta count as high."""
+    """The lowest alpha and beta that count as high."""
 
     alpha: float
     """Threshold of alpha, above 0."""
@@ -124,7 +124,7 @@ def matching(mass: np.ndarray) -> dict[int, int]:
 def events(mass: np.ndarray, thresholds: Thresholds, all_pairs: bool = False) -> Transition:
     """What becomes of every source and where every target comes from.
 
-    Alpha and beta of a source and a target are high from their thresholds on. The source
+    Alpha and beta of a source and a target are high if they reach their thresholds. The source
 
     - *persists* in the target if both are high and the matching pairs them;
     - *splits* if only beta is high: the target is one of several parts of it;

@@ -13,7 +13,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def page(report: TransitionsReport, diagram: Diagram) -> str:
-    """Render the page, plotly's script included. Names may come from untrusted files and are always escaped."""
+    """Render the page, including plotly's script. Names may come from untrusted files and are always escaped."""
     import plotly.graph_objects as go
     from markupsafe import Markup
 

@@ -50,9 +50,8 @@ def _draw(diagram: Diagram, title: str, png: Path, svg: Path) -> None:
 def _flows(axes: Axes, diagram: Diagram) -> None:
     from matplotlib.patches import PathPatch
 
-    left: dict[int, float] = defaultdict(
-        float
-    )  # height of each node that is taken by flows that leave it, or that enter it
+    # the height of each node that is already taken by flows that leave it, and by flows that enter it
+    left: dict[int, float] = defaultdict(float)
     entered: dict[int, float] = defaultdict(float)
     for flow in diagram.flows:
         source, target, width = (

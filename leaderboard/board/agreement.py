@@ -17,7 +17,7 @@ def agreement_of_seeds(entry: str, records: Sequence[Record]) -> Agreement:
     """Agreement of every pair of an entry's seeds on one task, and the mean over pairs."""
     sets = [record.coalitions for record in records if record.coalitions is not None]
     found = [agreement_of(one, other) for one, other in combinations(sets, 2)]
-    reason = None if found else f"it needs at least 2 seeds, got {len(sets)}"
+    reason = None if found else f"agreement needs at least 2 seeds, got {len(sets)}"
     values = [value for value in found if value is not None]
     if found and not values:
         reason = "no seed has a coalition of two or more"
@@ -34,8 +34,8 @@ def agreement_of_seeds(entry: str, records: Sequence[Record]) -> Agreement:
 def agreement_of(one: CoalitionSet, other: CoalitionSet) -> float | None:
     """AMI of two sets of coalitions over the players that either puts into a coalition of two or more.
 
-    A player of several coalitions counts for the first; a player of none is a group by itself. Players that both leave
-    alone say nothing about who belongs together and are left out: with thousands of them, any two sets would agree.
+    A player in several coalitions counts for the first; a player in none is a group by itself. Players that are alone in
+    both sets say nothing about who belongs together and are left out: with thousands of them, any two sets would agree.
     None if neither set has a coalition of two or more.
     """
     labels = np.stack([first_group_labels(c.n_players, c.groups, smallest=2) for c in (one, other)])

@@ -49,7 +49,7 @@ class Version:
     """Version of coterie."""
 
     environment: str
-    """Python, packages, device and platform, for people."""
+    """Python, packages, device and platform, as a phrase."""
 
     @classmethod
     def of(cls, record: Record) -> Version:

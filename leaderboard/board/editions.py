@@ -32,10 +32,10 @@ class EntryKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Edition:
-    """The records of one task that may stand in one table."""
+    """The records of one task that may share a table."""
 
     records: list[Record]
-    """Those of the newest record's data, model, protocol and settings; each cell's newest only."""
+    """Those with the newest record's data, model, protocol and settings; only the newest of each cell."""
 
     notes: list[str]
     """How many records were left out, and how they differ."""
@@ -68,7 +68,7 @@ class Labelled:
 
 
 def label_records(records: Iterable[Record]) -> Labelled:
-    """Select the records that count, of each cell the newest and of each task the newest edition, and label their entries."""
+    """Select the records that count (the newest of each cell, in the newest edition of each task) and label their entries."""
     newest = {(record.identity_digest, record.task.dataset_revision): record for record in sorted(records, key=age)}
     by_task = defaultdict(list)
     for record in sorted(newest.values(), key=age):
@@ -78,12 +78,12 @@ def label_records(records: Iterable[Record]) -> Labelled:
 
 
 def age(record: Record) -> tuple[datetime, str, bool]:
-    """Sorts oldest first, and records of the same second in the same order every time."""
+    """Sort key: oldest first, and records of the same second in the same order every time."""
     return record.when, record.identity_digest, record.status == "ok"
 
 
 class _Version(NamedTuple):
-    """What must be equal for two numbers of one task to stand in one table."""
+    """What must be equal for two numbers of one task to share a table."""
 
     task_fingerprint: str
     dataset_revision: str
@@ -97,7 +97,7 @@ class _Version(NamedTuple):
         return cls(identity.task_fingerprint, record.task.dataset_revision, identity.protocol, settings)
 
     def differences(self, current: _Version) -> str:
-        """How this version differs from the one on the board, for people."""
+        """How this version differs from the one on the board, as a phrase."""
         parts = []
         if self.protocol != current.protocol:
             parts.append(f"protocol {self.protocol} instead of {current.protocol}")
@@ -111,7 +111,7 @@ class _Version(NamedTuple):
 
 
 def _newest_edition(records: Sequence[Record]) -> Edition:
-    """The edition of the last record, with a note per other one. `records` are those of one task, oldest first."""
+    """The edition of the last record, with a note for each other edition. `records` are those of one task, oldest first."""
     groups: dict[_Version, list[Record]] = defaultdict(list)
     for record in records:
         groups[_Version.of(record)].append(record)

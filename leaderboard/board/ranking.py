@@ -162,7 +162,7 @@ def _why_unranked(rows: Sequence[Row]) -> str:
 
 
 def _order(row: Row, sign: float) -> tuple[float, float, str]:
-    """By rank, then value, then name; rows without them last."""
+    """Sort key: by rank, then value, then name; rows without rank or value come last."""
     infinity = float("inf")
     return (
         infinity if row.rank is None else row.rank,

@@ -23,10 +23,10 @@ class Mean:
     """The mean."""
 
     low: float | None
-    """Lower end of the interval; None for too few tasks."""
+    """Lower end of the interval; None if there are too few tasks."""
 
     high: float | None
-    """Upper end of the interval; None for too few tasks."""
+    """Upper end of the interval; None if there are too few tasks."""
 
     tasks: int
     """Number of tasks."""
@@ -37,7 +37,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class HeadToHead:
-    """First against second under one metric. A table counts as won or lost if significant (Holm, within the table)."""
+    """First against second under one metric. Only significant differences count as wins or losses (Holm)."""
 
     metric: str
     """Key of the metric, `metric/domain`."""

@@ -1,4 +1,4 @@
-"""Records -> board: what is averaged, which entries are ranked and which cannot be."""
+"""From records to a board: what is averaged, which entries are ranked and which cannot be."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ REASON_CHARACTERS = 300
 def compile_board(records: Iterable[Record]) -> Board:
     """Compile the records of any number of tasks, methods and seeds.
 
-    - Of a cell with several records (same identity), the newest counts.
-    - Per task only one edition is shown, that of the newest record: numbers of different data, models, protocols or
+    - If a cell has several records (same identity), only the newest counts.
+    - Each task is shown in one edition only, that of the newest record: numbers of different data, models, protocols or
       settings are never mixed. The task's notes count and name what is left out.
     - Entries are compared by one bootstrap, paired over queries and over the seeds of each entry.
     - An entry with a missing, skipped or failed cell is listed without a rank, with the reason.

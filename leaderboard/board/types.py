@@ -1,6 +1,6 @@
 """The compiled leaderboard as data: the content of `leaderboard.json`, whose published schema is that of `Board`.
 
-Numbers are exact; renderers round them. Where a number is missing, `reason` or `note` says why.
+Numbers are exact; renderers round them. If a number is missing, `reason` or `note` says why.
 """
 
 from __future__ import annotations
@@ -132,16 +132,16 @@ class Row(Strict):
     """The ranked entries that do not differ significantly from this one."""
 
     reason: str | None = None
-    """Why there is no value or no rank, if so."""
+    """Why the value or the rank is missing; None if neither is."""
 
     noise_floor: float | None = None
-    """The largest value that the computation returns where the truth is exactly zero."""
+    """The largest value that the computation returns when the truth is exactly zero."""
 
     discovery_value: float | None = None
     """The method's own value on the discovery queries, which it has seen."""
 
     note: str = ""
-    """How the number came about."""
+    """How the number was computed."""
 
     @property
     def middle_rank(self) -> float | None:
@@ -202,7 +202,7 @@ class Agreement(Strict):
     """Highest adjusted mutual information of a pair."""
 
     reason: str | None = None
-    """Why there is no number, if so."""
+    """Why the number is missing; None if it is not."""
 
 
 class MetricBoard(Strict):
@@ -236,7 +236,7 @@ class MetricBoard(Strict):
     """
 
     note: str | None
-    """Why nothing is ranked, if so."""
+    """Why nothing is ranked; None if something is."""
 
     rows: list[Row]
     """One row per entry, best first, then those without a rank."""
@@ -339,7 +339,7 @@ class OverallRow(Strict):
     """Mean cost over tasks."""
 
     reason: str | None
-    """Why there is no mean rank, if so."""
+    """Why the mean rank is missing; None if it is not."""
 
 
 class Overall(Strict):
@@ -356,7 +356,7 @@ class Overall(Strict):
 
 
 class Board(Strict):
-    """Everything that a page shows. The same records give the same board."""
+    """Everything that a page shows. The same records always make the same board."""
 
     schema_version: Literal[1] = BOARD_SCHEMA_VERSION
     """Version of this schema."""

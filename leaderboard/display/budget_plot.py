@@ -23,7 +23,7 @@ def drawn_budgets(board: Board) -> list[tuple[str, str]]:
 def draw_budgets(board: Board, task: TaskBoard) -> str | None:
     """The curves of a task as SVG, one panel per ranked metric; None if no method has two budgets.
 
-    The horizontal axis has the evaluations spent, logarithmic; the vertical one the value with its 95 % interval.
+    The horizontal axis shows the evaluations spent (logarithmic), the vertical one the value with its 95 % interval.
     """
     curves = [(metric, budget_curves(board, metric)) for metric in task.ranked]
     curves = [(metric, found) for metric, found in curves if found]

@@ -1,4 +1,4 @@
-"""matplotlib with this package's settings, whatever the user or the working folder have set."""
+"""matplotlib with this package's settings, whatever the user or the working folder has set."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _import() -> None:
 
 @contextlib.contextmanager
 def _without_the_folders_settings() -> Iterator[None]:
-    """While active, hide that file from matplotlib, which has no option to ignore it."""
+    """While active, hide the working folder's settings from matplotlib, which has no option to ignore them."""
     exists = os.path.exists
     os.path.exists = lambda path: path != _SETTINGS and exists(path)
     try:

@@ -45,7 +45,7 @@ def tie_groups(rows: Sequence[OverallRow]) -> list[list[str]]:
 
 
 def ranks(board: Board) -> Figure | None:
-    """Mean ranks with intervals, best on top, and a bar beside each group of statistically tied entries."""
+    """Mean ranks with intervals, best on top, and a bar next to each group of statistically tied entries."""
     rows = [row for row in board.overall.rows if row.mean_rank is not None]
     if len(rows) < 2:
         return None
@@ -203,7 +203,7 @@ def budgets(board: Board, metric: MetricBoard) -> Figure | None:
 
 
 def fidelity(rows: Sequence[tuple[str, float | None, float | None, float | None]]) -> Figure | None:
-    """Points with intervals from (affinity, rank correlation, low, high), best first, without those that have no number."""
+    """Points with intervals from (affinity, rank correlation, low, high), best first; those without a number are left out."""
     known = [row for row in rows if row[1] is not None]
     if not known:
         return None

@@ -1,4 +1,4 @@
-"""Numbers for people: with as many digits as the interval warrants, aligned, with a sign."""
+"""Human-readable numbers: with as many digits as the interval warrants, aligned, with a sign."""
 
 from __future__ import annotations
 

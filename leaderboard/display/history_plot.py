@@ -1,6 +1,6 @@
 """A cell's history as a picture: one panel per metric, versions from left to right, with intervals.
 
-A PNG by matplotlib: it opens anywhere and goes into a report.
+It is a PNG, which opens anywhere and can go into a report.
 """
 
 from __future__ import annotations

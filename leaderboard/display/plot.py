@@ -1,7 +1,7 @@
 """The geometry of plots: the axis of a table's dot plot, in per cent of its width, and the arms of error bars.
 
 The page's template draws the dot plot as SVG, one strip per row, so that it sorts with the table, follows the page's light
-and dark colours, is hidden from screen readers, which read the numbers beside it, and takes about 300 bytes per row. For the
+and dark colours, is hidden from screen readers, which read the numbers next to it, and takes about 300 bytes per row. For the
 same dots, a plotly figure would embed 4.5 MB of script, and a matplotlib figure would bring other fonts and colours.
 """
 

@@ -18,7 +18,7 @@ from coterie.leaderboard.reports.gather import Gathered
 from coterie.leaderboard.reports.read import KINDS
 from coterie.tracking.files import write_atomic
 
-MARK = "leaderboard-schema.json"  # marks a folder as a site of ours, which may be built again
+MARK = "leaderboard-schema.json"  # marks a folder as one of our sites, which may be rebuilt
 FOLDERS = ("tasks", "methods", "coalitions", FOLDER)
 
 

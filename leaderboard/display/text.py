@@ -54,8 +54,8 @@ def _print_task(console: Console, task: TaskBoard) -> None:
     if agreed := [f"{a.entry} {fmt.number(a.ami, 2)}" for a in task.agreement if a.ami is not None]:
         _say(console, f"{indent}Agreement of seeds (AMI): {', '.join(agreed)}")
     if task.unranked:
-        names = ", ".join(dict.fromkeys(metric.metric for metric in task.unranked))
-        _say(console, f"{indent}Measured but not ranked (see the files below): {names}")
+        names = ", ".join(metric.key for metric in task.unranked)
+        _say(console, f"{indent}Also measured, but not ranked (see the files below): {names}")
 
 
 def _cells(row: Row, places: int) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ def _cells(row: Row, places: int) -> tuple[str, ...]:
 
 
 def _widths(rows: Sequence[tuple[str, ...]], available: int) -> list[int]:
-    """The width of each column; names (column 1) get what the numbers leave."""
+    """The width of each column; names (column 1) get the room that the numbers leave."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     others = sum(widths) - widths[1] + _GAP * (len(widths) - 1)
     widths[1] = max(12, min(widths[1], available - others))

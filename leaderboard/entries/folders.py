@@ -1,4 +1,4 @@
-"""Records from output folders, submissions and MLflow artifacts, in any mix. All files are read as hostile."""
+"""Records from output folders, submissions and MLflow artifacts, in any mix. All files are treated as hostile."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAXIMUM_BYTES = 64 * 2**20  # a record with a thousand queries has about 1 MB
 
 @dataclass
 class Files:
-    """The content of folders. Every JSON file is part of one of the fields."""
+    """The content of folders. Every JSON file ends up in one of the fields."""
 
     records: list[Record] = field(default_factory=list)
     """Every readable record."""

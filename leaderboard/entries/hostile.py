@@ -1,4 +1,4 @@
-"""Files of others, read as if they were malicious: none is opened before its kind and size are known.
+"""Files from other people, read as if they were malicious: no file is opened before its kind and size are known.
 
 A folder may contain folders and plain files up to a limit of bytes each; no links of either kind, pipes, devices or archives.
 Files are opened without following links and checked again once open. JSON and YAML must be UTF-8 without a byte order mark,
@@ -69,7 +69,7 @@ def read_text(folder: Path, path: str, largest: int) -> str:
         if status.st_size > largest:
             raise HostileError(f"at most {largest} bytes", str(status.st_size))
         raw = file.read(largest + 1)
-    if len(raw) > largest:  # it grew meanwhile
+    if len(raw) > largest:  # it has grown in the meantime
         raise HostileError(f"at most {largest} bytes", "more")
     try:
         text = raw.decode("utf8")

@@ -1,4 +1,4 @@
-"""What makes records those of one method, whatever its version: method, parameters and budget."""
+"""Which records belong to the same method, whatever its version: those with its name, parameters and budget."""
 
 from __future__ import annotations
 

@@ -41,14 +41,14 @@ class Proof(BaseModel):
 
 
 def read_proof(path: Path) -> Proof | Unreadable:
-    """The proof in a `verification.json`, with the files of the manifest beside it, or why it proves nothing."""
+    """The proof in a `verification.json`, with the files of the manifest next to it, or why it proves nothing."""
     try:
         proof = Proof.model_validate(json.loads(path.read_text("utf8")))
         datetime.fromisoformat(proof.date)
         manifest = json.loads(path.with_name(MANIFEST).read_text("utf8"))
         compact = json.dumps(manifest, separators=(",", ":"), ensure_ascii=False)
         if hashlib.sha256(compact.encode()).hexdigest() != proof.submission:
-            raise ValueError("it verifies another manifest than the one beside it; fix: coterie verify")
+            raise ValueError("it verifies a manifest other than the one next to it; fix: coterie verify")
         return proof.model_copy(update={"files": dict(manifest["files"])})
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return Unreadable(path, f"not a verification: {' '.join(str(error).split())[:200]}")

@@ -1,12 +1,12 @@
-"""A submission: one method's records over a suite, with a card about its author. Only files are checked, nothing is scored.
+"""A submission: one method's records over a suite, with a card about its author. Only files are checked; nothing is scored.
 
     leaderboard/submissions/<method>/<version>/
         card.yaml            author, code and licence (`Card`)
         manifest.json        what the submission claims to be, and the SHA-256 of every other file (`Manifest`)
         records/...          as in any output folder (`coterie.tracking.store.RecordStore`)
-        verification.json    the badge, written by `coterie verify` (`Verification`); in no list of hashes
+        verification.json    the badge, written by `coterie verify` (`Verification`); not in the manifest
 
-Submissions are files of others and are read as hostile, see `hostile.py`.
+Submissions come from other people and are treated as hostile; see `hostile.py`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Card(Strict):
     """What the method is given."""
 
     cost: Line = Field(description="what it takes to run")
-    """What it takes to run, for people."""
+    """What it takes to run, in one line."""
 
     notes: Annotated[str, Field(max_length=2000)] = ""
     """Anything else worth knowing."""
@@ -191,12 +191,12 @@ class Submission:
     """Everything that is wrong."""
 
     def wrong(self, file: str, where: str, expected: object, got: object) -> None:
-        """Note a problem."""
+        """Add a problem."""
         self.problems.append(Discrepancy(file, where, str(expected), str(got)))
 
 
 def read_submission(folder: Path) -> Submission:
-    """Read a submission's files and note their problems. Raises `OSError` only, for anything but a folder."""
+    """Read a submission's files and collect their problems. Raises only `OSError`, for anything but a folder."""
     found = Submission(folder)
     if folder.is_symlink():
         raise NotADirectoryError(f"{folder}: expected a folder, got a symbolic link")
@@ -261,7 +261,7 @@ def _limit(path: str) -> int:
 
 
 def _validated(found: Submission, path: str, value: Any, model: type[AnyModel]) -> AnyModel | None:
-    """The model of a file's value; None, with the problems noted, if it is missing or invalid."""
+    """The model of a file's value; None, with the problems added, if it is missing or invalid."""
     if value is None:
         if not any(problem.file == path for problem in found.problems):
             found.wrong(path, "", "a file with values", "nothing")
@@ -314,11 +314,11 @@ def _check_places(found: Submission) -> None:
             found.wrong(path, "", f"this record at {belongs}", "another path")
         cell = record.task_name, record.seed
         if cell in cells:
-            found.wrong(path, "", f"one record of {cell[0]}, seed {cell[1]}", f"a second one beside {cells[cell]}")
+            found.wrong(path, "", f"one record of {cell[0]}, seed {cell[1]}", f"another one at {cells[cell]}")
         cells.setdefault(cell, path)
 
 
 def _shown(text: str) -> str:
-    """A short text in one line, with escapes instead of unprintable characters, so that an attack can be seen."""
+    """A short text in one line, with escapes instead of unprintable characters, so that an attack is visible."""
     clean = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
     return clean if len(clean) <= 200 else clean[:197] + "..."

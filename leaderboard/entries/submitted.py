@@ -63,7 +63,7 @@ class Submitted:
 
 
 def read_submitted(folder: Path) -> Submitted | Unreadable:
-    """Card and manifest of a submission, read as hostile files, or why they are not valid. Records are not read."""
+    """Card and manifest of a submission, treated as hostile, or why they are not valid. Records are not read."""
     path = CARD
     try:
         manifest = _validated(Manifest, strict_json(read_text(folder, path := MANIFEST, LARGEST[MANIFEST])))
@@ -80,7 +80,7 @@ def read_submitted(folder: Path) -> Submitted | Unreadable:
 
 
 def newest_first(submissions: Iterable[Submitted], records: Iterable[Record]) -> list[Submitted]:
-    """The submissions of the method that made these records, in all versions."""
+    """All versions of the method that made these records, as submitted, newest first."""
     keys = {MethodKey.of(record) for record in records}
     own = [submitted for submitted in submissions if submitted.key in keys]
     return sorted(own, key=lambda s: (s.newest, s.manifest.version), reverse=True)

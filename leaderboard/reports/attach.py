@@ -24,7 +24,7 @@ class _MisfitError(ValueError):
 
 @dataclass
 class Reports:
-    """Reports by their subject. Nobody has verified them."""
+    """Reports by their subject. They are not verified."""
 
     transitions: dict[str, list[TransitionsReport]] = field(default_factory=dict)
     """Label of an entry -> what becomes of its coalitions across layers."""
@@ -52,7 +52,7 @@ class Reports:
 
 
 def attach(found: Iterable[tuple[Path, Report]], pairs: Pairs) -> tuple[Reports, list[Unreadable]]:
-    """Put every report in its place; return also the reports that fit nothing. Coalitions must match their record's."""
+    """Put every report in its place, and also return the reports that fit nothing. Coalitions must match their record's."""
     reports, left_out = Reports(), list[Unreadable]()
     for path, report in found:
         try:

@@ -26,7 +26,7 @@ class Against(Strict):
     """Upper end of its interval over queries."""
 
     reason: Text | None = None
-    """Why there is no interval, if so."""
+    """Why the interval is missing; None if it is not."""
 
     control: float
     """Mean value of the random sets."""
@@ -96,7 +96,7 @@ class Signal(Strict):
     """Correlation of signal and firing."""
 
     reason: Text | None = None
-    """Why there is no R2, if so."""
+    """Why R2 is missing; None if it is not."""
 
 
 class QueryExample(Strict):
@@ -149,7 +149,7 @@ class Card(Strict):
     """nDCG@10 lost when the coalition is ablated."""
 
     ndcg_reason: Text | None
-    """Why there is no nDCG@10 drop, if so."""
+    """Why the nDCG@10 drop is missing; None if it is not."""
 
     loses_most: list[QueryExample]
     """Queries that lose the most nDCG@10 without the coalition."""

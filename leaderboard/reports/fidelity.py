@@ -37,7 +37,7 @@ class FidelityRow(Strict):
     """Facts about the computation, such as the rank of an approximation."""
 
     reason: Text | None
-    """Why there is no correlation, if so."""
+    """Why the correlation is missing; None if it is not."""
 
     @model_validator(mode="after")
     def _sound(self) -> FidelityRow:
@@ -47,7 +47,7 @@ class FidelityRow(Strict):
 
 
 class FidelityReport(Strict):
-    """The question and the results."""
+    """The options and the results of `coterie fidelity`."""
 
     schema_version: Literal[1] = 1
     """Version of this schema."""

@@ -29,9 +29,9 @@ COLOURS: dict[Event, str] = {
 }
 NODE_COLOUR = "#5B6770"
 MEANINGS: dict[Event, str] = {
-    "persist": "gives a large share of its mass to one coalition and supplies a large share of that one's mass",
+    "persist": "gives a large share of its mass to one coalition and supplies a large share of that coalition's mass",
     "split": "supplies a large share of a coalition's mass, but with a small share of its own",
-    "merge": "gives a large share of its mass to a coalition, but supplies a small share of that one's mass",
+    "merge": "gives a large share of its mass to a coalition, but supplies a small share of that coalition's mass",
     "vanish": "has no successor in the next layer",
     "emerge": "has no predecessor in the layer before",
 }
@@ -45,10 +45,10 @@ class Node:
     """Its column, from 0 on the left."""
 
     kind: Kind
-    """What it stands for."""
+    """What it represents."""
 
     label: str
-    """Text beside it."""
+    """Text next to it."""
 
     text: str
     """Text under the pointer."""

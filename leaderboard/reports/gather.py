@@ -73,9 +73,9 @@ class Gathered:
 
 
 def gather(folders: Iterable[Path]) -> Gathered:
-    """Read records, submissions and reports below the folders, see `read_folders`. Raises `SourceError`.
+    """Read records, submissions and reports below the folders (see `read_folders`). Raises `SourceError`.
 
-    Reports (transitions, cards of coalitions, fidelity of affinities) are found beside `records/` and count if they fit a
+    Reports (transitions, cards of coalitions, fidelity of affinities) are found next to `records/` and count if they fit a
     record that the board shows.
     """
     files = read_folders(folders)

@@ -1,4 +1,4 @@
-"""Reports beside records, `KIND/NAME/KIND.json`, as the commands write them. Anybody may have written them."""
+"""Reports next to records, `KIND/NAME/KIND.json`, as the commands write them. Anybody may have written them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOST_REPORTS = 500  # per folder
 
 
 def read_reports(folder: Path) -> Iterator[tuple[Path, Report] | Unreadable]:
-    """Every report of an output folder, or why it is not valid. Nothing raises; no link is followed."""
+    """Every report of an output folder, or why it is not valid. Raises nothing and follows no link."""
     for number, path in enumerate(_files(folder)):
         if number >= MOST_REPORTS:
             yield Unreadable(path, f"more than {MOST_REPORTS} reports in {folder}")
@@ -37,7 +37,7 @@ def read_reports(folder: Path) -> Iterator[tuple[Path, Report] | Unreadable]:
 
 
 def read_report(folder: Path, path: Path) -> Report | Unreadable:
-    """The report in the file `path` of `folder`, whose name gives its kind, or why it is not valid."""
+    """The report in the file `path` of `folder`, whose name determines its kind, or why it is not valid."""
     links = [part for part in (path, *path.parents) if part.is_relative_to(folder) and part != folder]
     if any(part.is_symlink() for part in links):
         return Unreadable(path, "a symbolic link, which is not followed")

@@ -56,7 +56,7 @@ class LayerCoalitions(Strict):
 
 
 class LinkRow(Strict):
-    """A coalition and its partner, see `coterie.benchmark.transitions.events.events`."""
+    """A coalition and its partner; see `coterie.benchmark.transitions.events.events`."""
 
     source: Index | None
     """Number of the coalition in the earlier layer."""
@@ -86,7 +86,7 @@ class LinkRow(Strict):
 
 
 class Count(Strict):
-    """How often an event occurs. Shares are of the sources, for `emerge` of the targets; null if there are none."""
+    """How often an event occurs. Shares are of the sources or, for `emerge`, of the targets; None if there are none."""
 
     event: Event
     """The event."""
@@ -153,7 +153,7 @@ class LayerPair(Strict):
 
 
 class TransitionsReport(Strict):
-    """The question and the results."""
+    """The options and the results of `coterie transitions`."""
 
     schema_version: Literal[1] = 1
     """Version of this schema."""

@@ -13,7 +13,7 @@ Labels = NDArray[np.int64]
 def first_group_labels(n_players: int, groups: Sequence[Sequence[int]], smallest: int = 1) -> Labels:
     """The number of each player's first group, shape (players,), for groups that may overlap.
 
-    Groups below `smallest` do not count. A player of no group gets a negative number that no other player has.
+    Groups below `smallest` do not count. A player in no group gets a negative number that no other player has.
     """
     labels = -1 - np.arange(n_players)
     for number, group in reversed(list(enumerate(groups))):

@@ -40,7 +40,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its bootstrap interval, or with the reason why it has none."""
+    """A value with its bootstrap interval, or with the reason why the interval is missing."""
 
     value: float
     """The value itself, from all queries and seeds."""
@@ -52,12 +52,12 @@ class Interval:
     """Upper end of the interval."""
 
     reason: str | None = None
-    """Why the interval is missing, if it is."""
+    """Why the interval is missing; None if it is not."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """First minus second with interval and two-sided p-value, or with the reason why it has none."""
+    """First minus second with interval and two-sided p-value, or with the reason why these are missing."""
 
     value: float
     """The difference of the two values."""
@@ -72,7 +72,7 @@ class Difference:
     """Two-sided p-value of no difference."""
 
     reason: str | None = None
-    """Why interval and p-value are missing, if they are."""
+    """Why interval and p-value are missing; None if they are not."""
 
 
 def bootstrap_weights(n_queries: int, n_resamples: int = N_RESAMPLES, seed: int = SEED) -> Array:
@@ -115,7 +115,7 @@ class Resampled:
     """Variance of the mean over seeds and its degrees of freedom, for every method that goes into the value."""
 
     reason: str | None = None
-    """Why there can be no interval, if so."""
+    """Why there can be no interval; None if there can."""
 
     @property
     def draws(self) -> Array | None:
@@ -186,8 +186,8 @@ def resample(
     """`sum(a) / sum(b)` and `(w @ a) / (w @ b)` for each row `w` of `weights`, averaged over seeds.
 
     Below `minimum` queries there are no draws: resamples of a handful of queries say little about the next one.
-    Shapes: (queries,) or (seeds, queries) twice, then (resamples, queries). `stream` keeps the random numbers that resample
-    the seeds apart from those of other methods. Raises `ValueError` for a denominator that sums to zero.
+    Shapes: (queries,) or (seeds, queries) twice, then (resamples, queries). `stream` makes the random numbers for resampling
+    the seeds independent of those of other methods. Raises `ValueError` for a denominator that sums to zero.
     """
     numerators, denominators = np.atleast_2d(numerator), np.atleast_2d(denominator)
     if np.any((totals := denominators.sum(axis=1)) == 0):
@@ -196,6 +196,8 @@ def resample(
     value, n_queries = float(values.mean()), numerators.shape[1]
     if n_queries < minimum:
         reason = f"an interval needs at least {minimum} queries, got {n_queries}"
+        if n_queries == 1:
+            reason = "no interval: there is one value per task"
         return Resampled(value, None, reason=reason)
     # Not `weights @ a`: at these shapes, BLAS threads wait for each other 20 times longer than one of them computes.
     below = [np.vecdot(weights, row) for row in denominators]
@@ -223,7 +225,7 @@ def ratio_interval(numerator: Array, denominator: Array, weights: Array, level: 
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values, in the order given: rejecting those below alpha keeps any false rejection below alpha.
+    """Holm's adjusted p-values, in the order given: rejecting those below alpha keeps the chance of any false one below alpha.
 
     For the sorted `p(1) <= ... <= p(m)`: `adjusted(i) = max_{j <= i} min(1, (m - j + 1) p(j))`.
 
@@ -261,7 +263,7 @@ def worst_ranks(goodness: Sequence[float], separated: NDArray[np.bool_]) -> list
 
 
 def minimum_detectable_difference(standard_error: float, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The smallest true difference that a two-sided test at `alpha` finds with probability `power`.
+    """The smallest true difference that a two-sided test at `alpha` detects with probability `power`.
 
     `(z(1 - alpha / 2) + z(power)) * standard_error`, with the standard error of the paired difference (the deviation of its
     resamples, or `sd / sqrt(n)`) and z the normal quantile. Raises `ValueError` for a negative standard error.

@@ -1,4 +1,4 @@
-"""How large coalitions are and how much of a layer they cover: shows one giant coalition, or nothing but singletons."""
+"""How large coalitions are and how much of a layer they cover, which reveals one giant coalition or nothing but singletons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LARGEST_SHARE = 1 / 8
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes of a set of coalitions. Shares are of all players, 0 to 1; a player of several coalitions counts once."""
+    """The sizes of a set of coalitions. Shares are of all players, 0 to 1; a player in several coalitions counts once."""
 
     n_players: int
     """Number of players."""

@@ -41,11 +41,11 @@ class BlockGame(Game):
 
 
 def block_values(game: Game, budget: int, rng: np.random.Generator, rounds: int = 4) -> Estimate:
-    """Estimate the modes of all players of a large game in `budget` evaluations, from blocks of which important ones split.
+    """Estimate the modes of all players of a large game in `budget` evaluations, by splitting important blocks of players.
 
     The first blocks are random, of equal size, and as many as one round's share of the budget can tell apart (a third of
     it). Each round estimates the modes of the blocks by kriging on all evidence so far and halves those of largest
-    magnitude, at most a sixth of the share. Members of an unsplit block share its mode equally, as in Owen's value for
+    magnitude, at most a sixth of the share. The members of a final block share its mode equally, as in Owen's value for
     blocks whose inside is unknown, so there are no standard errors.
     """
     share = max(2, budget // rounds)
@@ -79,7 +79,7 @@ def _halved(
 
 @dataclass(frozen=True)
 class Top:
-    """The k candidates with the largest absolute Shapley value of the mean output, as far as they could be settled."""
+    """The k candidates with the largest absolute Shapley values of the mean output, as far as the budget settled them."""
 
     candidates: tuple[int, ...]
     """The players that were compared."""
@@ -103,8 +103,8 @@ def settle_top(
     A round draws a random order and a position, and samples for each undecided candidate its marginal contribution to the
     players before that position, and to all the others (antithetic): 2 evaluations per candidate and 4 shared ones.
     Student intervals, Bonferroni-corrected over candidates and looks (at 8, 16, 32, ... rounds), settle candidates that are
-    clearly in or out. Stops when k are in or the budget is spent. After Neuron Shapley (Ghorbani & Zou 2020), with fixed
-    contexts.
+    clearly in or out. Sampling stops when k are in or the budget is spent. This follows Neuron Shapley (Ghorbani & Zou 2020),
+    with shared contexts.
     """
     count, start = len(candidates), len(evidence)
     sums, squares, rounds = np.zeros(count), np.zeros(count), np.zeros(count)

@@ -56,8 +56,8 @@ class Estimate:
 def contributing(estimate: Estimate, evidence: Evidence) -> Bool[np.ndarray, " players"]:
     """Return which players contribute to any output.
 
-    A player does not if its mode is zero up to rounding. Nor does it if the mode is within twice its error of zero and the
-    player is known to change no output by leaving N and none by coming alone: estimates of idle players are small, not zero.
+    A player whose mode is zero up to rounding does not. Nor does one whose mode is within twice its error of zero and that
+    is known to change no output when it leaves N or joins the empty coalition: estimates of idle players are small, not zero.
     """
     values = np.abs(evidence.values([0, 1])).max()
     zero = estimate.magnitudes <= _ROUNDING * values
@@ -74,8 +74,8 @@ def contributing(estimate: Estimate, evidence: Evidence) -> Bool[np.ndarray, " p
 def is_additive(evidence: Evidence, modes: Float[np.ndarray, "players outputs"]) -> bool:
     """Return whether v(S) = v(empty) + the sum of the modes of S for every coalition in the store: no player interacts.
 
-    Then one permutation is exact and every interaction is zero. False for fewer than n + 2 known coalitions, as n + 1 of
-    them (one permutation) always fit a sum.
+    Then one permutation is exact and every interaction is zero. The answer is False for fewer than n + 2 known coalitions,
+    because n + 1 of them (one permutation) always fit a sum.
     """
     if len(evidence) < evidence.n_players + 2 and not evidence.complete:
         return False

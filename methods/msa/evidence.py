@@ -50,9 +50,9 @@ class Evidence:
 
     @property
     def left(self) -> int:
-        """Distinct evaluations that the budget and the game's meter still allow, at most the coalitions that are missing.
+        """Number of evaluations that the budget and the game's meter still allow, at most that of missing coalitions.
 
-        Raises `ValueError` if nothing bounds them, as an estimator that spends all of them would never end.
+        Raises `ValueError` if nothing bounds it, because an estimator that spends all of them would never end.
         """
         limits = self._limits()
         if not limits and self.n_players > _ENUMERABLE:
@@ -66,7 +66,7 @@ class Evidence:
         return evaluations <= min(self._limits(), default=evaluations)
 
     def _limits(self) -> list[int]:
-        """What the budget and the game's meter still allow, for those that have a limit."""
+        """The evaluations that the budget and the game's meter still allow, each only if it has a limit."""
         meter = self.game.meter
         own = [] if self.budget is None else [self.budget - len(self)]
         return own if meter.limit is None else [*own, meter.limit - meter.total]

@@ -42,10 +42,10 @@ _NODES, _WEIGHTS = (_nodes + 1) / 2, _weights / 2
 def pair_interactions(evidence: Evidence, rounds: int = 3) -> Float[np.ndarray, "players players"]:
     """Return the Shapley interaction indices of the mean output: symmetric, diagonal 0, float32, in units of an output.
 
-    An index is positive if the two players add more together than apart. Costs no evaluation: it uses the pairs of
-    complements in the store, at most 2,560. The sum of l and the noise maximise the marginal likelihood. Then, up to
-    `rounds` times and while the likelihood improves, each l_i becomes proportional to the square of player i's
-    interactions. Exact if the store holds every coalition, zero if it holds no pair.
+    An index is positive if the two players add more together than apart. The estimate costs no evaluation: it uses the
+    pairs of complements in the store, at most 2,560. The sum of l and the noise maximise the marginal likelihood. Then, up
+    to `rounds` times and while the likelihood improves, each l_i becomes proportional to the sum of squares of player i's
+    interactions. The indices are exact if the store holds every coalition, and zero if it holds no pair.
 
     Reference: the index is Grabisch & Roubens (1999); the estimator is coterie's.
     """

@@ -47,8 +47,8 @@ def kriging(evidence: Evidence, rounds: int = 3) -> Estimate:
     The sum of l and the noise maximise the marginal likelihood over a grid, for all outputs together. Then, up to `rounds`
     times and while the likelihood improves, each l_i is set to the posterior mean square of player i's modes (automatic
     relevance). These choices use up to 320 pairs, the posterior up to 2,560 (a Cholesky factor of pairs x pairs). If the
-    store is complete, or has more pairs than that and than two per player, `least_squares` fits what the posterior leaves
-    unexplained of all of them. So the estimate is consistent: it is exact once every coalition is known.
+    store is complete, or has more pairs than that and more than two per player, `least_squares` is fitted to what the
+    posterior leaves unexplained in all pairs. So the estimate is consistent: it is exact once every coalition is known.
     """
     pairs, n = evidence.pairs(), evidence.n_players
     if not len(pairs):

@@ -54,8 +54,8 @@ def truncated_marginals(
 ) -> Float[np.ndarray, "players outputs"]:
     """Return `marginals`, but stop when |v(N) - v(prefix)| <= truncation * |v(N) - v(empty)| (root mean squares).
 
-    The remaining players share the rest equally. This is biased, as it misses a late player that matters (Ghorbani & Zou
-    2019 truncate to zero; equal shares keep efficiency). Evaluates an eighth of the order at a time.
+    The remaining players share the rest equally. This is biased, because it misses a late player that matters (Ghorbani & Zou
+    2019 truncate to zero; equal shares keep efficiency). An eighth of the order is evaluated at a time.
     """
     n, chain = evidence.n_players, prefixes(order)
     values = [evidence.values([0])]
@@ -95,9 +95,9 @@ def permutation_sampling(
     """Sample random permutations until the budget is spent (or `most` samples are drawn).
 
     A sample is a permutation or, if `antithetic`, the mean over it and its reverse, which cancels every interaction of even
-    order: its 2 (n - 1) coalitions are n - 1 pairs of complements, which the regressions can read too. Standard errors come
-    from the spread of at least two samples. Stops early when the largest player error is at most `precision` times the root
-    mean square of the modes, and after a first sample that shows the game to be additive, as that sample is exact.
+    order: its 2 (n - 1) coalitions are n - 1 pairs of complements, which the regressions can use too. Standard errors come
+    from the spread of at least two samples. Sampling stops early when the largest player error is at most `precision` times
+    the root mean square of the modes, and after a first sample that shows the game to be additive, since it is then exact.
 
     `truncation` shortens each permutation (see `truncated_marginals`). Raises `BudgetExceededError` if the budget does not
     allow a single sample, and `ValueError` if nothing bounds the number of samples.

@@ -32,7 +32,7 @@ _TOLERANCE = 1e-10
 def odd_regression(evidence: Evidence, kind: Kind = "shapley") -> Estimate:
     """Return Shapley (or Banzhaf) modes by least squares over all pairs in the store, without standard errors.
 
-    Fewer pairs than players leave some directions undetermined; in these the solution stays at equal shares.
+    If there are fewer pairs than players, some directions are undetermined; in these the solution stays at equal shares.
     """
     pairs = evidence.pairs()
     modes = least_squares(pairs, pairs.odd, evidence.total, kind)
@@ -63,9 +63,9 @@ def regression_adjusted(evidence: Evidence, rng: np.random.Generator, folds: int
     """Return modes by maximum sample reuse on the residuals of a regression.
 
     For each fold of pairs a regression f is fitted on the other folds. Then phi is phi(f) plus the sum over sizes of the
-    mean over pairs of a_i(S) (y_S - f_S), with a_i(S) = 1/|S| for i in S and -1/(n - |S|) otherwise. Unbiased if every size
-    was sampled, except in a game so small that draws without replacement cover a large share of it; sizes without a pair
-    count as the mean of the others. Errors are the standard errors of the second term.
+    mean over pairs of a_i(S) (y_S - f_S), with a_i(S) = 1/|S| for i in S and -1/(n - |S|) otherwise. The estimate is unbiased
+    if every size was sampled, except in a game so small that draws without replacement cover a large share of it; sizes
+    without a pair count as the mean of the others. Errors are the standard errors of the second term.
 
     Reference: Witter et al. (2025), Regression-adjusted Monte Carlo estimators.
     """

@@ -28,9 +28,9 @@ def draw_pairs(evidence: Evidence, most: int, rng: np.random.Generator) -> int:
     """Evaluate up to `most` more coalitions as pairs (S, N minus S) that are not in the store; return how many were new.
 
     Leverage-score sampling: every size 1 to n - 1 is equally likely, and so is every set of a size. Sizes are drawn in a
-    random cycle (stratified), exhausted sizes are skipped, and no pair comes twice, so a full budget enumerates everything.
-    The n pairs of one player against all others come first if they cost at most nine tenths of what may be spent, as they
-    show every player's two extreme contributions.
+    random cycle (stratified), exhausted sizes are skipped, and no pair is drawn twice, so a full budget enumerates everything.
+    The n pairs of one player against all others come first if they cost at most nine tenths of what may be spent, because
+    they show every player's two extreme contributions.
 
     Reference: Musco & Witter (2025), Provably accurate Shapley value estimation via leverage score sampling, arXiv
     2410.01917.

@@ -17,13 +17,13 @@ CANDIDATES_VERSION = 2  # part of the cache key: increase it whenever the rules 
 def candidates(
     domain: Domain, query_ids: Sequence[str], depth: int, bm25: BM25 | None = None, random_candidates: int = 0
 ) -> list[Candidate]:
-    """Choose `depth` candidates per query: the best of its pool if the domain has pools, else relevant ones and BM25's.
+    """Choose `depth` candidates per query: the best of its pool if the domain has pools, else relevant and similar ones.
 
     A pool is reranked as given, even if no relevant document is among its best `depth`. Without pools, the relevant
-    documents come first (at most `depth // 2` of them, those that BM25 ranks best), then BM25's best other documents; the
-    last `random_candidates` of these are replaced by random documents, always the same ones. Within a query, candidates
-    are in order of document id, so that their order reveals nothing. Raises `DataError` if a query is missing from the
-    domain or has no pool, or if the domain has fewer than `depth` documents.
+    documents come first (at most `depth // 2` of them, those that BM25 ranks highest), then the other documents that BM25
+    ranks highest; the last `random_candidates` of these are replaced by random documents, always the same ones. Within a
+    query, candidates are sorted by document id, so that their order reveals nothing. Raises `DataError` if a query is
+    missing from the domain or has no pool, or if the domain has fewer than `depth` documents.
     """
     missing = [q for q in query_ids if q not in domain.queries or (domain.pools and q not in domain.pools)]
     if missing:

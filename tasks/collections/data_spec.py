@@ -23,7 +23,7 @@ from coterie.tasks.config.names import RESERVED_DOMAINS
 MIN_QUERIES = 2
 """The fewest queries that a split may have."""
 Count = int | str
-"""A number of queries: exactly `40`, `"at most 40"`, or `"all"` that are usable."""
+"""A number of queries: `40` (exactly), `"at most 40"`, or `"all"` (every usable query)."""
 _AT_MOST = re.compile(r"at most ([0-9]{1,9})")
 
 
@@ -79,7 +79,7 @@ class QueryCounts(_Spec):
 
 
 class DataSpec(_Spec):
-    """The collections of a task, and what is used of them."""
+    """The collections of a task, and which part of them the task uses."""
 
     source: DomainSpec
     """The domain of the discovery and held-out queries."""
@@ -90,7 +90,7 @@ class DataSpec(_Spec):
     random_candidates: StrictInt = Field(default=0, ge=0)
     """How many of these candidates are drawn at random instead of from the top of BM25."""
     document_words: StrictInt | None = Field(default=None, ge=1)
-    """Words to truncate each document to, so that an objective is computed on what the reranker reads; None: whole."""
+    """Number of words to truncate documents to, so that objectives see only what the reranker reads; None keeps all."""
     source_trained: StrictBool = False
     """Whether the reranker was trained on the source. If so, 84 % of its queries, chosen by a hash of their ids, are set
     aside for training and never judged; discovery and held-out queries come from the rest."""
@@ -143,13 +143,13 @@ class DataSpec(_Spec):
     def most_queries(self, actual: Mapping[str, int] | None = None) -> dict[str, int | None]:
         """The most queries of each split: `discovery`, `heldout` and each transfer domain.
 
-        `actual` gives the numbers that were read, where known. None marks a split that takes all queries, a number that
-        only reading tells.
+        `actual` holds the numbers that were read, if they are known. None marks a split that takes all usable queries, whose
+        number is known only after reading.
         """
         most: dict[str, int | None] = {"discovery": self.queries.discovery, "heldout": self.queries.heldout}
         most |= {domain.name: count_range(self.transfer_count(domain.name))[1] for domain in self.transfer}
         return {split: (actual or {}).get(split, count) for split, count in most.items()}
 
     def most_pairs(self, actual: Mapping[str, int] | None = None) -> int:
-        """The most query-document pairs over all splits. A split of unknown size counts with the fewest queries."""
+        """The most query-document pairs over all splits. A split of unknown size counts with `MIN_QUERIES`."""
         return self.candidates * sum(count or MIN_QUERIES for count in self.most_queries(actual).values())

@@ -16,7 +16,7 @@ Line = tuple[str, str]  # "file:line", text
 
 
 def lines(path: Path) -> Iterator[Line]:
-    """The non-empty lines of a UTF-8 file, gzipped or plain, without a byte order mark and line ends (LF or CRLF).
+    """The non-empty lines of a UTF-8 file, gzipped or plain, without byte order mark and line ends (LF or CRLF).
 
     Raises `DataError` for a file that cannot be read, a truncated or broken gzip file, another encoding, and a line
     longer than 16 MiB.
@@ -46,7 +46,7 @@ def lines(path: Path) -> Iterator[Line]:
             f"{where}: expected a complete gzip file, got a broken one ({error}); fix: download it again"
         ) from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}; fix: the path in the task file") from None
+        raise DataError(f"{path}: cannot be read: {error.strerror}; fix: correct the path in the task file") from None
 
 
 def _is_gzip(path: Path) -> bool:
@@ -93,5 +93,5 @@ def first_existing(folder: Path, *names: str) -> Path:
             if path.is_file():
                 return path
     raise DataError(
-        f"{folder}: expected {' or '.join(names)} (or .gz) in this folder, got none; fix: the path of the collection"
+        f"{folder}: expected {' or '.join(names)} (or .gz) in this folder, got none; fix: correct the path of the collection"
     )

@@ -33,7 +33,8 @@ class IrDatasetsReader(Reader):
             import ir_datasets
         except ImportError:
             raise DataError(
-                f"{spec.id}: expected the package ir_datasets, got none; fix: pip install 'coterie[ir-datasets]'"
+                f"{spec.id}: expected the package ir_datasets, which is not installed; fix: pip install "
+                f"'coterie[ir-datasets]'"
             ) from None
         for name in list(logging.root.manager.loggerDict):
             if name.startswith("ir_datasets"):  # it logs its retries; a failure is reported once, in _stream
@@ -107,7 +108,7 @@ class HuggingFaceReader(Reader):
 
 
 class HuggingFaceRowsReader(Reader):
-    """Reads a dataset of rows with a query, its relevant texts and others.
+    """Reads a dataset of rows, each with a query, its relevant texts and other texts.
 
     Query ids are row numbers, document ids hashes of the texts.
     """
@@ -148,7 +149,8 @@ class HuggingFaceRowsReader(Reader):
             for name in required:
                 if row.get(name) is None:
                     raise DataError(
-                        f"{where}: expected a column {name!r}, got {sorted(row)}; fix: query, positive, negatives"
+                        f"{where}: expected a column {name!r}, got {sorted(row)}; fix: name the columns in query, positive "
+                        f"and negatives"
                     )
             yield i, where, row
 
@@ -186,7 +188,7 @@ def _hub_rows(
 
 @contextmanager
 def _without_wildcards(dataset: str) -> Iterator[str]:
-    """Yield the dataset, or, for a folder whose path datasets would read as a pattern (`data[1]`), a copy made of links."""
+    """Yield the dataset or, for a folder whose path would be read as a pattern (`data[1]`), a copy that consists of links."""
     folder = Path(dataset).absolute()
     if not folder.is_dir() or not set("*?[") & set(str(folder.resolve())):
         yield dataset

@@ -1,6 +1,6 @@
 """Load a domain: first judgements, queries and run, then one pass over the documents, which keeps only the needed ones.
 
-What is wrong in a collection is either an error or dropped and counted. *An error*, with file and line: an id with two
+A fault in a collection is either an error, or is dropped and counted. *An error*, with file and line: an id with two
 different texts, a pair with two different grades, a score that is not finite, a broken file. *Dropped and counted* in
 `Domain.notes`: repeated lines, empty texts, queries without a judgement, a relevant document or a candidate, and documents
 in run or judgements that the collection lacks (an error if more than half of them are missing).
@@ -30,7 +30,7 @@ from coterie.tasks.collections.splits import in_hash_order
 from coterie.tasks.collections.types import Domain
 from coterie.tasks.errors import DataError
 
-MAX_DOCUMENTS = 500_000  # a BM25 index over more would not fit into memory beside a model
+MAX_DOCUMENTS = 500_000  # a BM25 index over more would not fit into memory together with a model
 Choose = Callable[[list[str]], list[str]]
 
 

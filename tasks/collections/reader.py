@@ -1,4 +1,4 @@
-"""What every format of collections is read as: four streams of items, and the checks of single values."""
+"""The interface of all formats of collections: four streams of items, and checks of single values."""
 
 from __future__ import annotations
 

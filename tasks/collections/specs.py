@@ -32,7 +32,7 @@ class _Source(BaseModel):
     binary: StrictBool = False
     """Whether all relevant grades become 1."""
     pool: Literal["bm25", "judged"] = "bm25"
-    """Where a query's candidates come from without a run: BM25 over all documents, or the query's judged documents."""
+    """The source of a query's candidates if there is no run: BM25 over all documents, or the query's judged documents."""
 
     @model_validator(mode="before")
     @classmethod
@@ -187,7 +187,7 @@ class HuggingFaceSource(_Source):
     qrels: str | None = "qrels"
     """Configuration of the judgements."""
     qrels_dataset: LocalPath | None = None
-    """Dataset of the judgements, if it is another one."""
+    """Dataset of the judgements, if it differs from `dataset`."""
     qrels_revision: str | None = None
     """Revision of that dataset."""
 
@@ -199,7 +199,7 @@ class HuggingFaceSource(_Source):
         return {k: v for k in ("dataset", "qrels_dataset") if (v := getattr(self, k)) is not None}
 
     def resolved_in(self, folder: Path) -> Self:
-        """As for other sources; a dataset that is not in the folder is a hub id and stays as given."""
+        """The same as for other sources, except that a dataset that is not in the folder is a hub id and stays unchanged."""
         local = {field: folder / path for field, path in self.paths().items()}
         return self.model_copy(update={field: str(path) for field, path in local.items() if path.exists()})
 

@@ -26,7 +26,7 @@ def in_hash_order(ids: Sequence[str], salt: str = "") -> list[str]:
 def split_queries(data: DataSpec, transfer: str | None, query_ids: list[str]) -> dict[str, list[str]]:
     """The query ids of each split: `discovery` and `heldout` of the source, or the one split of a `transfer` domain.
 
-    No query is in two splits, and none was trained on. If part of the source is for training, a query's hash decides its
+    No query is in two splits, and no query was trained on. If part of the source is for training, a query's hash decides its
     split; otherwise the splits take consecutive queries in hash order. Raises `DataError` if there are too few queries.
     """
     wanted = data.queries

@@ -37,9 +37,7 @@ def source_key(spec: DomainSpec) -> list[Any]:
 
 
 def _file_state(path: Path) -> list[Any]:
-    """The hash of a small file. For a large one, all file system metadata that change even if a replacement keeps size
-    and times.
-    """
+    """The path of a file with the hash of its content or, for a large one, metadata that change with any replacement."""
     try:
         stat = path.stat()
         if stat.st_size <= MAX_HASHED_BYTES:

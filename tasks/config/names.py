@@ -29,7 +29,7 @@ def check_task_name(name: str, allow_changes: bool = True) -> str:
 
 
 def check_domain_name(name: str) -> str:
-    """Return a valid domain name unchanged. Any printable characters but `/` will do, so that folder names are valid.
+    """Return a valid domain name unchanged. All printable characters except `/` are valid, so folder names are too.
 
     Raises `ValueError` for any other name.
     """

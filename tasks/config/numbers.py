@@ -1,4 +1,4 @@
-"""Number types for task files that accept a value only as it is written: no text, no `true` for 1."""
+"""Number types for task files, stricter than pydantic's: `true` is not 1, and infinity and NaN are not numbers."""
 
 from __future__ import annotations
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 MAX_LISTED = 12
+_AS_SIMILAR = 0.05  # of a ratio of matching characters
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """End an error about an unknown name: with similar known names, or, if there are none, with a list of known names."""
+    """The end of an error about an unknown name: similar known names or, if there are none, a list of known names."""
     known = sorted(known)
     if near := nearest(name, known, cutoff=0.5):
         return f"; did you mean {' or '.join(repr(word) for word in near)}?"
@@ -18,9 +20,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def nearest(name: str, known: Iterable[str], most: int = 3, cutoff: float = 0.6) -> list[str]:
-    """The known names most similar to `name`, most similar first, ignoring case."""
+    """The known names most similar to `name`, most similar first, ignoring case; only those nearly as similar as the first."""
     by_lower = {word.lower(): word for word in sorted(known)}
-    return [by_lower[word] for word in difflib.get_close_matches(name.lower(), by_lower, n=most, cutoff=cutoff)]
+    close = difflib.get_close_matches(name.lower(), by_lower, n=most, cutoff=cutoff)
+    ratios = {word: difflib.SequenceMatcher(None, name.lower(), word).ratio() for word in close}
+    best = max(ratios.values(), default=0.0)
+    return [by_lower[word] for word in close if ratios[word] >= best - _AS_SIMILAR]
+
+
+def explain_problem(problem: Mapping[str, Any]) -> str:
+    """What a problem of pydantic's `ValidationError.errors()` expects, worded as our own errors are."""
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return message.replace("Input should be", "expected").replace("a valid integer", "a whole number")
 
 
 def split_selector(selector: str) -> tuple[str, str | None]:

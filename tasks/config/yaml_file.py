@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from coterie.tasks.config.text import explain_problem
 from coterie.tasks.errors import TaskFileError
 
 MAX_BYTES = 1 << 20  # nobody writes a megabyte of YAML by hand
@@ -51,7 +52,7 @@ class Origin:
         return _ChangedOrigin(selector, fields, self)
 
     def at(self, *field: str | int) -> str:
-        """The place of a field as errors begin: `file:line: field`."""
+        """The place of a field, in the form in which errors begin: `file:line: field`."""
         if self._root is None:
             return f"{self.source}: {'.'.join(map(str, field))}"
         return f"{self.source}:{_locate(self._root, field)[0]}: {'.'.join(map(str, field))}"
@@ -63,7 +64,7 @@ class Origin:
         for problem in problems[:MAX_REPORTED]:
             line, fields = _locate(self._root, problem["loc"])
             got = "" if problem["type"] == "missing" else f", got {_abbreviate(problem['input'])}"
-            message = _MESSAGES.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+            message = _MESSAGES.get(problem["type"]) or explain_problem(problem)
             reported.append(f"{self.source}:{line}: {'.'.join(fields) or 'top level'}: {message}{got}")
         more = len(problems) - len(reported)
         return TaskFileError("; ".join(reported) + (f"; and {more} more" if more else ""))

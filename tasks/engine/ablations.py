@@ -14,9 +14,9 @@ from coterie.tasks.engine.layer_arguments import attends_to_all
 from coterie.tasks.engine.prefix import Prefix
 from coterie.tasks.engine.threads import evenly, for_each, tokens_per_thread
 
-_WORTH_A_LOW_RANK_FORM = 8  # masks per call: a game that is hardly ever ablated goes without the memory of this form
+_WORTH_A_LOW_RANK_FORM = 8  # masks per call; for fewer, the form is not worth its memory
 
-Piece = tuple[Batch, Part, list[int]]  # and the masks
+Piece = tuple[Batch, Part, list[int]]  # the last are positions of masks
 
 
 class Ablations:

@@ -45,9 +45,9 @@ class AfterSite:
         self._start = int(model.config.decoder_start_token_id) if in_decoder else None
 
     def kept_tokens(self, ids: list[int]) -> list[int]:
-        """The ids of those tokens of a pair whose activations are kept: all, or the pooled one alone.
+        """The ids of those tokens of a pair whose activations are kept: all, or only the pooled one.
 
-        In a decoder that is the token that it starts with.
+        In the decoder of an encoder-decoder, that is its start token.
         """
         if self._start is not None:
             return [self._start]
@@ -64,7 +64,7 @@ class AfterSite:
         return lengths - 1 if self._pooled == "last" else torch.zeros_like(lengths)
 
     def replays_distinct_tokens(self, arguments: list[Arguments]) -> bool:
-        """Whether these layers can be computed over distinct tokens alone: known layout, attention to all earlier tokens."""
+        """Whether these layers can be computed over distinct tokens: known layout, attention to all earlier tokens."""
         return self.rotary is not None and attends_to_all(arguments)
 
     def outputs(

@@ -64,10 +64,10 @@ class Batch:
     """What the model passes to each later layer besides the hidden states."""
 
     parts: list[Part]
-    """The pairs in runs that are replayed together."""
+    """Runs of consecutive pairs that are replayed together."""
 
     low_rank: LowRankLastLayer | None = None
-    """The low-rank form of the last layer, if that follows the site and many masks have been requested."""
+    """The low-rank form of the last layer, if that layer follows the site and many masks have been requested."""
 
     def activations(self, own_rows: int) -> Float[Tensor, "real own_rows"]:
         """The first rows of z at the real tokens, pair by pair, without padding."""
@@ -76,7 +76,7 @@ class Batch:
         return self.z[:own_rows].T[real.flatten()]
 
     def split(self, most: int) -> Iterator[Batch]:
-        """The batch in pieces of at most `most` pairs, without parts and low-rank form."""
+        """Split into pieces of at most `most` pairs, without parts or a low-rank form."""
         pairs, tokens = self.residual.shape[:2]
         for piece in torch.arange(pairs, device=self.last.device).split(most):
             yield Batch(

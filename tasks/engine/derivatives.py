@@ -1,4 +1,4 @@
-"""Derivatives of the outputs in the amounts of ablation, by passes back through the replayed layers.
+"""Derivatives of the outputs with respect to the amounts of ablation, by backward passes through the replayed layers.
 
 With h = h_0 - sum_j amount_j z_j w_j, the chain rule gives
 
@@ -25,7 +25,7 @@ _ROWS = 1024  # rows of (z, w) whose derivatives at every token are in memory to
 
 
 class Derivatives:
-    """Derivatives of a prefix's outputs; a pass back holds up to `tokens_at_once` / 8 tokens."""
+    """Derivatives of a prefix's outputs; a backward pass holds up to `tokens_at_once` / 8 tokens."""
 
     def __init__(self, prefix: Prefix, tokens_at_once: int) -> None:
         self._prefix, self._site, self._tokens = prefix, prefix.site, tokens_at_once
@@ -60,12 +60,12 @@ class Derivatives:
         return (result / self._pairs).float()
 
     def _pieces(self) -> Iterator[Batch]:
-        """The batches in pieces of fewer pairs: a pass back keeps many arrays of tokens x d_model."""
+        """The batches in pieces of fewer pairs, because a backward pass keeps many arrays of tokens x d_model."""
         for batch in self._prefix.batches:
             yield from batch.split(max(1, self._tokens // (8 * batch.residual.shape[1])))
 
     def _differentiated(self, batch: Batch, amounts: Tensor | None, again: bool = False) -> tuple[Tensor, Tensor]:
-        """The stream after the site at `amounts`, and the derivative of the pairs' outputs in it."""
+        """The stream after the site at `amounts`, and the derivative of the pairs' outputs with respect to it."""
         site, hidden = self._site, batch.residual
         if amounts is not None:
             hidden = hidden - ((batch.z.T * amounts.to(site.w)[site.owner]) @ site.w).view_as(hidden)

@@ -2,8 +2,8 @@
 
 They compute the formulas of `coterie.tasks.engine.last_layer` for float32 and float64; the tests compare them with the
 same formulas in torch. Numba compiles them at the first call and keeps them in its cache. All arrays are C-contiguous.
-A kernel works on the items `first` to `stop` of the flattened (pair, mask) index, so that a pair stays in the cache, and
-releases Python's lock.
+A kernel works on the items `first` to `stop` of the flattened (pair, mask) index, so that a pair stays in the processor's
+cache, and it releases the GIL.
 
 The helpers of `attend` are inlined before compilation, so splitting it costs nothing at run time and leaves the order of
 the additions unchanged.
@@ -92,7 +92,7 @@ def attend(  # type: ignore[no-untyped-def]
 
 @_inlined
 def _inverse_rms(b, seen, group, at, z, cross, gram, width, epsilon, taken, moved, inverse):  # type: ignore[no-untyped-def]
-    """Turn `inverse` [T'] from |h_t|^2 into 1 / r_t(A), and copy the rows of z of the group to `taken`."""
+    """Turn `inverse` [T'] from |h_t|^2 into 1 / r_t(A), and copy the group's rows of z to `taken`."""
     number, real = z.dtype.type, z.shape[2]
     zero, unit, two = number(0), number(1), number(2)
     for k in range(len(group)):

@@ -1,10 +1,11 @@
 """The low-rank form of a decoder's last layer at the last token, under ablations in the layer before it.
 
 With x_t = g * h_t / r_t the normed input (gain g, root mean square r_t), the last layer needs keys and values of all
-tokens, but query, output projection and MLP of the last token alone. If the ablated layer is the one before, then
-h_t(A) = h_t - sum_{j in A} z_jt w_j, and with K0, V0, K_j, V_j the projections of g * h_t and g * w_j,
+tokens, but query, output projection and MLP only of the last token. If the ablated layer is the one before, then
+h_t(A) = h_t - sum_{j in A} z_jt w_j. With K0, V0, K_j, V_j the projections of g * h_t and g * w_j, R_t the rotation to
+position t, q(A) the rotated query, p_t the softmax of the scaled logits and d the width,
 
-    logit_t(A) = q(A) . [K0_t - sum_j z_jt R_t K_j] / r_t(A)            (R_t: rotary position t)
+    logit_t(A) = q(A) . R_t [K0_t - sum_j z_jt K_j] / r_t(A)
     value(A)   = sum_t p_t / r_t(A) V0_t - sum_j [sum_t p_t / r_t(A) z_jt] V_j
     d r_t(A)^2 = |h_t|^2 - 2 sum_j z_jt w_j.h_t + sum_{i,j} z_it z_jt w_i.w_j     (+ d eps)
 
@@ -30,7 +31,7 @@ from coterie.tasks.engine.layout import LANES
 from coterie.tasks.engine.rotary_layer import LastLayer, Projection, Rotary, rotate
 from coterie.tasks.lens import norm_epsilon
 
-_FUSED_PAYS = 2  # the fused kernel pays for sets twice as large as torch does (measured on the bundled rerankers)
+_FUSED_PAYS = 2  # in the fused kernel, sets may be twice as large as in torch (measured on the bundled rerankers)
 
 
 @final
@@ -38,7 +39,7 @@ class LowRankLastLayer:
     """The last layer over B fixed pairs of T tokens, with rows of (z, w) ablated in its input.
 
     `residual` [B, T, d_model] is the unablated input; `z` [rows, B * T] and `w` [rows, d_model] are what ablation takes from
-    it. Holds keys and values of all tokens.
+    it. The object holds keys and values of all tokens.
     """
 
     def __init__(self, layer: LastLayer, residual: Tensor, last: Tensor, z: Tensor, w: Tensor, rotary: Rotary) -> None:

@@ -1,4 +1,4 @@
-"""The network up to the site, run once: what it leaves behind for every replay."""
+"""Run the network up to the site once, and keep what every replay needs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Prefix:
     """The mean activation of each neuron over the real tokens, or the means that were passed in."""
 
     offset: Float[Tensor, " own_rows"]
-    """What z lacks of the activations: their means for the intervention `mean`, else 0."""
+    """What to add to z to get the activations: their means for the intervention `mean`, else 0."""
 
 
 def run_prefix(reranker: Reranker, pairs: Sequence[Candidate], spec: SiteSpec, site: Site, tokens: int) -> Prefix:
@@ -72,7 +72,7 @@ def run_prefix(reranker: Reranker, pairs: Sequence[Candidate], spec: SiteSpec, s
 def _run_batch(
     reranker: Reranker, site: Site, after: AfterSite, inputs: list[Inputs], rows: list[int], tokens: int
 ) -> tuple[Tensor, Batch]:
-    """One forward pass over some pairs: the model's scores, and what the replays need."""
+    """Run one forward pass over some pairs; return the model's scores, and what the replays need."""
     with site.recording() as seen, arguments_of(after.layers) as arguments:
         scores = reranker.logits(inputs)
     if not scores.isfinite().all():
@@ -117,13 +117,13 @@ def _check_replay(reranker: Reranker, after: AfterSite, batch: Batch, scores: Te
     error, scale = (replayed - scores).abs().max().item(), scores.abs().max().item()
     if not error <= rounding(scores, after.tail.modules[-1], batch.z.dtype):
         raise EngineError(
-            f"replaying the layers after the site gives scores that differ by {error:.1e} from the model's own "
-            f"(largest {scale:.1e}); expected equal; fix: check the row of {reranker.model.config.model_type!r} "
+            f"replaying the layers after the site: expected the model's own scores, got scores that differ by {error:.1e} "
+            f"(largest {scale:.1e}); fix: check the row of {reranker.model.config.model_type!r} "
             f"in tasks/rerankers/architectures.py"
         )
 
 
 def _mean(batches: list[Batch], own: Tensor) -> Float[Tensor, " own_rows"]:
-    """The mean activation of each neuron over the real tokens, like its write vector in dtype and device."""
+    """The mean activation of each neuron over the real tokens, in the dtype and on the device of its write vector."""
     total = sum(batch.activations(len(own)).double().sum(0) for batch in batches)
     return (torch.as_tensor(total) / sum(int(batch.lengths.sum()) for batch in batches)).to(own)

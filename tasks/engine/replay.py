@@ -5,13 +5,13 @@ For a set A of neurons of layer L the residual stream after that layer changes b
     h(A) = h - sum_{j in A} (a_j u_j - b_j v_j),
 
 with `a_j` the activation and `u_j` the write vector of neuron j, and `b_j v_j` what the intervention puts in its place:
-nothing (`zero`), the mean activation times `u_j` (`mean`), or the neuron before LoRA (`base`: its activation from its own
-base gate and up rows, its write vector the base down column). Neurons are ablated at every token.
+nothing (`zero`), the mean activation times `u_j` (`mean`), or the neuron before LoRA (`base`, with the base's gate row, up
+row and down column of neuron j). Neurons are ablated at every token.
 
 The engine stores what a neuron takes away as rows of activations `z` and vectors `w`: (a_j, u_j), (a_j - mean, u_j), or
-the two rows (a_j, u_j) and (-b_j, v_j). So `h` and `z` are computed once, a mask costs its own rows, and only layers L+1 to
-the last are replayed. If their layout is known, they are replayed over distinct tokens alone, and the last one only at the
-last token (`rotary_layer.py`), in a low-rank form if it follows the site (`last_layer.py`).
+the two rows (a_j, u_j) and (-b_j, v_j). So `h` and `z` are computed once, a mask costs only its own rows, and only the
+layers after L are replayed. If their layout is known, they are replayed only over distinct tokens, and the last one only at
+the last token (`rotary_layer.py`), in a low-rank form if it follows the site (`last_layer.py`).
 
 Padding is on the right and attention is causal, so padded positions never reach a real token: no padding mask is needed.
 """
@@ -45,7 +45,7 @@ class ReplayEngine:
     few arrays of `tokens x d_model`, bounded by `tokens_at_once` whatever the number of masks (`tasks/memory.py`).
 
     Raises `ValueError` for a layer, intervention or kind of players that the reranker does not have, `RerankerError` for a
-    readout that it does not have or scores that are not finite, `EngineError` if a replay does not reproduce its scores.
+    readout that it does not have or scores that are not finite, and `EngineError` if a replay does not reproduce its scores.
     """
 
     def __init__(
@@ -84,15 +84,15 @@ class ReplayEngine:
         return activations_by_pair(self._prefix)
 
     def kept_tokens(self, ids: list[int]) -> list[int]:
-        """The ids of those tokens of a pair whose activations are kept: all, or the pooled one alone."""
+        """The ids of those tokens of a pair whose activations are kept: all, or only the pooled one."""
         return self._prefix.after.kept_tokens(ids)
 
     def gradients(self, amounts: Float[Tensor, " players"] | None) -> Float[Tensor, "pairs players"]:
-        """Derivatives of each output in the amounts of ablation, at `amounts`, float32 on the CPU."""
+        """Derivatives of each output with respect to the amounts of ablation, at `amounts`, float32 on the CPU."""
         return self._derivatives.gradients(amounts)
 
     def hessian_products(self, directions: Float[Tensor, "m players"]) -> Float[Tensor, "m players"]:
-        """The Hessian of the mean output in the amounts of ablation, times each direction, float32 on the CPU."""
+        """The Hessian of the mean output with respect to the amounts, times each direction, float32 on the CPU."""
         return self._derivatives.hessian_products(directions)
 
     @property
@@ -106,7 +106,7 @@ class ReplayEngine:
 
     @property
     def has_write_vectors(self) -> bool:
-        """Whether a player writes along one vector: an expert does not."""
+        """Whether each player writes along a single vector; experts do not."""
         return self._site.one_row_each
 
     def write_vectors(self) -> Float[Tensor, "players d_model"]:

@@ -140,7 +140,7 @@ def last_llama_layer(layer: Any) -> LastLayer | None:
 
 
 def gpt_neox_layer(layer: Any) -> RotaryLayer:
-    """A GPT-NeoX layer: one map for queries, keys and values, head by head; the MLP beside or after the attention."""
+    """A GPT-NeoX layer: one map for queries, keys and values, head by head; the MLP parallel to or after the attention."""
     attention = layer.attention
 
     def project(normed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -188,9 +188,9 @@ class RotaryLayers:
 
     @classmethod
     def of(cls, layout: str, layers: list[nn.Module]) -> RotaryLayers | None:
-        """Layers of one layout; None if the last one cannot be computed at the last token alone.
+        """Layers of one layout; None if the last one cannot be computed only at the last token.
 
-        Also None if they are spread over several devices, where the model's own layers must pass the tensors on.
+        Also None if they are spread over several devices, because the model's own layers must then pass the tensors on.
         """
         whole, at_last = ROTARY_LAYERS[layout]
         last = at_last(layers[-1])
@@ -201,7 +201,7 @@ class RotaryLayers:
     def output(
         self, hidden: Float[Tensor, "m distinct d_model"], tokens: Tokens, rotary: Rotary
     ) -> Float[Tensor, "m pairs d_model"]:
-        """The last layer's output at each pair's last token from the first layer's input; `rotary` as the model makes it."""
+        """The last layer's output at each pair's last token, from the first layer's input and the model's own `rotary`."""
         cosine, sine = (table[0][tokens.position][:, None] for table in rotary)
         for layer in self.whole:
             hidden = layer.output(hidden, tokens, (cosine, sine))

@@ -36,7 +36,7 @@ def for_each(pieces: Sequence[Piece], work: Callable[[Piece], None], device: tor
 
 
 def evenly(items: list[int], largest: int) -> list[list[int]]:
-    """Split the items into runs of nearly equal length, at most `largest` (and at least 1), equally many per thread."""
+    """Split the items into runs of nearly equal length (1 to `largest`), with equally many runs per thread."""
     threads = torch.get_num_threads()
     count = min(len(items), -(-len(items) // (max(1, largest) * threads)) * threads)
     edges = [len(items) * i // count for i in range(count + 1)] if count else []

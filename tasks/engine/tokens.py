@@ -109,7 +109,8 @@ class _Run:
 def in_batches(encoded: list[list[Any]], tokens_at_once: int, alike: bool) -> list[list[tuple[int, list[Any]]]]:
     """Group pairs into batches of at most half `tokens_at_once` padded tokens (and at least one pair).
 
-    Returns each pair with its row. Pairs are sorted by length, or by content if `alike`, so that common prefixes meet.
+    Returns each pair with its row. Pairs are sorted by length, or by content if `alike`, so that pairs with a common prefix
+    are neighbours.
     """
     batches: list[list[tuple[int, list[Any]]]] = []
     longest = 0

@@ -13,8 +13,8 @@ psi(i, j) = f({i, j}) - f({i}) - f({j}). What a group of m players adds to f dep
 | rule | F(g, A) | psi of a pair in g | Shapley value of a member | Harsanyi dividends |
 |---|---|---|---|---|
 | `graded` | (share of g in A)^2 | 2 / m^2 | 1 / m | 1 / m^2 singles, 2 / m^2 pairs |
-| `all` | 1 if all of g is in A | 1 if m = 2, else 0 | 1 / m | 1 on g itself |
-| `any` | 1 if some of g is in A | -1 | 1 / m | (-1)^(s + 1) on every subset of s players |
+| `all` | 1 if all members of g are in A | 1 if m = 2, else 0 | 1 / m | 1 on g itself |
+| `any` | 1 if any member of g is in A | -1 | 1 / m | (-1)^(s + 1) on every subset of s players |
 
 `all` is an AND of ablations (each member is a backup for the others), `any` an AND of presences (each member is needed). A
 pair across groups has psi = b E_ij and nothing else. What reveals the groups:
@@ -28,9 +28,10 @@ pair across groups has psi = b E_ij and nothing else. What reveals the groups:
 - Gradients with nothing ablated: first derivatives never do (F is flat there, or, for `any`, the same for all groups); second
   derivatives do whenever ablations of pairs do.
 
-Decoys: `additive` players have an independent activation and effect. `copies` are pairs that fire and write alike, and either
-ablation has the whole effect (F as for `any`, psi = -1): redundant, not a coalition. `inhibitors` fire against one group each,
-and their ablation raises the outputs. `dead` players never fire, write nothing and have no effect.
+Decoys: `additive` players have an independent activation and effect. `copies` are pairs that fire and write alike, and the
+ablation of either has the whole effect (F as for `any`, psi = -1): redundant, not a coalition. Each of the `inhibitors` is
+most active on the pairs to which one group matters least, and its ablation raises the outputs. `dead` players never fire,
+write nothing and have no effect.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class Planting(BaseModel):
     copies: StrictInt = Field(default=0, ge=0)
     """Number of pairs of redundant copies."""
     inhibitors: StrictInt = Field(default=0, ge=0)
-    """Number of decoys that fire against a group and lower the outputs."""
+    """Number of decoys that fire inversely to a group and lower the outputs."""
     dead: StrictInt = Field(default=0, ge=0)
     """Number of decoys without any effect."""
     noise: Number = Field(default=0.0, ge=0)
@@ -108,7 +109,7 @@ class Layout:
     copies: Groups
     """The pairs of redundant copies."""
     inhibitors: tuple[int, ...]
-    """The inhibitors, in the order of the groups that they fire against."""
+    """The inhibitors, in the order of the groups that they oppose."""
     dead: tuple[int, ...]
     """The dead players. All others are additive."""
 
@@ -175,7 +176,7 @@ class PlantedGame(QueryGame):
         return self._outputs(masks.double())
 
     def _outputs(self, removed: Float[Tensor, "m players"]) -> Float[Tensor, "m outputs"]:
-        """Outputs if each player is removed by an amount from 0 to 1: polynomials that extend the module's table."""
+        """Outputs if each player is removed by an amount from 0 to 1: polynomials that extend the table above."""
         return self._unablated - self._losses(removed) @ self._importance
 
     def _losses(self, removed: Float[Tensor, "m players"]) -> Float[Tensor, "m terms"]:
@@ -209,7 +210,7 @@ class PlantedGame(QueryGame):
         return own
 
     def _background_interactions(self, rng: np.random.Generator) -> np.ndarray:
-        """The matrix b E. It gives a psi the deviation `noise` times the psi of a `graded` pair in a group of median size."""
+        """The matrix b E: its standard deviation is `noise` times the psi of a `graded` pair in a group of median size."""
         upper = np.triu(rng.normal(size=(self.n_players, self.n_players)), 1)
         upper *= self.planting.noise * 2 / np.median(self.planting.sizes) ** 2
         upper[list(self.layout.dead)] = upper[:, list(self.layout.dead)] = 0

@@ -5,7 +5,7 @@ same number; one coordinate per factor, where each group and each additive playe
 factors' means over the text; one coordinate per player; and one for the score. A word is a random sign on every factor.
 
 - Layer 0, attention: without queries and keys it is uniform, and adds the means t_g of the factors over the tokens so far.
-- Layer 0, MLP, the site: the gate reads the constant; neuron i of group g fires a_i = l_i (1 + b t_g), and adds
+- Layer 0, MLP, the site: the gate reads the constant; neuron i of group g has the activation a_i = l_i (1 + b t_g) and adds
   x_i = a_i / l_i to its coordinate. Members fire together and write apart.
 - Layer 1, attention: off. MLP: two neurons per group compute `silu(u) u + silu(-u) (-u) = u^2` with
   `u_g = sum over g of x_i - m` for m members: u_g = m b t_g if nothing is ablated; removing r members lowers it by
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 WORDS = 64
 _SPECIAL = ("<pad>", "<unk>", "<s>", "<sep>", "</s>")
-_CONSTANT = 40.0  # value of the constant coordinate; a player and a word's factor have 1
+_CONSTANT = 40.0  # value of the constant coordinate; those of players and of a word's factors are about 1
 _SWING = 1.5  # b: a mean over 20 signs deviates by 0.22, so b t_g deviates by about 0.33
 _CURVATURE = 0.05  # share of u^2 that is subtracted from the score's coordinate
 _OWN = (0.05, 0.25)  # range of a player's own addition to the score's coordinate
@@ -45,7 +45,7 @@ _OWN = (0.05, 0.25)  # range of a player's own addition to the score's coordinat
 def planted_reranker(planting: Planting, device: str = "cpu") -> Reranker:
     """Build the reranker of a planting; the players of layer 0 are numbered as in `Layout`.
 
-    Raises `ValueError` for a planting with another rule than `graded`, or with other decoys than additive and dead ones.
+    Raises `ValueError` for a planting with a rule other than `graded`, or with decoys other than additive and dead ones.
     """
     unsupported = planting.model_copy(update={"sizes": (), "additive": 0, "dead": 0, "seed": 0})
     if unsupported != Planting(sizes=()):

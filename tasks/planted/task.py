@@ -53,7 +53,7 @@ class PlantedSpec(TaskSpec):
 
 @dataclass(frozen=True)
 class PlantedPlan:
-    """A planted task before its games are made."""
+    """A planted task before its games are built."""
 
     spec: PlantedSpec
     """The specification that the plan was made from."""
@@ -65,7 +65,7 @@ class PlantedPlan:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of what determines the task: its numbers, and the version of the code that makes games of them."""
+        """SHA-256 of what determines the task: its specification, and the version of the code that builds its games."""
         parts = [self.spec.model_dump(mode="json", exclude={"summary"}), PLANTED_VERSION]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -84,7 +84,7 @@ class PlantedPlan:
         return [("fingerprint", self.fingerprint[:16])]
 
     def load(self, device: str = "cpu", progress: Callable[[str], None] = lambda _step: None) -> PlantedTask:
-        """Make both games, with the same groups and different pairs. Raises `ValueError` for an impossible planting."""
+        """Build both games, with the same groups and different pairs. Raises `ValueError` for an impossible planting."""
         spec = self.spec
         progress("planting")
         games: list[QueryGame]

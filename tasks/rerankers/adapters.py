@@ -1,4 +1,4 @@
-"""Adapters: every tensor of the file is used, every promise of its configuration kept, and merging changes no score."""
+"""Load adapters: every tensor of the file is used, every setting is respected, and merging changes no score."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def with_adapter(model: PreTrainedModel, spec: RerankerSpec, missing: Sequence[s
         if not has_module(model, target):
             raise RerankerError(
                 f"{adapter}: expected modules named {target!r} (target_modules of adapter_config.json) in {spec.base}, got "
-                f"none; fix: the base that the adapter was made for"
+                f"none; fix: use the base that the adapter was made for"
             )
     from peft import PeftModel
 
@@ -47,7 +47,7 @@ def with_adapter(model: PreTrainedModel, spec: RerankerSpec, missing: Sequence[s
     if not hasattr(tuned.base_model, "merge_and_unload"):
         raise RerankerError(
             f"{adapter}: expected an adapter that can be merged into the weights (LoRA and its relatives), got "
-            f"{wanted['peft_type']}; fix: another kind of adapter"
+            f"{wanted['peft_type']}; fix: use another kind of adapter"
         )
     _check_loaded(tuned, spec)
     return tuned
@@ -79,7 +79,7 @@ def check_tokenizer(spec: RerankerSpec, tokenizer: PreTrainedTokenizerBase) -> N
         own = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
     if own.get_vocab() != tokenizer.get_vocab() or own(_SAMPLE)["input_ids"] != tokenizer(_SAMPLE)["input_ids"]:
         raise RerankerError(
-            f"{folder}: expected the tokenizer of {spec.base}, got a different one beside the adapter, which would be ignored; "
+            f"{folder}: expected the tokenizer of {spec.base}, got a different one with the adapter, which would be ignored; "
             f"fix: save base and adapter merged, with that tokenizer, or remove its files if they are not the adapter's"
         )
 
@@ -91,7 +91,9 @@ def _check_config(spec: RerankerSpec, missing: Sequence[str]) -> dict[str, Any]:
     try:
         wanted: Any = json.loads(adapter_file(adapter, ADAPTER_CONFIG, revision).read_text("utf8"))
     except ValueError as error:
-        raise RerankerError(f"{adapter}: adapter_config.json: expected JSON, got: {error}; fix: that file") from None
+        raise RerankerError(
+            f"{adapter}: adapter_config.json: expected JSON, got: {error}; fix: repair that file"
+        ) from None
     _check_kind(wanted, adapter)
     promised = bool(wanted.get("modules_to_save"))
     classifies = not is_language_model(spec.readout)
@@ -104,8 +106,8 @@ def _check_config(spec: RerankerSpec, missing: Sequence[str]) -> dict[str, Any]:
     lacking = [name for name in missing if name not in brought]
     if lacking:
         raise RerankerError(
-            f"{adapter}: expected all tensors of the head that {spec.base} lacks, {len(lacking)} are in neither and would be "
-            f"random: {names_of(lacking)}; fix: save the adapter with these modules in modules_to_save"
+            f"{adapter}: expected all tensors of the head that {spec.base} lacks, but {len(lacking)} are in neither and would "
+            f"be random: {names_of(lacking)}; fix: save the adapter with these modules in modules_to_save"
         )
     return dict(wanted)
 
@@ -118,15 +120,15 @@ def _check_kind(wanted: Any, adapter: str) -> None:
     kinds = {str(getattr(known, "value", known)): made for known, made in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
     if kind not in kinds:
         raise RerankerError(
-            f"{adapter}: adapter_config.json: peft_type: expected a kind that the installed peft knows, got {kind!r}; fix: that "
-            f"file, or a newer peft"
+            f"{adapter}: adapter_config.json: peft_type: expected a kind that the installed peft knows, got {kind!r}; fix: "
+            f"correct that file, or install a newer peft"
         )
     fields = set(kinds[kind].__dataclass_fields__)
     unknown = [name for name, value in wanted.items() if name not in fields and value]
     if unknown:
         raise RerankerError(
             f"{adapter}: adapter_config.json: expected settings that the installed peft knows, got {names_of(sorted(unknown))}, "
-            f"which it would ignore; fix: a newer peft"
+            f"which it would ignore; fix: install a newer peft"
         )
 
 
@@ -159,17 +161,17 @@ def _check_loaded(tuned: Any, spec: RerankerSpec) -> None:
     unused = sorted(name for name in file.keys() - loaded.keys() if name not in everything)
     if missing or unused:
         found = [f"{len(missing)} are missing: {names_of(missing)}"] if missing else []
-        found += [f"{len(unused)} belong to nothing: {names_of(unused)}"] if unused else []
+        found += [f"{len(unused)} are unused: {names_of(unused)}"] if unused else []
         raise RerankerError(
             f"{adapter}: expected exactly the tensors that adapter_config.json promises for this base; {'; '.join(found)}; "
-            f"fix: the complete adapter of this base"
+            f"fix: use the complete adapter of this base"
         )
     for name, tensor in file.items():
         own = loaded.get(name, everything.get(name, tensor))
         if own.shape != tensor.shape or not _same(own, tensor):
             raise RerankerError(
                 f"{adapter}: {name}: expected the file's tensor of shape {tuple(tensor.shape)} in the model, got another of "
-                f"shape {tuple(own.shape)}; fix: an adapter of this base"
+                f"shape {tuple(own.shape)}; fix: use an adapter of this base"
             )
 
 

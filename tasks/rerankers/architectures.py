@@ -1,4 +1,4 @@
-"""Where each architecture keeps the neurons of its MLPs: one row per family. A new family needs nothing but a row."""
+"""Where each architecture keeps the neurons of its MLPs: one row per family. A new family needs only a row."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Architecture:
     """Projections of the MLP's input. A neuron's read vectors are its rows of them; a fused matrix holds gate and up."""
 
     down: str = "mlp.down_proj"
-    """Down projection. Its input are the neurons' activations, its columns their write vectors."""
+    """Down projection: its inputs are the neurons' activations, and its columns are their write vectors."""
 
     branch_norm: str | None = None
     """Norm after `down` that is applied to the MLP's output only."""
@@ -212,7 +212,7 @@ def architecture_for(config: PreTrainedConfig, readout: ScoreReadout) -> Archite
 
 
 def _as_configured(row: Architecture, config: PreTrainedConfig) -> Architecture:
-    """The row adjusted to what differs between checkpoints of one family."""
+    """The row, adjusted to settings in which checkpoints of one family differ."""
     both_ways = getattr(config, "is_causal", True) is False or getattr(config, "use_bidirectional_attention", False)
     if row.pooled == "last" and both_ways:
         row = replace(row, causal=False, rotary=None)
@@ -242,7 +242,7 @@ def row_of_layer(model: PreTrainedModel, row: Architecture, layer: int) -> Archi
 
 
 def after_layers(model: PreTrainedModel, row: Architecture) -> list[nn.Module]:
-    """The modules from the last layer's output to the logits, in order, without those that this checkpoint lacks."""
+    """The modules from the last layer's output to the logits, in order; those that this checkpoint lacks are left out."""
     found = []
     for path in row.after:
         module: Any = _function(path, model.config) if path.startswith(":") else model

@@ -1,4 +1,4 @@
-"""The files of a checkpoint, in a folder or on the hub: finding them, hashing them, and saying in one line what is wrong."""
+"""Find and hash the files of a checkpoint, in a folder or on the hub, and report every problem with them in one line."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def adapter_file(adapter: str, name: str, revision: str | None) -> Path:
         if not any(one.startswith("adapter_") for one in found):
             raise RerankerError(
                 f"{adapter}: expected an adapter ({name}), got {found[:6] or 'an empty folder'}; fix: coterie train "
-                f"TASK.yaml if this task trains it, otherwise the path"
+                f"TASK.yaml if this task trains it, otherwise correct the path"
             )
         raise RerankerError(
             f"{adapter}: expected {name}, got {found[:6]}; fix: save the adapter with safetensors (a .bin is a pickle, "
@@ -112,7 +112,7 @@ def one_line_errors(source: str, *but: type[Exception]) -> Iterator[None]:
 
 
 def check_reachable(source: str, revision: str | None, name: str = CONFIG) -> None:
-    """Raise `RerankerError` if a checkpoint is neither a folder nor in the cache and the hub does not answer.
+    """Raise `RerankerError` if a checkpoint is neither a folder nor in the cache, and the hub does not answer.
 
     The hub is tried once: the libraries' own retries take minutes.
     """
@@ -123,8 +123,8 @@ def check_reachable(source: str, revision: str | None, name: str = CONFIG) -> No
     if Path(source).is_absolute() or source.startswith(("./", "../")):
         made = "base" if name == CONFIG else "adapter"
         raise RerankerError(
-            f"{source}: expected a folder with {name}, got none; fix: the path, or coterie train TASK.yaml if the task "
-            f"trains its own {made}"
+            f"{source}: expected a folder with {name}, got none; fix: correct the path, or coterie train TASK.yaml if the "
+            f"task trains its own {made}"
         )
     if _commit(source, revision) != str(revision) or "HTTPS_PROXY" in os.environ:
         return
@@ -150,8 +150,8 @@ def _from_hub(source: str, name: str, revision: str | None) -> Path:
             return Path(hf_hub_download(source, name, revision=revision))
     except EntryNotFoundError:
         raise RerankerError(
-            f"{source}: expected {name} in the repository, got none (a .bin is a pickle, which is never loaded); fix: a revision "
-            f"that has it, or a local copy saved with safetensors (docs/tasks.md)"
+            f"{source}: expected {name} in the repository, got none (a .bin is a pickle, which is never loaded); fix: use a "
+            f"revision that has it, or a local copy saved with safetensors (docs/tasks.md)"
         ) from None
 
 

@@ -53,7 +53,7 @@ def model_class(spec: RerankerSpec, new_head: bool = False) -> tuple[Any, PreTra
 
 
 def model_config(spec: RerankerSpec) -> PreTrainedConfig:
-    """The configuration of the base as published."""
+    """The base's configuration, unchanged."""
     from transformers import AutoConfig
 
     with one_line_errors(spec.base):

@@ -1,8 +1,8 @@
 """From a query and a document to the tokens that a reranker reads, by its template and its tokenizer.
 
-If a pair is longer than the template's `max_length`, the end of the document is truncated and nothing else: the
-template's own text and the special tokens always stay, since many rerankers are read at the last token. The query is
-truncated only if removing the whole document is not enough.
+If a pair is longer than the template's `max_length`, only the end of the document is removed: the template's own text and
+the special tokens always stay, because many rerankers are read at the last token. The query is truncated only if removing
+the whole document is not enough.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Inputs:
     """The tokenizer's other outputs per token, such as `token_type_ids`, by the name of the model's argument."""
 
     cut_document: int = 0
-    """Number of the document's tokens that were left out."""
+    """Number of the document's tokens that were truncated."""
 
     cut_query: int = 0
-    """Number of the query's tokens that were left out."""
+    """Number of the query's tokens that were truncated."""
 
     @property
     def tokens(self) -> list[Any]:
@@ -90,7 +90,8 @@ class Encoder:
             if not broken:
                 raise
             raise RerankerError(
-                f"expected texts of whole characters, got half of a surrogate pair in {broken[0][:60]!r}; fix: that text"
+                f"expected texts of whole characters, got half of a surrogate pair in {broken[0][:60]!r}; fix: correct that "
+                f"text"
             ) from None
         extras = [name for name in encoded if name != "input_ids" and name in self._accepted]
 
@@ -148,7 +149,7 @@ class Encoder:
 
 
 def accepted_by(kind: type) -> frozenset[str]:
-    """The arguments of a model class, by name, that a tokenizer may fill; arguments that it would ignore are left out."""
+    """The names of the arguments of a model class that a tokenizer may fill, without those that the class would ignore."""
     return frozenset(inspect.signature(kind.forward).parameters) - {"self", "input_ids", "attention_mask"}  # type: ignore[attr-defined]
 
 

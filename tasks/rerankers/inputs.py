@@ -1,4 +1,4 @@
-"""What a reranker reads of a task's pairs: a hash of all tokens, and how much of the texts is truncated.
+"""What a reranker reads of a task's pairs: a hash of all tokens, and how many texts are truncated.
 
 The hash represents the tokenizer in the task's fingerprint: it changes with anything that changes a token, whether a file
 of the checkpoint or a package version, and with nothing else.
@@ -22,7 +22,7 @@ from coterie.tasks.rerankers.readouts import columns_of
 from coterie.tasks.rerankers.spec import RerankerSpec
 from coterie.tasks.rerankers.weights import load_tokenizer
 
-_VERSION = 1  # part of the cache key: raise it when the rules in tasks/rerankers/encoder.py change
+_VERSION = 1  # part of the cache key: increase it whenever the rules in tasks/rerankers/encoder.py change
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class TaskInputs:
     """SHA-256 of all tokens."""
 
     cut: Mapping[str, Cut]
-    """What was left out, by split."""
+    """How much was truncated, by split."""
 
     def truncation(self, split: str, max_length: int) -> str | None:
         """A phrase that says how much of a split is truncated; None if nothing is."""

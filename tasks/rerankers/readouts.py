@@ -29,7 +29,7 @@ def check_labels(readout: ScoreReadout, config: PreTrainedConfig, where: str) ->
         for label in (readout.positive, readout.negative):
             if label is not None and label not in labels:
                 raise RerankerError(
-                    f"{where}: reranker.readout: expected labels of {labels[:6]}, got {label!r}; fix: one of these"
+                    f"{where}: reranker.readout: expected one of the labels {labels[:6]}, got {label!r}; fix: use one of these"
                 )
 
 
@@ -53,7 +53,7 @@ def _token(name: str, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConf
         if vocabulary[name] >= config.vocab_size:
             raise RerankerError(
                 f"{where}: reranker.readout: expected a token that the model can produce, got {name!r} with id "
-                f"{vocabulary[name]}, and the model has {config.vocab_size} outputs; fix: the tokenizer of this model"
+                f"{vocabulary[name]}, but the model has {config.vocab_size} outputs; fix: use the tokenizer of this model"
             )
         return int(vocabulary[name])
     pieces = tokenizer.convert_ids_to_tokens(tokenizer(name, add_special_tokens=False)["input_ids"])
@@ -61,7 +61,7 @@ def _token(name: str, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConf
     near = near or nearest(name, vocabulary, most=1, cutoff=0.7)
     raise RerankerError(
         f"{where}: reranker.readout: expected a token of the vocabulary, got {name!r}, which the tokenizer writes as "
-        f"{pieces[:6]}; fix: one token, spelled as in the vocabulary" + (f" ({near[0]!r}?)" if near else "")
+        f"{pieces[:6]}; fix: give one token, spelled as in the vocabulary" + (f" ({near[0]!r}?)" if near else "")
     )
 
 

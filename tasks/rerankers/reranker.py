@@ -52,7 +52,7 @@ class Reranker:
 
     @property
     def device(self) -> torch.device:
-        """Where the network's first parameter is."""
+        """The device of the network's first parameter."""
         return next(self.model.parameters()).device
 
     @cached_property
@@ -79,7 +79,7 @@ class Reranker:
         return row_of_layer(self.model, self.row, layer)
 
     def inputs(self, pairs: Sequence[Candidate]) -> list[Inputs]:
-        """The tokens, segment ids etc. of each pair, truncated to the template's length.
+        """The tokens of each pair, with segment ids and the like, truncated to the template's length.
 
         Raises `RerankerError` for a token that the model has no embedding for.
         """
@@ -88,7 +88,8 @@ class Reranker:
             if max(one.ids, default=0) >= self._embeddings:
                 raise RerankerError(
                     f"query {pair.query_id!r}, document {pair.document_id!r}: expected token ids below {self._embeddings}, got "
-                    f"{max(one.ids)} ({self.tokenizer.convert_ids_to_tokens(max(one.ids))!r}); fix: the tokenizer of this model"
+                    f"{max(one.ids)} ({self.tokenizer.convert_ids_to_tokens(max(one.ids))!r}); fix: use the tokenizer of this "
+                    f"model"
                 )
         return inputs
 
@@ -99,7 +100,7 @@ class Reranker:
     def token_strings(self, ids: Sequence[int]) -> list[str]:
         """The text of each token, with a leading space if it begins a word.
 
-        A token that is part of a character's bytes becomes U+FFFD; a special token becomes its name.
+        A token that is only part of a character becomes U+FFFD; a special token becomes its name.
         """
         pieces = self.tokenizer.convert_ids_to_tokens(list(ids))
         texts = [self.tokenizer.decode([i], clean_up_tokenization_spaces=False) for i in ids]
@@ -152,7 +153,7 @@ class Reranker:
 
     @cached_property
     def tail(self) -> Tail:
-        """What follows the layers; in an encoder-decoder, those of the encoder."""
+        """What follows the layers; in an encoder-decoder, what follows the encoder's."""
         return Tail(self, self.row)
 
     @cached_property
@@ -174,7 +175,7 @@ class Reranker:
 def load_reranker(
     spec: RerankerSpec, device: str = "cpu", keep_base: Sequence[int] | None = None, new_head: bool = False
 ) -> Reranker:
-    """Load a base, its tokenizer and its adapter, check that every tensor is the checkpoint's, and merge the adapter.
+    """Load a base, its tokenizer and its adapter, check that no tensor is missing or unused, and merge the adapter.
 
     `keep_base` lists the layers whose MLP parameters before the merge are kept (default: all). `new_head` allows a base
     without a classification head, which then gets a random one. Never runs code from a checkpoint or unpickles one. Raises
@@ -203,7 +204,7 @@ def load_reranker(
     if not new_head and not head.weight.any():
         raise RerankerError(
             f"{spec.base}: expected a head with nonzero weights ({row.head}), got only zeros: every score would be equal; "
-            f"fix: the checkpoint, or an adapter that brings its head"
+            f"fix: use another checkpoint, or an adapter that brings its head"
         )
     check_same(
         sample_scores(reranker, together=True), sample_scores(reranker), "scored in one batch", spec.base, reranker
@@ -214,7 +215,7 @@ def load_reranker(
 def _with_merged_adapter(
     reranker: Reranker, spec: RerankerSpec, missing_head: Sequence[str], keep_base: Sequence[int]
 ) -> Reranker:
-    """The reranker with its adapter merged, and with the MLP parameters before the merge of the layers that it changed."""
+    """The reranker with its adapter merged, and with the earlier MLP parameters of the layers that the merge changed."""
 
     def parameters(of: Reranker) -> dict[int, dict[str, Tensor]]:
         return {i: parameters_of(row_of_layer(of.model, of.row, i), of.layers[i]) for i in keep_base}
@@ -233,12 +234,12 @@ def _with_merged_adapter(
 def _check_tokens(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: RerankerSpec, row: Architecture
 ) -> None:
-    """Refuse token ids for which the checkpoint's own pooling is ambiguous; `Reranker.batch` pads by itself."""
+    """Refuse token ids for which the checkpoint's own pooling is ambiguous, although `Reranker.batch` does not use it."""
     ours, theirs = model.config.pad_token_id, tokenizer.pad_token_id
     if ours is not None and theirs is not None and ours != theirs:
         raise RerankerError(
             f"{spec.base}: expected the same padding token in model and tokenizer, got {ours} and {theirs}: the classifier "
-            f"was trained to pool another token than the last; fix: set pad_token_id in config.json"
+            f"was trained to pool a token other than the last; fix: set pad_token_id in config.json"
         )
     sample = Candidate("", "", "query", "document", 0)
     (inputs,) = Encoder(tokenizer, spec.template, accepted_by(type(model))).encode([sample])
@@ -246,12 +247,12 @@ def _check_tokens(
     if row.pooled == "last" and classifies and ours is not None and inputs.ids and inputs.ids[-1] == ours:
         raise RerankerError(
             f"{spec.base}: expected an end token other than the padding token, got {ours} for both: transformers pools the "
-            f"token before it; fix: another pad_token_id in config.json and the tokenizer"
+            f"token before it; fix: use another pad_token_id in config.json and the tokenizer"
         )
     if max(inputs.ids) >= model.config.vocab_size:
         raise RerankerError(
             f"{spec.base}: expected token ids below {model.config.vocab_size}, got {max(inputs.ids)}; "
-            f"fix: the tokenizer of this model"
+            f"fix: use the tokenizer of this model"
         )
 
 

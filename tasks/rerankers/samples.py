@@ -18,10 +18,10 @@ _PAIRS = [Candidate("", "", "neurons", "work", 0), Candidate("", "", _WORDS, " "
 
 
 def rounding(scores: Tensor, head: Any, dtype: torch.dtype) -> float:
-    """How much equal scores may differ in this precision.
+    """The most by which equal scores may differ in this precision.
 
-    A share of the largest score plus a share of the norm of the head's weights. The latter covers scores near zero that
-    are sums of larger terms, since the head's input is normed.
+    It is a share of the largest score plus a share of the norm of the head's weights. The latter covers scores near zero
+    that are sums of larger terms, because the head's input is normed.
     """
     exact = dtype in (torch.float32, torch.float64)
     share, steps = (1e-4, 1000 * torch.finfo(torch.float32).eps) if exact else (0.1, 4 * torch.finfo(dtype).eps)
@@ -39,7 +39,7 @@ def sample_scores(reranker: Reranker, together: bool = False) -> Tensor:
 
 
 def check_same(got: Tensor, expected: Tensor, what: str, where: str, reranker: Reranker) -> None:
-    """Raise `RerankerError` if scores differ by more than rounding; `what` says what was done to them."""
+    """Raise `RerankerError` if scores differ by more than rounding; `what` says how `got` was computed."""
     dtype = reranker.model.dtype
     if not (got.isfinite() & expected.isfinite()).all():
         raise RerankerError(
@@ -47,6 +47,7 @@ def check_same(got: Tensor, expected: Tensor, what: str, where: str, reranker: R
         )
     if float((got - expected).abs().max()) > rounding(expected, reranker.tail.modules[-1], dtype):
         raise RerankerError(
-            f"{where}: expected equal scores when {what}, got {got.tolist()} instead of {expected.tolist()}; fix: a checkpoint "
-            f"whose weights are not shared with what the adapter tunes, and whose attention does not depend on the batch"
+            f"{where}: expected equal scores when {what}, got {got.tolist()} instead of {expected.tolist()}; fix: use a "
+            f"checkpoint whose weights are not shared with what the adapter tunes, and whose attention does not depend on the "
+            f"batch"
         )

@@ -1,7 +1,7 @@
 """The players of one layer and what each adds to the residual stream. No other file knows how MLPs are built.
 
 A player contributes a set of rows (z, w): activations `z` at every token times a write vector `w`. A neuron has one row
-(its activation, its column of the down projection), with intervention `base` a second one (minus its activation before
+(its activation, its column of the down projection) and, with intervention `base`, a second one (minus its activation before
 LoRA, its column before LoRA); an expert of a mixture has one row per neuron. The stream is what ablation subtracts these
 rows from: the residual stream after the layer, or before a norm that follows the down projection.
 """
@@ -33,13 +33,13 @@ class Site:
     """Player of each row [rows]."""
 
     own_rows: int
-    """Number of leading rows that are the layer's present neurons; those of intervention `base` follow."""
+    """Number of leading rows that are the layer's current neurons; those of intervention `base` follow."""
 
     n_players: int
     """Number of players."""
 
     one_row_each: bool
-    """Whether a player is a single neuron, and not an expert."""
+    """Whether a player is a single neuron rather than an expert."""
 
     def __init__(
         self, row: Architecture, layer: nn.Module, players: str = "neurons", base: Mapping[str, Tensor] | None = None
@@ -204,6 +204,6 @@ def _keep(seen: Seen, name: str, count: int = 1) -> Any:
 
 def _is_conv1d(module: nn.Module) -> bool:
     """Whether the weight is stored with inputs first, as in GPT-2's linear layers."""
-    from transformers.pytorch_utils import Conv1D  # takes a second to import; planted games do without it
+    from transformers.pytorch_utils import Conv1D  # takes a second to import; planted games do not need it
 
     return isinstance(module, Conv1D)

@@ -43,7 +43,7 @@ class RerankerSize:
     """Number of encoder layers if a decoder follows them, otherwise 0."""
 
     window: int | None = None
-    """Number of tokens that a layer looks back; None if unlimited."""
+    """Number of earlier tokens that a layer attends to; None if unlimited."""
 
     pools_all: bool = False
     """Whether all tokens of the last layer reach the score."""

@@ -50,7 +50,7 @@ class Template(_Spec):
         unknown = [name for name in found if name not in ("query", "document")]
         if unknown:
             raise ValueError(
-                f"expected {{query}} and {{document}}, got {{{unknown[0]}}}; fix: write the text itself in its place"
+                f"expected only the fields {{query}} and {{document}}, got {{{unknown[0]}}}; fix: write the text itself instead"
             )
         if "query" not in found or found.count("document") != 1:
             raise ValueError(
@@ -137,7 +137,7 @@ def is_language_model(readout: ScoreReadout) -> bool:
 
 
 class RerankerSpec(_Spec):
-    """A reranker: a base, perhaps an adapter, and how to read both."""
+    """A reranker: a base, optionally an adapter, and how both read a pair."""
 
     base: Source
     """Folder in hub layout, or hub id, of the model."""

@@ -36,7 +36,7 @@ class Tail:
 
     @property
     def mixes_tokens(self) -> bool:
-        """Whether every token of the last layer's output reaches the score, and not only the pooled one."""
+        """Whether every token of the last layer's output reaches the score, rather than only the pooled one."""
         return self._pooled in ("mean", "decoder")
 
     def of_token(self, pooled: Float[Tensor, "*shape d_model"]) -> Float[Tensor, "*shape"]:

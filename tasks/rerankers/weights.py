@@ -1,7 +1,7 @@
-"""Loading weights completely: every tensor that affects the score comes from the checkpoint, or loading fails.
+"""Load weights completely: every tensor that affects the score comes from the checkpoint, or loading fails.
 
 Transformers fills missing tensors with random numbers and ignores superfluous ones; peft ignores adapter tensors whose
-names do not match. Both only warn. This package raises an error of one line that names the tensors.
+names do not match. Both only warn. This module raises a one-line error that names the tensors.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def load_tokenizer(spec: RerankerSpec) -> PreTrainedTokenizerBase:
     if folder.is_dir() and not any(found for pattern in _VOCABULARIES for found in folder.glob(pattern)):
         raise RerankerError(
             f"{spec.base}: expected a tokenizer ({', '.join(_VOCABULARIES)}), got none: every word would be unknown; "
-            f"fix: save the tokenizer beside the model"
+            f"fix: save the tokenizer next to the model"
         )
     with quiet_transformers(), one_line_errors(spec.base):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
@@ -74,14 +74,14 @@ def load_tokenizer(spec: RerankerSpec) -> PreTrainedTokenizerBase:
     embeddings = int(getattr(model_config(spec), "vocab_size", 0))
     if len(tokenizer) < embeddings // 2:
         raise RerankerError(
-            f"{spec.base}: expected a vocabulary of about {embeddings} tokens, as in config.json, got {len(tokenizer)}; fix: the "
-            f"tokenizer of this model, with all its files"
+            f"{spec.base}: expected a vocabulary of about {embeddings} tokens, as in config.json, got {len(tokenizer)}; fix: use "
+            f"the tokenizer of this model, with all its files"
         )
     return tokenizer
 
 
 def check_tensors(info: Mapping[str, Any], row: Architecture, spec: RerankerSpec, new_head: bool) -> list[str]:
-    """Check transformers' report; returns the names of the head's tensors that the base lacks.
+    """Check transformers' report, and return the names of the head's tensors that the base lacks.
 
     A head may be missing if `new_head` allows a random one or if an adapter brings its own. Raises `RerankerError` for any
     other tensor that affects the score and is missing, superfluous or of another shape.
@@ -102,7 +102,7 @@ def check_tensors(info: Mapping[str, Any], row: Architecture, spec: RerankerSpec
         name, found, wanted = next(iter(mismatched))
         raise RerankerError(
             f"{spec.base}: {name}: expected a tensor of shape {tuple(wanted)} as in config.json, got {tuple(found)} in the "
-            f"checkpoint; fix: config.json"
+            f"checkpoint; fix: correct config.json"
         )
     if info.get("error_msgs"):
         raise RerankerError(f"{spec.base}: some tensors do not load: {one_line(info['error_msgs'], 300)}")
@@ -113,14 +113,14 @@ def _check_names(missing: Sequence[str], unexpected: Sequence[str], spec: Rerank
     if missing:
         instead = f"; it has {names_of(unexpected)} instead" if unexpected else ""
         raise RerankerError(
-            f"{spec.base}: expected every tensor of the network in the checkpoint, {len(missing)} are missing and would be "
-            f"random: {names_of(missing)}{instead}; fix: the names in the checkpoint, or its config.json"
+            f"{spec.base}: expected every tensor of the network in the checkpoint, but {len(missing)} are missing and would be "
+            f"random: {names_of(missing)}{instead}; fix: correct the names in the checkpoint, or its config.json"
         )
     if unexpected:
         raise RerankerError(
             f"{spec.base}: expected only the network's own tensors, got {len(unexpected)} that it does not use: "
-            f"{names_of(unexpected)}; fix: config.json (number of layers, model type), or, if they do not affect the score, "
-            f"the row of the architecture in tasks/rerankers/architectures.py"
+            f"{names_of(unexpected)}; fix: correct config.json (number of layers, model type), or, if they do not affect the "
+            f"score, the row of the architecture in tasks/rerankers/architectures.py"
         )
 
 
@@ -130,8 +130,8 @@ def check_finite(model: PreTrainedModel, spec: RerankerSpec) -> None:
         if not parameter.isfinite().all():
             where = spec.base if spec.adapter is None else f"{spec.base} with {spec.adapter}"
             raise RerankerError(
-                f"{where}: expected finite weights, got NaN or infinity in {name} (as {spec.dtype}); fix: the checkpoint, "
-                f"or a dtype with a larger range"
+                f"{where}: expected finite weights, got NaN or infinity in {name} (as {spec.dtype}); fix: use another "
+                f"checkpoint, or a dtype with a larger range"
             )
 
 

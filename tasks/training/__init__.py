@@ -1,1 +1,1 @@
-"""How the bundled rerankers were made: a tiny base from scratch, then LoRA for an objective."""
+"""Train rerankers, such as the bundled ones: a tiny base from scratch, then LoRA for an objective."""

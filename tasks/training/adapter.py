@@ -1,4 +1,4 @@
-"""Training an adapter, LoRA and a head with one logit, for an objective. A training that was killed resumes."""
+"""Train an adapter (LoRA and a head with one logit) for an objective. A training run that was killed can be resumed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from coterie.tasks.training.state import (
 )
 from coterie.tasks.training.warm_start import warm_start, weights_digest
 
-AT_CHANCE = 0.97  # a model whose mean loss is above this share of chance has learned hardly anything
+AT_CHANCE = 0.97  # a model whose mean loss is above this share of chance has hardly learned anything
 SAVE_EVERY = 300.0  # most seconds between checkpoints
 Log = Callable[[str], None]
 
@@ -46,7 +46,7 @@ class _NotFiniteError(ArithmeticError):
 
 
 class AdapterTraining:
-    """The training of one adapter.
+    """The training run of one adapter.
 
     Its state is saved in `folder/checkpoint.pt` (tensors and plain values) after every evaluation, every five minutes and
     on Ctrl-C, and stays there until `discard_checkpoint`.
@@ -84,10 +84,10 @@ class AdapterTraining:
         self._key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def run(self, log: Log, progress: Progress = lambda _step, _steps, _text: None) -> float:
-        """Train until the last step or early stopping, and save the best state; returns its nDCG@10 on the dev queries.
+        """Train until the last step or early stopping, save the best state and return its nDCG@10 on the dev queries.
 
-        Raises `TrainingError` when loss or scores are no longer finite (a better state than the untuned one is saved
-        before), and `KeyboardInterrupt` after the step in which Ctrl-C was pressed.
+        Raises `TrainingError` if loss or scores are no longer finite, after saving the best state if it is better than the
+        untuned one. Raises `KeyboardInterrupt` after the step in which Ctrl-C was pressed.
         """
         self._resume(log)
         log(self.rate_line)
@@ -139,19 +139,19 @@ class AdapterTraining:
         at, listwise = self._at, self._data.objective == "relevance"
         chance = f"ln of {self._width} documents" if listwise else "variance of the standardised objective"
         return (
-            f"at step {at.step} the loss is {at.last_loss:.3f}, where chance is {at.last_chance:.3f} ({chance}): hardly "
+            f"at step {at.step} the loss is {at.last_loss:.3f} and chance is {at.last_chance:.3f} ({chance}): hardly "
             f"anything has been learned; dev nDCG@10 is {at.last_ndcg:.3f}, untuned {at.untuned_ndcg or 0.0:.3f}"
         )
 
     def _advice(self, final: bool) -> str:
-        """What to change. Only the end of the training tells whether the learning rate is too large or too small."""
+        """What to change. Only the end of training shows whether the learning rate is too large or too small."""
         recipe = self.recipe
         rate = f"training.learning_rate (now {recipe.learning_rate:g})"
         if not final:
-            return f"wait for the end, or another {rate}"
+            return f"wait for the end, or try another {rate}"
         if self._at.last_ndcg < (self._at.untuned_ndcg or 0.0):
-            return f"a smaller {rate} or a longer training.warmup (now {recipe.warmup})"
-        return f"a larger {rate} or more training.steps (now {recipe.steps})"
+            return f"try a smaller {rate} or a longer training.warmup (now {recipe.warmup})"
+        return f"try a larger {rate} or more training.steps (now {recipe.steps})"
 
     def _conclude(self, log: Log) -> None:
         at = self._at
@@ -168,9 +168,10 @@ class AdapterTraining:
         log(f"best: dev nDCG@10 {at.best_ndcg:.3f} at step {at.best_step} (untuned {at.untuned_ndcg:.3f})")
 
     def _broken(self, error: _NotFiniteError) -> TrainingError:
-        """End a training whose numbers are no longer finite; returns the error to raise.
+        """End a training run whose numbers are no longer finite, and return the error to raise.
 
-        Saves the best state if it is better than the untuned one. Removes the checkpoint, which would lead here again.
+        The best state is saved if it is better than the untuned one. The checkpoint is removed, because resuming from it
+        would only lead to the same error.
         """
         at = self._at
         if at.untuned_ndcg is None:
@@ -198,7 +199,7 @@ class AdapterTraining:
         self._scaler = torch.amp.GradScaler(self._device, enabled=recipe.precision == "float16")
 
     def _step(self) -> float:
-        """Take one optimiser step; returns the loss."""
+        """Take one optimiser step and return the loss."""
         self._tuned.train()
         rows, total = self._data.draw(self.recipe, self._draw), 0.0
         queries = [rows[i : i + self._width] for i in range(0, len(rows), self._width)]
@@ -287,7 +288,7 @@ class AdapterTraining:
         )
 
     def _resume(self, log: Log) -> None:
-        """Continue from a checkpoint of the same training, if there is one. Raises `TrainingError` for another training's."""
+        """Continue from a checkpoint of this training run, if one exists. Raises `TrainingError` for that of another run."""
         saved = read_checkpoint(self._folder, self._key)
         if saved is None:
             return

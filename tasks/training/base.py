@@ -1,4 +1,4 @@
-"""A tiny base model from scratch: token matching by curriculum, then language modelling on the training texts.
+"""Train a tiny base model from scratch: token matching by curriculum, then language modelling on the training texts.
 
 With ranking losses only, a model of this size stays at chance: it must first learn to detect that a token of the document
 occurs in the query. Stage `matching` teaches that on random tokens, from 1 query and 6 document tokens up to 12 and 56. Its
@@ -25,7 +25,7 @@ from coterie.tasks.training.spec import BaseRecipe
 
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, current activity
 PAD, BOS, EOS, SEP = 0, 1, 2, 3
-_LAST = "tokenizer.json"  # the file that is put in place after all others of a base
+_LAST = "tokenizer.json"  # the file of a base that is put in place after all others
 _SPECIAL = ["<pad>", "<s>", "</s>", "<sep>"]
 
 SHAPES: dict[str, dict[str, object]] = {  # what distinguishes the families, as in their published models
@@ -131,7 +131,7 @@ def train_base(
 
 
 def has_base(folder: Path) -> bool:
-    """Whether this folder has a complete base."""
+    """Whether this folder holds a complete base."""
     return (folder / _LAST).is_file()
 
 

@@ -89,7 +89,7 @@ def measure(spec: RerankerTaskSpec, data: CardData, log: Callable[[str], None]) 
 
 
 def with_card_queries(spec: RerankerTaskSpec) -> RerankerTaskSpec:
-    """The task with the card's number of judged queries. Discovery stays the same, since it grades the objective."""
+    """The task with the card's number of judged queries. Discovery stays the same, because it defines the grades."""
     wanted = spec.training.card_queries if spec.training else None
     if wanted is None:
         return spec
@@ -115,9 +115,9 @@ def _bm25(spec: RerankerTaskSpec, split: str, rows: list[Candidate]) -> np.ndarr
 
 
 def write_card(spec: RerankerTaskSpec, folder: Path, measured: dict[str, Any], source: str) -> None:
-    """Write `card.json` (the figures) and `README.md` (the model card, made from them) beside the adapter.
+    """Write `card.json` (the figures) and `README.md` (the model card, made from them) to the adapter's folder.
 
-    `source` is what `coterie train` was given: a registered task or a file.
+    `source` is the argument of `coterie train`: a registered task or a file.
     """
     (folder / "card.json").write_text(json.dumps(measured, indent=1) + "\n")
     (folder / "README.md").write_text(_card_text(spec, measured, source))
@@ -133,7 +133,7 @@ def _card_text(spec: RerankerTaskSpec, measured: dict[str, Any], source: str) ->
     lines = [
         f"# {spec.name}",
         "",
-        f"{spec.summary} Made by `coterie train {source}`; `train.log` beside this file is that command's output. "
+        f"{spec.summary} Made by `coterie train {source}`; `train.log` in this folder is that command's output. "
         f"Not for use outside coterie.",
         "",
         f"nDCG@10 with {measured['candidates']} candidates per query, on queries that were not used for training, "
@@ -161,7 +161,7 @@ def _card_text(spec: RerankerTaskSpec, measured: dict[str, Any], source: str) ->
 
 
 def _known(values: tuple[float, float]) -> tuple[float | None, float | None]:
-    """R2 and Spearman; None if undefined, since scores or objective do not vary."""
+    """R2 and Spearman; None if undefined because scores or objective do not vary."""
     first, second = (None if np.isnan(value) else value for value in values)
     return first, second
 

@@ -26,7 +26,7 @@ class TrainingData:
     """Texts and judgements for training, and candidates of other queries for early stopping."""
 
     domain: Domain
-    """The source without what the judged queries must not reveal."""
+    """The source without the documents that are relevant to judged queries."""
 
     queries: Sequence[str]
     """Ids of the queries to train on."""
@@ -41,13 +41,13 @@ class TrainingData:
     """Graded candidates of the queries for early stopping."""
 
     objective: Objective
-    """What is learned."""
+    """The objective to learn."""
 
     statistics: CollectionStatistics | None
     """Statistics for the objective; None for relevance."""
 
     notes: Sequence[str] = ()
-    """Lines for the log: queries that are left out, negatives that are drawn more than once."""
+    """Lines for the log: queries that are left out, and negatives that are drawn more than once."""
 
     def draw(self, recipe: TrainingSpec, draw: np.random.Generator) -> list[Candidate]:
         """The pairs of one step, query by query; a relevant document comes first for each query."""

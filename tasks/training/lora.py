@@ -1,4 +1,4 @@
-"""LoRA adapters in peft's form: a new one on a base, its tensors, and how it is saved."""
+"""LoRA adapters in peft's form: add one to a base, copy its tensors, and save it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from coterie.tasks.training.spec import TrainingSpec
 
 
 def add_lora(model: PreTrainedModel, recipe: TrainingSpec, head_modules: tuple[str, ...]) -> Any:
-    """The model with a new LoRA adapter in its modules, whose head is trained with it.
+    """The model with a new LoRA adapter in its modules, and with a head that is trained too.
 
     Raises `RecipeError` for a target that the model does not have.
     """
@@ -65,14 +65,14 @@ def adapter_tensors(tuned: Any) -> dict[str, Tensor]:
 
 
 def set_adapter_tensors(tuned: Any, tensors: Mapping[str, Tensor]) -> None:
-    """Undo `adapter_tensors`."""
+    """Copy tensors from `adapter_tensors` back into the adapter."""
     set_peft_model_state_dict(tuned, dict(tensors))
 
 
 def save_adapter(tuned: Any, folder: Path) -> None:
     """Save the adapter in hub layout. A base in a folder is named relative to `folder`, so that both can move together."""
     card = folder / "README.md"
-    card.unlink(missing_ok=True)  # the card of an earlier adapter: peft would add to it, and complain about its form
+    card.unlink(missing_ok=True)  # the card of an earlier adapter: peft would add to it and warn about its form
     tuned.save_pretrained(folder)
     card.unlink(missing_ok=True)  # peft's empty card; the real one is written from measurements
     path = folder / ADAPTER_CONFIG

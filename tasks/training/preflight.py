@@ -1,4 +1,4 @@
-"""Checks before any training, so that hours are not lost to a mistake that was visible from the start."""
+"""Check everything possible before training, so that no hours are lost to a mistake that was visible from the start."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def prepare(spec: RerankerTaskSpec, base: str, adapter: Path, stages: Sequence[s
     """Check the recipe, the folders, the reranker and every split, and read the data of the stages to run.
 
     Raises `RecipeError` for a field of the task file that training cannot follow, `TrainingError` for a stage that lacks the
-    result of an earlier one, `RerankerError` for a base that does not exist, `DataError` for broken collections.
+    result of an earlier one, `RerankerError` for a base that does not exist, and `DataError` for broken collections.
     """
     recipe = _recipe(spec)
     _check_own_folder(base, adapter)

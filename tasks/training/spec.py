@@ -51,10 +51,10 @@ class BaseRecipe(_Spec):
     """Maximum number of tokens per pair in the stage `text`."""
 
     matching_steps: StrictInt = Field(default=2500, ge=0, le=10_000_000)
-    """Optimiser steps on random tokens: does a document token occur in the query?"""
+    """Optimiser steps on random tokens, which teach to detect whether a document token occurs in the query."""
 
     text_steps: StrictInt = Field(default=1500, ge=0, le=10_000_000)
-    """Optimiser steps on the training texts: language modelling, and the same question."""
+    """Optimiser steps on the training texts: language modelling, and the same detection."""
 
     tokens_a_step: StrictInt = Field(default=3072, ge=64, le=10_000_000)
     """Number of tokens per step."""
@@ -136,7 +136,7 @@ class TrainingSpec(_Spec):
     """Maximum number of queries for these measurements."""
 
     patience: StrictInt = Field(default=4, ge=1)
-    """Number of measurements without a better one after which training stops."""
+    """Number of measurements without an improvement after which training stops."""
 
     card_queries: StrictInt | None = Field(default=None, ge=2)
     """Number of queries per split for the model card; by default the task's."""

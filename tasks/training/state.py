@@ -1,4 +1,4 @@
-"""What a training keeps on disk to resume, and how Ctrl-C waits for the end of a step."""
+"""The state that a training run keeps on disk so that it can resume, and how Ctrl-C waits for the end of a step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHECKPOINT = "checkpoint.pt"
 
 @dataclass
 class Position:
-    """The progress of a training: everything in a checkpoint besides tensors."""
+    """The progress of a training run: everything in a checkpoint besides tensors."""
 
     step: int = 0
     """Number of steps taken."""
@@ -58,20 +58,20 @@ class Position:
 
 
 def write_checkpoint(folder: Path, content: Mapping[str, Any]) -> None:
-    """Write tensors and plain values; a kill leaves the old checkpoint or the new one. Raises `TrainingError`."""
+    """Write tensors and plain values; a kill leaves either the old checkpoint or the new one. Raises `TrainingError`."""
     path = folder / CHECKPOINT
     try:
         with replacing(path) as temporary:
             torch.save(content, temporary)
     except (OSError, RuntimeError) as error:  # torch raises the latter on a full disk
         raise TrainingError(
-            f"{path}: expected a file that can be written, got: {one_line(error)}; fix: free space or "
+            f"{path}: expected a file that can be written, got: {one_line(error)}; fix: free space or choose "
             f"another reranker.adapter; the same command then resumes from the last checkpoint"
         ) from None
 
 
 def read_checkpoint(folder: Path, key: str) -> dict[str, Any] | None:
-    """The checkpoint of the training with this key, or None. Raises `TrainingError` for another training's checkpoint."""
+    """The checkpoint of the training run with this key, or None. Raises `TrainingError` for that of another run."""
     path = folder / CHECKPOINT
     if not path.exists():
         return None
@@ -80,18 +80,18 @@ def read_checkpoint(folder: Path, key: str) -> dict[str, Any] | None:
         found = saved["key"]
     except Exception as error:  # torch.load raises almost anything for a broken file
         raise TrainingError(
-            f"{path}: expected a checkpoint of a training, got: {one_line(error)}; fix: delete it to start again"
+            f"{path}: expected a checkpoint of a training run, got: {one_line(error)}; fix: delete it to start again"
         ) from None
     if found != key:
         raise TrainingError(
-            f"{path}: expected a checkpoint of this training, got one with another specification, base, warm start or other "
-            f"queries; fix: delete it to start again"
+            f"{path}: expected a checkpoint of this training run, got one with a different specification, base, warm start or "
+            f"set of queries; fix: delete it to start again"
         )
     return saved
 
 
 def discard_checkpoint(folder: Path) -> None:
-    """Remove the checkpoint, and incomplete ones that killed trainings left."""
+    """Remove the checkpoint, and incomplete ones that killed training runs left behind."""
     for path in (folder / CHECKPOINT, *folder.glob(f".{CHECKPOINT}.*")):
         path.unlink(missing_ok=True)
 
@@ -104,7 +104,7 @@ def random_state(device: str) -> dict[str, torch.Tensor]:
 
 
 def set_random_state(state: Mapping[str, torch.Tensor]) -> None:
-    """Undo `random_state`."""
+    """Restore what `random_state` returned."""
     for kind, value in state.items():
         if kind == "cpu":
             torch.set_rng_state(value)

@@ -1,4 +1,4 @@
-"""From a task file with a `training` section to a task that runs: its base, unless pretrained, its adapter, its model card."""
+"""Train a task with a `training` section until it can run: its base unless pretrained, its adapter and its model card."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def train_task(
     progress: Progress,
     source: str,
 ) -> None:
-    """Run stages of a task's training in order; `base` and `adapter` are where they are or will be.
+    """Run stages of a task's training in order; `base` and `adapter` are their locations, existing or future.
 
     Stage `base` trains the base model from scratch on the texts of the training queries (only with `training.base`),
     `adapter` trains LoRA and a head for the task's objective, `card` measures the result. Everything that can be checked
     in advance is checked first (`prepare`). `source` is the argument of `coterie train` that the model card names: a
-    registered name or a file. Raises `TrainingError` if the task cannot be trained, and if training breaks off.
+    registered name or a file. Raises `TrainingError` if the task cannot be trained, and if training fails.
     """
     prepared = prepare(spec, base, adapter, stages)
     recipe = prepared.recipe
@@ -53,7 +53,7 @@ def train_task(
         _train_adapter(made, prepared.training, recipe, adapter, device, log, progress)
     if prepared.card is not None:
         write_card(made, adapter, measure(made, prepared.card, log), source)
-    discard_checkpoint(adapter)  # not earlier, so that a kill during the card's measurement does not cost the training
+    discard_checkpoint(adapter)  # not earlier, so that a kill during the card's measurement does not undo the training
 
 
 def _train_adapter(

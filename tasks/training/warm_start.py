@@ -61,9 +61,7 @@ def _check_config(source: str, config: Mapping[str, Any], recipe: TrainingSpec, 
         ("use_rslora", False, bool(config.get("use_rslora"))),
     ):
         if expected != got:
-            raise _wrong(
-                source, f"{what}: expected {expected}, as in this training, got {got}; fix: make both the same"
-            )
+            raise _wrong(source, f"{what}: expected {expected}, as in this task, got {got}; fix: make both the same")
     named = str(config.get("base_model_name_or_path"))
     theirs = next((p for p in (folder / named, Path(named)) if p.is_dir()), None)
     if named != base if theirs is None else not _same_folder(theirs, Path(base)):
@@ -79,15 +77,17 @@ def _check_weights(source: str, weights: Mapping[str, Tensor], fresh: Mapping[st
         if names:
             raise _wrong(
                 source,
-                f"expected exactly the {len(fresh)} tensors that this training tunes, got {len(names)} {what}, first "
-                f"{min(names)}; fix: the adapter's training.targets",
+                f"expected exactly the {len(fresh)} tensors that this task trains, got {len(names)} {what}, first "
+                f"{min(names)}; fix: use the adapter's targets in training.targets",
             )
     for name, tensor in weights.items():
         if tensor.shape != fresh[name].shape:
             shapes = list(fresh[name].shape), list(tensor.shape)
-            raise _wrong(source, f"{name}: expected shape {shapes[0]}, got {shapes[1]}; fix: an adapter of this base")
+            raise _wrong(
+                source, f"{name}: expected shape {shapes[0]}, got {shapes[1]}; fix: use an adapter of this base"
+            )
         if not torch.isfinite(tensor).all():
-            raise _wrong(source, f"{name}: expected finite values, got NaN or infinity; fix: another adapter")
+            raise _wrong(source, f"{name}: expected finite values, got NaN or infinity; fix: use another adapter")
 
 
 def _wrong(source: str, problem: str) -> TrainingError:

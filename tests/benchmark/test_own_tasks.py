@@ -46,7 +46,9 @@ def run(task: Path, output: Path, *more: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("objective", ["relevance", "cqtr", "mean-tf-l"])
 @pytest.mark.parametrize("family", PAPER)
-def test_the_papers_tasks_on_tiny_checkpoints_in_the_same_layout(family: str, objective: str, tmp_path: Path) -> None:
+def test_the_papers_tasks_run_on_tiny_checkpoints_in_the_same_layout(
+    family: str, objective: str, tmp_path: Path
+) -> None:
     """The task file unchanged except that folders replace the hub and MS MARCO, and layer 1 of 3 replaces layer 10."""
     spec = yaml.safe_load(list_tasks()[f"{family}/{objective}"].read_text())
     checkpoint = save_reranker(tmp_path / "hub", PAPER[family])
@@ -163,7 +165,7 @@ def test_the_record_names_what_was_left_out_of_a_collection(tmp_path: Path) -> N
     assert "qrels.trec:1: expected 4 columns" in output
 
 
-def test_train_then_run(tmp_path: Path) -> None:
+def test_a_task_runs_after_its_training(tmp_path: Path) -> None:
     from tests.tasks.training.test_training import task_file
 
     path = task_file(tmp_path, "cqtr")

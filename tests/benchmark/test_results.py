@@ -76,7 +76,7 @@ def test_history_includes_results_from_mlflow_that_were_replaced_on_disk(output:
     assert len(records_of_cell(MlflowStore(None, output).open(), TASK, "random")) == 2 * SEEDS
 
 
-def test_history_warns_of_an_unavailable_store_and_goes_on(output: Path) -> None:
+def test_history_warns_of_an_unavailable_store_and_continues(output: Path) -> None:
     warnings: list[str] = []
     frame = history(TASK, "random", output_folders=[output], tracking_uri="http://127.0.0.1:9", warn=warnings.append)
     assert len(frame) == 2
@@ -184,7 +184,7 @@ def test_sync_reports_what_it_did(output: Path) -> None:
         (["sync", "nowhere"], "expected a folder with records"),
     ],
 )
-def test_mistakes_are_one_line_and_exit_code_2(
+def test_mistakes_print_one_line_and_exit_with_2(
     output: Path, arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if arguments[0] in ("history", "compare"):

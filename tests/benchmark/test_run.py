@@ -12,6 +12,7 @@ import pytest
 from coterie.benchmark import run
 from coterie.benchmark.commands.run_options import RunOptions, checked_options
 from coterie.benchmark.errors import UsageError
+from coterie.methods.registry import IncludeError
 from coterie.tasks.errors import UnknownTaskError
 
 METHOD = '''
@@ -49,22 +50,22 @@ def test_parameters_are_the_options_with_their_defaults_and_documentation() -> N
         ({"tasks": "planted/coactive"}, "tasks: expected a list, got 'planted/coactive'; fix: ['planted/coactive']"),
         ({"tasks": [1]}, "tasks[0]: expected a valid string, got 1"),
         ({"budgets": 1000}, "budgets: expected a list, got 1000; fix: [1000]"),
-        ({"budgets": ["1e3"]}, "budgets[0]: expected a valid integer, got '1e3'"),
+        ({"budgets": ["1e3"]}, "budgets[0]: expected a whole number, got '1e3'"),
         (
             {"seeds": 0},
             "--seeds: expected 1 to 1,000 (each is a cell, and intervals hardly change beyond a few dozen), got 0",
         ),
-        ({"seeds": True}, "seeds: expected a valid integer, got True"),
-        ({"seeds": "2"}, "seeds: expected a valid integer, got '2'"),
-        ({"timeout": "soon"}, "--timeout: expected a duration, got 'soon'; fix: 90s"),
+        ({"seeds": True}, "seeds: expected a whole number, got True"),
+        ({"seeds": "2"}, "seeds: expected a whole number, got '2'"),
+        ({"timeout": "soon"}, "timeout: expected a duration, got 'soon'; fix: 90s"),
         ({"timeout": 0}, "timeout: expected greater than 0, got 0"),
-        ({"memory_limit": "much"}, "--memory-limit: expected a size, got 'much'"),
+        ({"memory_limit": "much"}, "memory_limit: expected a size, got 'much'"),
         ({"memory_limit": -1}, "memory_limit: expected greater than 0, got -1"),
         ({"overwrite": "sometimes"}, "overwrite: expected 'only-missing', 'always' or 'never', got 'sometimes'"),
         ({"executor": "cloud"}, "executor: expected 'local', 'ray' or 'inline', got 'cloud'"),
         ({"quiet": "yes"}, "quiet: expected a valid boolean, got 'yes'"),
         ({"suite": "quik"}, "unknown suite 'quik'; did you mean 'quick'"),
-        ({"device": "tpu"}, "--device: expected auto, cpu, cuda, mps, got 'tpu'"),
+        ({"device": "tpu"}, "--device: expected auto, cpu, cuda or mps, got 'tpu'"),
     ],
 )
 def test_wrong_values_raise_usage_errors(values: dict[str, Any], says: str, tmp_path: Path) -> None:
@@ -101,14 +102,14 @@ def test_one_included_file_needs_no_list(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("as_list", [False, True])
-def test_a_run_with_an_included_method(as_list: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_methods_of_an_included_file_can_run(as_list: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    path = tmp_path / "included.py"
-    path.write_text(METHOD)
+    path, name = tmp_path / "included.py", f"included-{'list' if as_list else 'file'}"
+    path.write_text(METHOD.replace("included-by-python", name))
     records = run(
         str(tmp_path / "out"),
         tasks=["planted/coactive"],
-        methods=["included-by-python"],
+        methods=[name],
         seeds=1,
         budgets=[20],
         include=[path] if as_list else str(path),
@@ -116,4 +117,10 @@ def test_a_run_with_an_included_method(as_list: bool, tmp_path: Path, monkeypatc
         memory_limit="8GB",
         executor="inline",
     )
-    assert [(record.method_name, record.status) for record in records] == [("included-by-python", "ok")]
+    assert [(record.method_name, record.status) for record in records] == [(name, "ok")]
+
+
+def test_an_included_file_that_does_not_load_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(IncludeError, match=r"nowhere\.py: cannot be read"):
+        run(tmp_path / "out", tasks=["planted/coactive"], methods=["random"], seeds=1, include="nowhere.py")
+    assert not (tmp_path / "out").exists()

@@ -66,7 +66,7 @@ def finished(path: Path, out: Path) -> list[Record]:
     return records
 
 
-def test_a_task_without_transfer_domains(tmp_path: Path) -> None:
+def test_without_transfer_domains_their_metrics_have_a_reason_and_no_rank(tmp_path: Path) -> None:
     path, out = task(tmp_path), tmp_path / "out"
     records = finished(path, out)
     for record in records:
@@ -125,7 +125,7 @@ def test_domains_are_named_after_their_folders(tmp_path: Path) -> None:
 
 
 def flatten(folder: Path) -> None:
-    """Replace the documents by others that share no term with any query."""
+    """Replace the documents with others that share no term with any query."""
     rows = [{"_id": f"d{i}", "text": f"quite other words number{i}"} for i in range(60)]
     (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 

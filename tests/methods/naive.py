@@ -1,4 +1,4 @@
-"""Hedonic games with plain sets and loops, for tiny games: the reference of the fast code."""
+"""Hedonic games with plain sets and loops, for tiny games: the reference for the fast code."""
 
 from __future__ import annotations
 

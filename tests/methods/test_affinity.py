@@ -1,4 +1,4 @@
-"""Every affinity against brute-force ablation or its formula in loops, their registry, and what a method on one sees."""
+"""Every affinity against brute-force ablation or its formula in loops, their registry, and what a method based on one sees."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def test_no_coalition_blocks_the_exact_partition(phi: np.ndarray, k: int) -> Non
 
 
 @given(phi=naive.affinities(symmetric=True))
-def test_one_friend_makes_pairs_where_affinities_are_symmetric_and_distinct(phi: np.ndarray) -> None:
+def test_one_friend_makes_pairs_if_affinities_are_symmetric_and_distinct(phi: np.ndarray) -> None:
     if len(np.unique(phi)) <= len(phi) * (len(phi) - 1) // 2:  # ties
         return
     assert max(len(group) for group in partition(top_cover(Preferences.of(phi), 1))) <= 2
@@ -96,7 +96,7 @@ def test_players_without_friends_stay_alone() -> None:
     assert partition(top_cover(Preferences.of(np.zeros((1, 1), np.float32)), 2)) == {frozenset({0})}
 
 
-def test_preferences_list_friends_only_and_break_ties_by_index() -> None:
+def test_preferences_list_only_friends_and_break_ties_by_index() -> None:
     phi = np.array([[0, 1, 2, 1], [-1, 0, -1, -2], [1e-30, 0, 0, 3e38], [5, 5, 4, 0]], np.float32)
     best = Preferences.of(phi).best
     listed = [players_of(row[row != NOBODY]).tolist() for row in best]

@@ -1,4 +1,4 @@
-"""hedonic-oca from end to end: planted groups are found, degenerate partitions are reported."""
+"""hedonic-oca from end to end: planted groups are found, and degenerate partitions are reported."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_players_in_no_sample_are_left_alone() -> None:
     assert found.sizes.count(1) >= 22
 
 
-def test_what_a_method_sees_follows_its_affinity() -> None:
+def test_a_method_sees_what_its_affinity_needs() -> None:
     assert HedonicPas.sees == HedonicPas().sees == {Capability.GRADIENTS}
     assert HedonicPas(affinity="pas-lens").sees == {Capability.LENS}
     assert HedonicTopCover().sees == {Capability.ACTIVATIONS, Capability.WEIGHTS}

@@ -148,7 +148,7 @@ OTHER = {
 
 
 @pytest.mark.parametrize("edit", SAME)
-def test_what_is_for_people_and_how_things_are_imported_do_not_count(hash_of: Callable[..., str], edit: str) -> None:
+def test_text_for_people_and_the_form_of_imports_do_not_count(hash_of: Callable[..., str], edit: str) -> None:
     assert hash_of(SAME[edit]) == hash_of()
 
 
@@ -162,7 +162,7 @@ def test_names_of_modules_do_not_count(hash_of: Callable[..., str]) -> None:
 
 
 def test_a_package_may_pass_on_names_of_its_modules(hash_of: Callable[..., str]) -> None:
-    """As after a helper module became a package: its content is elsewhere, and the old import works as before."""
+    """This happens when a helper module becomes a package: its content moves, and the old import still works."""
     split = {FAR: "from PACKAGE.deep import OTHER, WIDTH\n", "Unused = int\n": FAR}
     assert hash_of(split | {"PACKAGE.deep": "PACKAGE.unused", "    from PACKAGE.unused import Unused": "    pass"}) == (
         hash_of({"    from PACKAGE.unused import Unused": "    pass"})

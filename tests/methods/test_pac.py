@@ -38,7 +38,7 @@ def naive_round(phi: np.ndarray, i: int, batch: list[Draw], k: int) -> tuple[tup
 def naive_pac(
     phi: np.ndarray, k: int, law: SizeLaw, samples: int, refinements: int | None, rng: np.random.Generator, paper: bool
 ) -> set[frozenset[int]]:
-    """Keep samples inside the remaining players, all of them for players that lose nobody, and examine them afresh."""
+    """Keep samples of remaining players, all of them for players that lose nobody, and examine them afresh."""
     left, groups = set(range(len(phi))), set()
     evidence: dict[int, list[Draw]] = {i: [] for i in left}
     numbered = len(phi)  # below half of these, preferences shrink and all players start again

@@ -24,7 +24,7 @@ GATED = {"llama", "mistral", "qwen2", "qwen3", "phi3", "gemma", "gemma2", "gemma
 
 
 def activations(reranker: Reranker, model_type: str, mlp_input: Tensor) -> Tensor:
-    """What goes into the down projection of layer 1, run by the model's own modules."""
+    """The input of the down projection of layer 1, computed by the model's own modules."""
     kind, layer, seen = model_type.partition("-")[0], layer_of(reranker.model, model_type, 1), {}
     if kind in INTO:
         return INTO[kind](layer, mlp_input)

@@ -112,7 +112,7 @@ def test_unknown_task_suggests_similar_names() -> None:
         ("name: [", "cannot be read as YAML"),
         ("- a list", "top level"),
         ("name: a/b\nlayerz: 2", "layerz: unknown field"),
-        ("layer: minus one", "layer: Input should be a valid integer"),
+        ("layer: minus one", "layer: expected a whole number"),
         ("name: a\n\nlayer: -1", r"task.yaml:3: layer: .*greater than or equal to 0, got -1"),
         (
             "data:\n  source: {collection: beir, path: x}\n  transfer:\n    - {collection: beir, path: y}\n    - path: z\n",

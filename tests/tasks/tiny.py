@@ -100,7 +100,7 @@ def pairs(n_queries: int = 4, depth: int = 3, seed: int = 0) -> list[Candidate]:
 def save_reranker(
     folder: Path, model_type: str = "llama", adapter: bool = True, layers: int = 3, **config: int
 ) -> RerankerSpec:
-    """Save a random base (and an adapter with a head) in `folder`; returns the specification that loads it."""
+    """Save a random base (and an adapter with a head) in `folder`, and return the specification that loads it."""
     torch.manual_seed(0)
     tokenizer = train_tokenizer([" ".join(WORDS)] * 4, 400)
     kind = model_type.partition("-")[0]

@@ -65,7 +65,7 @@ def uri(request: pytest.FixtureRequest) -> str:
 
 
 def finished(uri: str, folder: Path, experiment: str) -> dict[str, Any]:
-    """The runs of the finished cells by identity, of which there must be one each."""
+    """The runs of the finished cells by identity, exactly one per identity."""
     store = MlflowStore(uri, folder, experiment).open()
     with store.guarded():
         runs = [r for r in store.search(f"tags.`{fields.KIND_TAG}` = 'cell'") if r.info.status != "KILLED"]

@@ -29,8 +29,8 @@ class Alignment(Metric):
 
     Control: the same with equally many random sets of the same sizes, averaged over `controls` draws.
 
-    Deviations from the paper: several signals instead of one; out-of-fold predictions, so that more features do not raise
-    R2 by themselves.
+    Deviations from the paper: several signals instead of one; out-of-fold predictions, so that R2
+    does not rise merely because there are more features.
     """
 
     name = "alignment_r2"

@@ -15,7 +15,7 @@ from coterie.methods.coalitions import Coalitions
 
 @dataclass(frozen=True)
 class Answer:
-    """What a method answered."""
+    """A method's coalitions, as the metrics receive them."""
 
     coalitions: Coalitions
     """All its coalitions, strongest first."""
@@ -36,7 +36,7 @@ class Contribution:
     denominator: np.ndarray
     """The denominators that both share, shape (queries,)."""
     noise_floor: float | None = None
-    """The largest absolute value of the same computation where the true value is exactly zero."""
+    """The largest absolute value of the same computation when the true value is exactly zero."""
     discovery: float | None = None
     """The method's own value on the discovery queries, which it has seen."""
     curve: tuple[tuple[float, float, float], ...] = ()
@@ -76,13 +76,13 @@ class Metric(ABC):
     primary: ClassVar[bool] = True
     """Whether the metric is ranked on its `domains`; anywhere else it is only shown."""
     needs: ClassVar[frozenset[Need]] = frozenset()
-    """What a task must provide beyond ablations. On a task without it the metric does not apply and is absent."""
+    """What a task must provide beyond ablations. The metric is absent on a task without these."""
     domains: ClassVar[tuple[str, ...]] = ("heldout",)
-    """The domains that are always reported, with a reason where there is no value."""
+    """The domains that are always reported, with a reason if the value is missing."""
     any_size: ClassVar[bool] = False
     """Whether coalitions of any size are judged. Other metrics need at least one coalition of an eligible size."""
     summary: ClassVar[str]
-    """One line for people."""
+    """One-line description."""
 
     @abstractmethod
     def measure(self, bench: Bench, answer: Answer) -> list[Contribution | Figure]:

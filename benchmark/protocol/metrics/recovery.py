@@ -32,7 +32,7 @@ class Omega(Metric):
 class MutualInformation(Metric):
     """Adjusted mutual information (AMI) of the coalitions and the planted groups, over the members of the planted groups.
 
-    AMI is corrected for chance (Vinh, Epps & Bailey 2010): 1 for the truth, 0 on average for random groups. A player of
+    AMI is corrected for chance (Vinh, Epps & Bailey 2010): 1 for the truth, 0 on average for random groups. A player in
     several groups counts for the first of them. There is one number per task, not one per query.
 
     Control: the same coalitions after a random permutation of the players, averaged over `controls` permutations; about 0.

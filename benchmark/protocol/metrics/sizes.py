@@ -10,7 +10,7 @@ from coterie.leaderboard.statistics.sizes import describe_sizes
 class SizeDistribution(Metric):
     """Shares of the players that are in the largest coalition, in singletons, in no coalition, and in an eligible one.
 
-    A player of several coalitions counts once. A partition with one giant coalition, or with nothing but singletons, says
+    A player in several coalitions counts once. A partition with one giant coalition, or with nothing but singletons, says
     little, however good its other numbers are. Neither direction is better.
     """
 

@@ -21,16 +21,16 @@ class PacStability(Metric):
     A random coalition has a size drawn uniformly from 3 to 8, and is then drawn uniformly from the sets of that size; this
     is the distribution D. A player values a coalition by its k = 2 best friends in it, friendship being second-order
     synergy on the held-out queries, which no method has seen. A coalition blocks if all its members strictly prefer it to
-    their own. The method's coalitions may have any size; a player of several belongs to the first, a player of none is
-    alone.
+    their own. The method's coalitions may have any size; a player in several belongs to the first, and a player in none
+    is alone.
 
     The interval is Clopper and Pearson's (95%, exact for binomial counts). With eps its upper end, the partition is
     eps-PAC stable for D (Sliwinski & Zick, IJCAI 2017).
 
     Control: the mean over five partitions with the same sizes, their players permuted at random.
 
-    Every method's partition is judged this way, whether it is hedonic or not. The test sees no more than D: a coalition
-    that is never drawn blocks unnoticed, and where players have few friends hardly anything blocks.
+    Every method's partition is judged this way, whether it is hedonic or not. The test covers only D: a coalition that
+    is never drawn blocks unnoticed, and if players have few friends, hardly anything blocks.
     """
 
     name = "pac_blocking"

@@ -1,4 +1,4 @@
-"""What every executor is: it takes cells from an agenda, runs them somewhere and yields the outcomes."""
+"""The interface of executors, which take cells from an agenda, run them somewhere and yield the outcomes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Agenda(Protocol):
     def take(self, task: str | None, wait: bool = True) -> CellRequest | Finished | None:
         """The next cell for a worker that has loaded the task with this fingerprint; None if no cell is left.
 
-        A cell that another run has finished in the meantime comes with its record. Without `wait`, None is also returned
+        A cell that another run has finished in the meantime is returned with its record. Without `wait`, None is also returned
         while other runs hold all the cells that are left.
         """
 

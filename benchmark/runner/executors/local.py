@@ -13,7 +13,7 @@ from coterie.benchmark.runner.messages import Finished, Listener, Outcome
 
 
 class LocalExecutor(Executor):
-    """Runs `n_jobs` workers that share the cores equally; a single worker leaves threads to the libraries.
+    """Runs `n_jobs` workers that share the cores equally; a single worker leaves the number of threads to the libraries.
 
     A worker prefers cells of the task that it has loaded. One thread per worker waits for its outcomes. The thread that
     iterates over `run` receives them all, so that only one thread writes records.

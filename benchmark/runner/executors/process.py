@@ -1,4 +1,4 @@
-"""One worker process: started, sent requests, read, and killed together with its child processes."""
+"""One worker process: starting it, sending requests, reading answers, and killing it together with its child processes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def available_cores() -> int:
 
 
 def thread_settings(threads: int | None) -> dict[str, str]:
-    """The variables that set the number of threads of torch, numba and BLAS. Values set by the user win."""
+    """The variables that set the number of threads of torch, numba and BLAS. Values set by the user take precedence."""
     return {} if threads is None else {name: os.environ.get(name, str(threads)) for name in THREAD_VARIABLES}
 
 
@@ -76,7 +76,7 @@ class WorkerProcess:
             self._popen.stdin.flush()
 
     def receive(self, seconds: float) -> str | None:
-        """The next line; None if the worker has ended. Raises `queue.Empty` if there is none within `seconds`."""
+        """The next line; None if the worker has ended. Raises `queue.Empty` if none arrives within `seconds`."""
         return self._answers.get(timeout=seconds)
 
     def memory(self) -> int:
@@ -84,7 +84,7 @@ class WorkerProcess:
         return tree_memory_bytes(self._ps)
 
     def dump_threads(self) -> str:
-        """The end of the output, with a traceback of each thread as of now."""
+        """The end of the output, with a current traceback of each thread."""
         if hasattr(signal, "SIGUSR1"):
             before = self._n_lines
             with contextlib.suppress(psutil.Error):

@@ -1,7 +1,7 @@
-"""Run cells on a Ray cluster. Ray decides on which node; each node supervises its workers as a single machine does.
+"""Run cells on a Ray cluster. Ray chooses the node; each node supervises its workers as a single machine does.
 
 An actor supervises one worker process (`supervisor.py`), so a crash, a hang or an exceeded limit becomes the same record
-as elsewhere. Only the actor itself can still be lost, together with its node. Its cell is then not at fault and runs
+as elsewhere. Only the actor itself can still be lost, together with its node. In that case its cell is not at fault and runs
 again on another node.
 
 The nodes need coterie, and the task's files and the include files under the same paths. A worker refuses a request if its
@@ -78,13 +78,13 @@ class _Slot:
     request: CellRequest | None = None
     """The running cell."""
     outcome: Any = None
-    """Ray's reference to the coming outcome."""
+    """Ray's reference to the future outcome."""
     events: Any = None
-    """Ray's reference to the coming events."""
+    """Ray's reference to the future events."""
 
 
 class RayExecutor(Executor):
-    """Runs `n_jobs` actors. By default one per GPU or, on the CPU, one per node with all its cores."""
+    """Runs `n_jobs` actors: by default one per GPU or, on the CPU, one per node with all its cores."""
 
     def __init__(self, n_jobs: int | None, limits: Limits, device: str, address: str | None) -> None:
         try:
@@ -102,7 +102,7 @@ class RayExecutor(Executor):
         self._connected_here = False
 
     def start(self) -> None:
-        """Connect to the cluster. Raises `UsageError` if there is none or if it lacks the device."""
+        """Connect to the cluster. Raises `UsageError` if none answers or if it lacks the device."""
         if not self._ray.is_initialized():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

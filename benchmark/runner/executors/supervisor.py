@@ -61,7 +61,7 @@ class Supervisor:
         cell = _RunningCell(request, self._process, self._limits, listener)
         outcome = cell.run()
         failed = isinstance(outcome, Finished) and outcome.record.status == "failed"
-        if cell.lost or (failed and request.device == "cuda"):  # after a kernel's error a process cannot use its GPU
+        if cell.lost or (failed and request.device == "cuda"):  # a kernel error makes a process lose its GPU
             self._drop()
         else:
             self.task = request.identity.task_fingerprint
@@ -118,7 +118,7 @@ class _RunningCell:
         self._peak = max(self._peak, memory)
         most, seconds = self._limits.memory, self._limits.seconds
         if most is not None and memory > most:
-            return self._lose("failed", f"used {format_bytes(memory)} of memory, the limit is {format_bytes(most)}")
+            return self._lose("failed", f"used {format_bytes(memory)} of memory; the limit is {format_bytes(most)}")
         if seconds is None:
             return None
         if self._loaded is None:

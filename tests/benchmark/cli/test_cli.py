@@ -48,7 +48,7 @@ def test_run_prints_the_board_and_writes_everything(small_suite: None, tmp_path:
     assert len(RecordStore(tmp_path).all()) == 2
 
 
-def test_second_run_reuses_and_does_not_log_twice(small_suite: None, tmp_path: Path) -> None:
+def test_a_second_run_reuses_cells_and_logs_nothing_twice(small_suite: None, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
     def runs() -> list[str]:
@@ -66,7 +66,7 @@ def test_second_run_reuses_and_does_not_log_twice(small_suite: None, tmp_path: P
     assert len(first) == 3  # the parent and two cells
 
 
-def test_leaderboard_again_from_records(small_suite: None, tmp_path: Path) -> None:
+def test_the_leaderboard_is_compiled_again_from_records(small_suite: None, tmp_path: Path) -> None:
     invoke("run", "--output-folder", tmp_path)
     before = (tmp_path / "leaderboard.json").read_text()
     (tmp_path / "leaderboard.json").unlink()
@@ -145,7 +145,7 @@ def test_an_output_folder_that_is_a_file_is_refused_and_kept(small_suite: None, 
 
 
 @pytest.mark.parametrize("what", ["tasks", "methods", "suites", "metrics"])
-def test_lists(what: str) -> None:
+def test_ls_prints_every_kind_of_list(what: str) -> None:
     code, printed = invoke("ls", what)
     assert code == 0
     assert {"tasks": "pydoc-llama", "methods": "hedonic-oca", "suites": "quick", "metrics": "ndcg_drop"}[
@@ -154,7 +154,7 @@ def test_lists(what: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["hedonic-oca", "ood_r2", "quick"])
-def test_info(name: str) -> None:
+def test_info_explains_methods_metrics_and_suites(name: str) -> None:
     code, printed = invoke("info", name)
     assert code == 0
     assert len(printed.splitlines()) > 1

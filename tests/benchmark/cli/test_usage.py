@@ -51,7 +51,7 @@ def processor_seconds(arguments: list[str]) -> float:
         (["run", "--memory-limit", "much"], "--memory-limit: expected a size"),
         (["run", "--budgets", "1e3,some"], "--budgets: expected whole numbers"),
         (["run", "--budgets", "1e3", "--budget", "5"], "expected --budget or --budgets, got both"),
-        (["run", "--device", "tpu"], "--device: expected auto, cpu, cuda, mps"),
+        (["run", "--device", "tpu"], "--device: expected auto, cpu, cuda or mps"),
         (["info", "kmeans-weight"], "did you mean 'kmeans-weights'"),
         (["train", "nothing/at-all"], "unknown task"),
         (["rnu"], "unknown command 'rnu'; did you mean 'run'"),
@@ -73,7 +73,7 @@ def processor_seconds(arguments: list[str]) -> float:
         (["leaderboard", "--output-folder", "nowhere"], "expected records, got none; fix: coterie run"),
     ],
 )
-def test_mistakes_are_one_line_and_exit_code_2(
+def test_mistakes_print_one_line_and_exit_with_2(
     arguments: list[str], says: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -128,7 +128,7 @@ def test_a_signal_ends_with_one_line_and_its_exit_code(
     monkeypatch.setattr("coterie.benchmark.commands.listing.print_list", ends)
     result = CliRunner().invoke(cli.app, ["ls", "tasks"])
     assert result.exit_code == code
-    assert result.stderr == f"{says}finished cells are kept, run again to go on\n"
+    assert result.stderr == f"{says}finished cells are kept; run again to continue\n"
 
 
 def test_sigterm_raises_terminated() -> None:

@@ -40,7 +40,7 @@ def found(section: str, name: str, place: Place | None = None) -> Finding:
     return next(finding for finding in findings if finding.name == name)
 
 
-def test_a_sound_machine(tmp_path: Path) -> None:
+def test_a_sound_machine_has_no_problems(tmp_path: Path) -> None:
     doctor()  # torch is imported
     started = time.process_time()
     code, text = doctor()
@@ -115,7 +115,7 @@ def test_a_damaged_database_is_a_problem(tmp_path: Path) -> None:
     assert "file is not a database; fix: move the file away" in text
 
 
-def test_missing_and_outdated_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_and_outdated_packages_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     real = probes.version
 
     def version(name: str) -> str:
@@ -132,7 +132,7 @@ def test_missing_and_outdated_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "optional: psycopg is missing; fix: pip install 'coterie[postgres]'" in text
 
 
-def test_a_torch_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_torch_that_cannot_be_imported_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "torch", None)

@@ -1,4 +1,4 @@
-"""What a run is refused or warned about before any work, in one line."""
+"""What makes a run refused or warned about before any work, in one line."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--budgets", ",".join(map(str, range(1, 200)))], "--budgets: expected 1 to 100"),
         (
             ["--seeds", "1000", "--budgets", ",".join(map(str, range(1, 101)))],
-            "expected at most 100,000 cells (tasks x methods x budgets x seeds; each takes seconds at least), got 300,000",
+            "expected at most 100,000 cells (tasks x methods x budgets x seeds; each takes at least seconds), got 300,000",
         ),
         (
             ["-m", "random[min_size=6,max_size=3]"],
@@ -89,7 +89,9 @@ def planted(path: Path, name: str, seed: int = 0, queries: int = 40) -> str:
     return str(path)
 
 
-def test_two_tasks_of_one_name_are_refused_with_both_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_two_tasks_with_the_same_name_are_refused_with_both_files(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     one, two = planted(tmp_path / "one.yaml", "my/task"), planted(tmp_path / "two.yaml", "my/task", seed=1)
     error = one_line(["run", "-t", one, "-t", two, "-m", "random"], capsys)
     assert f"got 'my/task' from {one} and from {two}; fix: another name" in error

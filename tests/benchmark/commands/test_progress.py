@@ -43,7 +43,7 @@ def printed(terminal: bool, quiet: bool, folder: Path) -> str:
     return out.getvalue()
 
 
-def test_plain_lines_without_a_terminal(tmp_path: Path) -> None:
+def test_without_a_terminal_progress_is_plain_lines(tmp_path: Path) -> None:
     reading, first, second = printed(terminal=False, quiet=False, folder=tmp_path).splitlines()
     assert reading == "reading texts: my/task"
     assert first.startswith("  [1/3] planted/coactive")
@@ -51,7 +51,7 @@ def test_plain_lines_without_a_terminal(tmp_path: Path) -> None:
     assert second == "  [2/3] planted/coactive: random, seed 1  not run: no [red]texts[/]"
 
 
-def test_a_live_view_in_a_terminal(tmp_path: Path) -> None:
+def test_a_terminal_shows_a_live_view(tmp_path: Path) -> None:
     text = printed(terminal=True, quiet=False, folder=tmp_path)
     assert "0/3 cells" in text
     assert "2 running" in text

@@ -163,7 +163,7 @@ def test_stages_in_the_wrong_order_are_refused(tmp_path: Path) -> None:
     assert "expected a trained adapter to measure, got none yet; fix: run --stage adapter first" in result.stderr
 
 
-def test_half_written_base_is_made_again(tmp_path: Path) -> None:
+def test_half_written_base_is_trained_again(tmp_path: Path) -> None:
     path = task_file(tmp_path, "relevance")
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "model.safetensors").write_bytes(b"half")
@@ -177,7 +177,7 @@ def test_half_written_base_is_made_again(tmp_path: Path) -> None:
     assert result.output.startswith("base: "), "begins with the base"
 
 
-def test_warm_start_is_found_beside_the_task_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warm_start_is_found_next_to_the_task_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = pretrained(tmp_path)
     assert coterie_train(path, "--stage", "adapter").exit_code == 0
     (tmp_path / "adapter").rename(tmp_path / "first")
@@ -208,7 +208,7 @@ def test_interruption_during_the_card_keeps_the_training(tmp_path: Path, monkeyp
     assert not (tmp_path / "adapter" / CHECKPOINT).exists()
 
 
-def test_progress_lines_without_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_terminal_progress_is_plain_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_command, "LINE_EVERY", 0.0)
     result = coterie_train(task_file(tmp_path, "relevance"))
     assert result.exit_code == 0, result.output

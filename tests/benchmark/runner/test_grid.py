@@ -93,7 +93,7 @@ def test_a_different_budget_or_protocol_setting_is_a_different_cell(
     assert reused == [False] * 4
 
 
-def test_overwrite_strategies(grid: Grid, tmp_path: Path) -> None:
+def test_overwrite_strategies_select_the_cells_that_run(grid: Grid, tmp_path: Path) -> None:
     run(replace(grid, seeds=range(1)), tmp_path)
     assert run(replace(grid, overwrite="never"), tmp_path)[1] == [True, True]
     assert run(replace(grid, overwrite="always", seeds=range(1)), tmp_path)[1] == [False, False]

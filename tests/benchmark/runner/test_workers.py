@@ -190,7 +190,7 @@ def test_the_python_api_needs_no_main_guard_and_no_file(tmp_path: Path) -> None:
     assert done.stdout == "['ok']\n"
 
 
-def test_a_worker_ends_when_its_run_is_gone(tmp_path: Path) -> None:
+def test_a_worker_ends_when_its_run_has_ended(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom coterie.benchmark.runner.executors.base import Limits\n"
         "from coterie.benchmark.runner.executors.local import LocalExecutor\n"

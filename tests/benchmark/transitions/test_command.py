@@ -131,7 +131,7 @@ def test_coalitions_of_a_finished_cell_are_reused(folder: Path, tmp_path: Path) 
     assert [c.members for c in report.layers[0].coalitions] == groups
 
 
-def test_a_method_that_raises_is_exit_code_1(folder: Path, tmp_path: Path) -> None:
+def test_a_method_that_raises_exits_with_1(folder: Path, tmp_path: Path) -> None:
     broken = tmp_path / "folder"
     shutil.copytree(folder, broken)
     raising = "        raise RuntimeError('on purpose')\n        coordinate ="

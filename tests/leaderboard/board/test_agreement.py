@@ -30,7 +30,7 @@ def test_the_same_coalitions_in_another_order_agree_fully_and_others_do_not() ->
     assert (agreement_of(one, answer([0, 3, 5], [1, 4], [2, 6, 7])) or 0) < 0.5
 
 
-def test_players_that_both_leave_alone_do_not_count() -> None:
+def test_players_that_are_alone_in_both_sets_do_not_count() -> None:
     one, two = answer([0, 1, 2], [3, 4, 5], [9]), answer([0, 1, 5], [2, 3, 4])
     expected = adjusted_mutual_info_score([0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 1, 0])
     assert agreement_of(one, two) == pytest.approx(expected)
@@ -46,7 +46,7 @@ def test_numbering_of_players_does_not_matter(names: list[int]) -> None:
     assert agreement_of(*(answer(*groups, n=12) for groups in renamed)) == pytest.approx(before)
 
 
-def test_a_player_of_several_coalitions_counts_for_the_first() -> None:
+def test_a_player_in_several_coalitions_counts_for_the_first() -> None:
     overlapping, partition = answer([0, 1, 2], [2, 3, 4]), answer([0, 1, 2], [3, 4])
     assert agreement_of(overlapping, partition) == pytest.approx(1)
 
@@ -57,7 +57,7 @@ def test_agreement_is_the_mean_over_pairs_of_seeds_or_has_a_reason() -> None:
     found = agreement_of_seeds("m", seeds(*answers))
     assert (found.ami, found.n_seeds) == (pytest.approx(np.mean(pairs)), 3)
     assert (found.lowest, found.highest) == (pytest.approx(min(pairs)), pytest.approx(max(pairs)))
-    assert agreement_of_seeds("m", seeds(answers[0])).reason == "it needs at least 2 seeds, got 1"
+    assert agreement_of_seeds("m", seeds(answers[0])).reason == "agreement needs at least 2 seeds, got 1"
     assert agreement_of_seeds("m", seeds(answer([0]), answer([1]))).reason == "no seed has a coalition of two or more"
 
 

@@ -14,7 +14,7 @@ PLACES = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12)
 
 
 @given(PLACES)
-def test_the_pareto_front_is_what_no_other_place_beats(places: list[tuple[int, int]]) -> None:
+def test_nothing_on_the_pareto_front_is_beaten_by_another_place(places: list[tuple[int, int]]) -> None:
     front = figures.front_of(places)
 
     def beaten(place: tuple[int, int]) -> bool:

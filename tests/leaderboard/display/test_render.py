@@ -270,7 +270,7 @@ print(sorted({heavy} & set(sys.modules)))
     assert done.stdout.strip() == "[]"
 
 
-def test_judging_can_import_the_statistics_alone() -> None:
+def test_judging_imports_only_the_statistics() -> None:
     code = """
 import sys
 import coterie.leaderboard.statistics.agreement, coterie.leaderboard.statistics.bootstrap, coterie.leaderboard.statistics.sizes

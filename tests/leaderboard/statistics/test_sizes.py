@@ -23,7 +23,7 @@ def test_a_giant_coalition_and_singletons_show() -> None:
     assert (sizes.eligible, sizes.covered_share) == (0, 0.0)
 
 
-def test_a_player_of_several_coalitions_counts_once() -> None:
+def test_a_player_in_several_coalitions_counts_once() -> None:
     sizes = describe_sizes(N, [[0, 1], [1, 2], [2], [3]])
     assert sizes.covered_share == pytest.approx(3 / 24)
     assert sizes.singleton_share == pytest.approx(1 / 24)  # 2 is also in a pair, 3 is alone

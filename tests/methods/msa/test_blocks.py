@@ -1,4 +1,4 @@
-"""Games of blocks, and large games answered through them."""
+"""Games of blocks, and large games that are solved through them."""
 
 from __future__ import annotations
 

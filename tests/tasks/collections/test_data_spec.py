@@ -16,7 +16,7 @@ SOURCE = "data:\n  source: {collection: pydoc, domain: pandas}\n"
 
 
 def task_file(folder: Path, text: str) -> Path:
-    """A task file with these lines among others; ``data`` is the last."""
+    """A task file with these lines among others; `data` is the last."""
     path = folder / "task.yaml"
     head = "name: a/task\nsummary: x\nreranker: {base: somewhere}\n"
     layer = "" if "layer:" in text else "layer: 1\n"

@@ -42,7 +42,7 @@ def test_judged_documents_can_be_the_candidates(tmp_path: Path) -> None:
 
 
 def test_truncated_pool_of_judged_documents_is_independent_of_ids_and_grades(tmp_path: Path) -> None:
-    """Cut at a depth, they would otherwise be those whose ids sort first."""
+    """Truncated at a depth, the pool would otherwise hold the documents whose ids sort first."""
     documents = {f"d{i}": "text" for i in range(100, 200)}
     qrels = {q: {d: int(d < "d150") for d in documents} for q in QUERIES}
     source = beir(tmp_path, documents=documents, qrels=qrels).model_copy(update={"pool": "judged"})

@@ -155,7 +155,7 @@ class Popular:
         return "SequenceClassification" in self.model
 
     def save(self, folder: Path) -> RerankerSpec:
-        """Save a random one in the form in which its original is published."""
+        """Save a random model in the form in which its original is published."""
         torch.manual_seed(0)
         tokenizer = self.tokenizer()
         kind = getattr(transformers, self.model)

@@ -80,7 +80,7 @@ def plain_scores(
 
 
 def same(got: Tensor, expected: Tensor) -> None:
-    assert (got[0] - got[1]).abs().max() > 1e-3, "the ablation must matter, or equality says nothing"
+    assert (got[0] - got[1]).abs().max() > 1e-3, "the ablation must matter, or equality proves nothing"
     assert (got - expected).abs().max() <= 1e-6 * max(1.0, float(expected.abs().max()))
 
 
@@ -197,7 +197,7 @@ def test_unsuitable_players_are_refused(tmp_path: Path) -> None:
         ReplayEngine(load_reranker(save_reranker(tmp_path / "b")), pairs(), SiteSpec(0, players="experts"))
 
 
-def test_closed_form_lens_is_offered_only_where_it_holds(tmp_path: Path) -> None:
+def test_closed_form_lens_is_offered_only_if_it_holds(tmp_path: Path) -> None:
     rows, offered = pairs(), set()
     for model_type in PLAIN:
         reranker = load_reranker(

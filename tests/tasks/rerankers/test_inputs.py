@@ -1,4 +1,4 @@
-"""What a reranker reads of a task's pairs: tokens are part of the fingerprint, truncation is counted."""
+"""What a reranker reads of a task's pairs: tokens are part of the fingerprint, and truncation is counted."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_error_for_a_missing_adapter_suggests_training(place: str, tmp_path: Pat
         ({"first": "{query}", "second": "no field"}, r"expected \{query\} and, once, \{document\}, got \['query'\]"),
         ({"first": "text", "second": "{document}"}, r"expected \{query\} and"),
         ({"first": "{query}", "second": "{document} {document}"}, r"and, once, \{document\}"),
-        ({"first": "{query} {passage}"}, r"expected \{query\} and \{document\}, got \{passage\}"),
+        ({"first": "{query} {passage}"}, r"expected only the fields \{query\} and \{document\}, got \{passage\}"),
         ({"first": "{}", "second": ""}, "got neither"),
         (
             {"pieces": ["{query}", "{document}"], "first": "q: {query}"},

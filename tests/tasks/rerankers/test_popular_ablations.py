@@ -84,7 +84,7 @@ def test_ablations_equal_those_with_plain_hooks(
             with ablated(plain.model, site_of(name, layer), mask, mean):
                 expected.append(plain.scores())
         got, wanted = engine.outputs(masks), torch.stack(expected)
-        assert (got[0] - got[1]).abs().max() > 1e-3, "the ablation must matter, or equality says nothing"
+        assert (got[0] - got[1]).abs().max() > 1e-3, "the ablation must matter, or equality proves nothing"
         assert (got - wanted).abs().max() <= 1e-6 * max(1.0, float(wanted.abs().max()))
 
 
@@ -100,7 +100,7 @@ TASK_TYPES = {"Seq": "SEQ_CLS", "Cau": "CAUSAL_LM", "Con": "SEQ_2_SEQ_LM"}
 
 
 def with_adapter(name: str, spec: RerankerSpec, folder: Path) -> RerankerSpec:
-    """The stand-in with a random LoRA adapter (and head, for a classifier) beside it."""
+    """The stand-in with a random LoRA adapter (and head, for a classifier) next to it."""
     kind = POPULAR[name].model
     family, _, head = kind.partition("For")
     model, _ = raw(spec, name)
@@ -169,7 +169,7 @@ def test_reverting_neurons_equals_reverting_them_with_plain_hooks(
             with reverted(plain.model, base, site_of(name, layer), mask):
                 expected.append(plain.scores())
         got, wanted = engine.outputs(masks), torch.stack(expected)
-        assert (got[0] - got[1]).abs().max() > 1e-4, "the reversion must matter, or equality says nothing"
+        assert (got[0] - got[1]).abs().max() > 1e-4, "the reversion must matter, or equality proves nothing"
         assert (got - wanted).abs().max() <= 1e-6 * max(1.0, float(wanted.abs().max()))
 
 

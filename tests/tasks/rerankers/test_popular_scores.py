@@ -29,9 +29,9 @@ def test_scores_equal_the_reference(name: str, made: Callable[[str], RerankerSpe
     spec, rows = made(name), long_pairs()
     reranker = load_reranker(spec)
     got = reranker.score(rows)
-    assert got.std() > 1e-3, "equal scores would say nothing"
+    assert got.std() > 1e-3, "equal scores would prove nothing"
     assert (got - Reference(name, spec, rows).scores()).abs().max() < 1e-5
-    assert any(one.cut_document for one in reranker.inputs(rows)), "no document was cut"
+    assert any(one.cut_document for one in reranker.inputs(rows)), "no document was truncated"
 
 
 @pytest.mark.parametrize("name", [n for n in CLASSIFIERS if len(POPULAR[n].labels) == 1 and n != "rankllama"])
@@ -104,7 +104,7 @@ def test_white_space_accents_and_emoji_are_truncated_without_gaps(
     ("name", "readout", "says"),
     [
         ("two-logits", {"kind": "logit"}, r"one logit, got 2 labels \['not relevant', 'relevant'\].*kind: labels"),
-        ("two-logits", {"kind": "labels", "positive": "relevent"}, "expected labels of .*, got 'relevent'"),
+        ("two-logits", {"kind": "labels", "positive": "relevent"}, "expected one of the labels .*, got 'relevent'"),
         ("two-logits", {"kind": "yes-no", "yes": "apple"}, "expected a language model for readout yes-no"),
         ("qwen3-reranker", {"kind": "logit"}, "expected a classification head in the checkpoint, got a language model"),
         ("monot5", {"kind": "logit"}, "expected a classification head in the checkpoint, got a language model"),
@@ -138,7 +138,7 @@ def test_yes_alone_differs_from_yes_minus_no(made: Callable[[str], RerankerSpec]
     assert (scores[0] - scores[1]).abs().max() > 1e-3
 
 
-def test_longrope_is_limited_to_lengths_where_pairs_do_not_affect_each_other(tmp_path: Path) -> None:
+def test_longrope_is_limited_to_lengths_at_which_pairs_do_not_affect_each_other(tmp_path: Path) -> None:
     rope = {"type": "longrope", "short_factor": [1.0, 1.0], "long_factor": [2.0, 3.0]}
     config = transformers.Phi3Config(
         hidden_size=16,

@@ -76,7 +76,7 @@ def test_incomplete_base_is_refused(
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        (lambda t: renamed(t, "layers.", "blocks."), "are missing: .*; .* belong to nothing: .*blocks"),
+        (lambda t: renamed(t, "layers.", "blocks."), "are missing: .*; .* are unused: .*blocks"),
         (lambda t: without(t, "layers.1."), "6 are missing: "),
         (
             lambda t: without(t, "layers.1.mlp.down_proj.lora_A"),
@@ -84,7 +84,7 @@ def test_incomplete_base_is_refused(
         ),
         (
             lambda t: {**t, "base_model.model.model.layers.0.mlp.extra.lora_A.weight": torch.ones(2)},
-            "belong to nothing",
+            "are unused",
         ),
         (lambda t: renamed(t, ".score.", ".scorer."), "classification head in the adapter, got none"),
         (lambda t: {k: v[..., :1] if "lora_B" in k else v for k, v in t.items()}, "size mismatch|expected"),

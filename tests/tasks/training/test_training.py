@@ -1,4 +1,4 @@
-"""Training in miniature: its result loads like a published checkpoint, it resumes after a kill, its card is measured."""
+"""Training in miniature: its result loads like a published checkpoint, it resumes after a kill, and its card is measured."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     first = AdapterTraining(spec, domain, recipe, tmp_path / "out")
     first._save_checkpoint()
     other = AdapterTraining(spec, domain, recipe.model_copy(update={"learning_rate": 1e-4}), tmp_path / "out")
-    with pytest.raises(TrainingError, match=r"got one with another specification.*fix: delete it"):
+    with pytest.raises(TrainingError, match=r"got one with a different specification.*fix: delete it"):
         other.run(lambda _line: None)
 
 

@@ -1,4 +1,4 @@
-"""Which state a training keeps, and what it reports, when it resumes, is interrupted, collapses or starts warm."""
+"""Which state a training run keeps, and what it reports, when it resumes, is interrupted, diverges or starts warm."""
 
 from __future__ import annotations
 
@@ -86,15 +86,15 @@ def test_training_at_chance_warns_and_saves_the_untuned_state(objective: str, tm
     never = [
         line for line in lines if "never exceeded the untuned model's" in line and "untuned model is saved" in line
     ]
-    assert "fix: wait for the end, or another training.learning_rate" in at_chance[0]
+    assert "fix: wait for the end, or try another training.learning_rate" in at_chance[0]
     assert len(never) == 1
-    assert all("fix: a larger training.learning_rate (now 1e-12)" in line for line in (at_chance[1], *never))
+    assert all("fix: try a larger training.learning_rate (now 1e-12)" in line for line in (at_chance[1], *never))
     saved = load_file(tmp_path / "out" / WEIGHTS)
     assert saved.keys() == before.keys()
     assert all(torch.allclose(saved[name], before[name], atol=1e-6) for name in before)
 
 
-def test_only_a_training_at_chance_is_warned_about(tmp_path: Path) -> None:
+def test_only_training_at_chance_causes_a_warning(tmp_path: Path) -> None:
     training = started(tmp_path)
     training._at.last_chance = math.log(4)
     for loss, at_chance in ((1.0, False), (0.9 * math.log(4), False), (math.log(4), True), (9.0, True)):
@@ -104,14 +104,14 @@ def test_only_a_training_at_chance_is_warned_about(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("ndcg", "fix"), [(0.3, "a smaller"), (0.4, "a larger"), (0.5, "a larger")])
 def test_final_warnings_agree_on_the_learning_rate(ndcg: float, fix: str, tmp_path: Path) -> None:
-    """A training that ends worse than it began took too large steps; one that hardly moved, too small ones."""
+    """A training run that ends worse than it began took too large steps; one that hardly moved, too small ones."""
     training, lines = started(tmp_path), []
     training._at.last_chance = training._at.last_loss = math.log(4)
     training._at.untuned_ndcg, training._at.last_ndcg = 0.4, ndcg
     training._conclude(lines.append)
     warnings = [line for line in lines if line.startswith("warning: ")]
     assert len(warnings) == 2
-    assert all(f"fix: {fix} training.learning_rate" in line for line in warnings)
+    assert all(f"fix: try {fix} training.learning_rate" in line for line in warnings)
 
 
 def test_training_again_over_an_earlier_card_is_quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ def test_broken_checkpoint_is_reported_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "out" / CHECKPOINT
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(
-        TrainingError, match=r"checkpoint.pt: expected a checkpoint of a training, got: .*fix: delete it"
+        TrainingError, match=r"checkpoint.pt: expected a checkpoint of a training run, got: .*fix: delete it"
     ):
         training.run(nothing)
 
@@ -228,7 +228,7 @@ def test_checkpoint_of_another_base_is_refused(tmp_path: Path) -> None:
     spec, data, recipe = data_of(tmp_path / "other")
     spec = spec.model_copy(update={"base": str(tmp_path / "base")})
     changed = AdapterTraining(spec, training_data(loaded(data), data, "relevance", recipe), recipe, tmp_path / "out")
-    with pytest.raises(TrainingError, match="got one with another specification, base"):
+    with pytest.raises(TrainingError, match="got one with a different specification, base"):
         changed.run(nothing)
 
 
@@ -274,7 +274,7 @@ def weights_with(folder: Path, change: Callable[[dict[str, torch.Tensor], str], 
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda f: config_with(f, r=4), r"r \(training.rank\): expected 2, as in this training, got 4"),
+        (lambda f: config_with(f, r=4), r"r \(training.rank\): expected 2, as in this task, got 4"),
         (lambda f: config_with(f, lora_alpha=1), r"lora_alpha \(training.alpha\): expected 16, .*got 1"),
         (lambda f: config_with(f, peft_type="IA3"), "peft_type: expected LORA, .*got IA3"),
         (lambda f: config_with(f, use_rslora=True), "use_rslora: expected False"),
