@@ -24,6 +24,10 @@ class ExitCode(IntEnum):
     """SIGTERM: 128 plus its number."""
 
 
+class Terminated(BaseException):
+    """The process received SIGTERM, which cluster schedulers send before they kill a job."""
+
+
 class UsageError(ValueError):
     """Wrong input. The message says what was expected, what was found and how to fix it."""
 
@@ -36,6 +40,17 @@ def user_errors() -> tuple[type[Exception], ...]:
     from coterie.tracking.errors import TrackingError
 
     return UsageError, TaskError, MethodError, LeaderboardError, TrackingError
+
+
+def describe_os_error(error: OSError) -> str:
+    """What was found instead of the expected file or folder, as in `expected a record, got a folder`."""
+    if isinstance(error, IsADirectoryError):
+        return "a folder"
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, NotADirectoryError) and error.strerror:
+        return "a file"
+    return (error.strerror or str(error)).lower()
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """What identifies a method's computation: a hash of the code that it runs.
 
-Finished results stay valid exactly as long as this hash stays the same, so it must change with everything that may change
-a result and with nothing else.
+Finished results stay valid as long as it stays the same, so everything that may change a result must change it.
 """
 
 from __future__ import annotations
@@ -10,20 +9,46 @@ import ast
 import hashlib
 import importlib.util
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import re
 from functools import cache
 from pathlib import Path
 
 from coterie.methods.base import Method
+from coterie.methods.syntax import (
+    FUNCTIONS,
+    Module,
+    ObjectPath,
+    acts,
+    dotted,
+    imported_by,
+    prefixes,
+    referred,
+    textless,
+)
 
 # Changes in these modules change no result, so they must not make finished results look out of date.
-_INTERFACE = {f"coterie.methods{module}" for module in ("", ".base", ".coalitions", ".identity", ".registry")}
+_INTERFACE = {
+    f"coterie.methods{module}" for module in ("", ".base", ".coalitions", ".identity", ".registry", ".syntax")
+}
+_COTERIE = Path(__file__).parents[1]
 
-_FIELD_TEXT = {"description", "title", "examples"}  # keywords of pydantic's Field
-_UNREAD = {"ctx", "kind", "type_comment", "returns"}  # parts of a syntax tree that change nothing at run time
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_NOTHING = '["Module", {}]'  # the shape of a module that holds imports only
+# Text that does not count, and the words in the code of a method by which it might read the text after all.
+_READERS = {
+    "annotations": "__annotations__|__signature__|get_annotations|get_type_hints|get(full)?argspec|signature|"
+    "singledispatch(method)?|validate_(call|arguments)|TypeAdapter|create_model|beartype.*|jaxtyped|typechecked|typeguard",
+    "docstrings": "__doc__|getdoc|getsource",
+    "fields": "FieldInfo|model_fields|(model_)?json_schema|description|get_type_hints",
+    "imports": "eval|exec|globals|locals|vars|__dict__",
+    "messages": "except as|__a?exit__|exc_info|format_exc|exception|__context__",
+    "notes": "reference|tiny",
+    "__all__": r"__all__|\*",
+}
+_PLAIN_DECORATORS = re.compile(  # they read no annotations of functions; any other might
+    r"staticmethod|classmethod|property|functools\.(cache|lru_cache|cached_property|wraps|total_ordering)|numba\.n?jit|"
+    r"dataclasses\.dataclass|enum\.unique|abc\.abstractmethod|(typing|typing_extensions)\.(final|override)"
+)
+_TEXTS = {"description", "title", "examples"}  # keywords of pydantic's Field
+_UNREAD = {"ctx", "kind", "type_comment"}  # parts of a syntax tree that change nothing at run time
 _MOST_PASSED_ON = 9  # packages in a row that pass on a name of one of their modules
 
 
@@ -31,234 +56,224 @@ def code_hash(cls: type[Method]) -> str:
     """Return the SHA-256 of a method's code: its module and, transitively, the helper modules that this imports.
 
     Helpers are the modules of `coterie.methods`, without its interface (base, coalitions, identity, registry), and for a
-    plug-in the modules of its own top-level package. An import counts whether it runs at the top or inside a function,
-    unless it is only for type checkers.
-
+    plug-in the modules of its own top-level package. They count wherever they are imported, except only for type checkers,
+    or named in a string. Of packages that only contain an imported module, their own statements count.
     What counts is the syntax tree of each module, without:
+    - comments, formatting, docstrings, other bare constants, `pass`, and `if TYPE_CHECKING:` blocks;
+    - import statements and `__all__`. Instead, what a name refers to counts where it is used: an object's full path (so
+      `np` and `numpy` are the same), for a helper its content and the name in it, and for another room of coterie the room
+      and the name, with the module unless only one defines the name;
+    - annotations of parameters, results and variables, unless they contain a call, define fields in the body of a class, or
+      belong to a function or class whose decorator may read them;
+    - text for people: `description`, `title` and `examples` of pydantic's `Field`; constant text in exceptions and
+      assertions; `reference` and `tiny` in classes that derive from `Method`;
+    - names of helper modules: an included file and its copy in the folder have the same hash.
 
-    - comments, formatting, docstrings and any other bare string or constant, `pass`, and `if TYPE_CHECKING:` blocks;
-    - import statements (except `from x import *`) and `__all__`. What an imported name refers to does count, wherever the
-      name is used: the full path of an object from another package (so `np` and `numpy` are the same), and for a helper its
-      content and the name in it. So imports may be reordered or renamed, and helper modules moved or renamed, without a new
-      hash;
-    - annotations of parameters, return values and variables. Those in class bodies count, as they define the fields of
-      dataclasses and pydantic models;
-    - text for people: `description`, `title` and `examples` of a `Field`, a class's `reference`, the texts of exceptions
-      and assertions (not other values in an exception); and `tiny`, which only the contract suite reads.
-
-    Helpers are compared as a set of contents, so their names do not count, nor does the name of the method's own module:
-    an included file and its copy in the folder have the same hash. Versions of Python and of other packages do not count
-    either; a record names these separately.
+    Each counts after all if a word anywhere in the method's code suggests that the code reads it (`_READERS`). An import
+    stays in its place if its name may mean something else anywhere in the module: a builtin, another import or a variable;
+    or if it is conditional or its name is used out of its scope. All imports stay in a module with a star import, or one
+    that is star-imported or used as a value. Not covered: versions of Python and of packages (a record names these), side
+    effects of unused imports, modules imported by a computed name, and text read by a computed name.
     """
     code = _Code(cls.__module__)
-    shapes: dict[str, str] = {}
-    waiting = {cls.__module__}
+    shapes = _shapes(code)
+    labels = dict.fromkeys(shapes, "")
+    for _ in shapes:  # enough to tell apart all helpers that differ, even those that import each other
+        labels = {name: _digest([shape, [labels[used] for used in uses]]) for name, (shape, uses) in shapes.items()}
+    helpers = {labels[name] for name in code.counted - {code.own} if name in shapes and shapes[name][0]}
+    return _digest([labels.get(code.own, ""), sorted(helpers)])
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _shapes(code: _Code) -> dict[str, tuple[str, list[str]]]:
+    """Each module (`x.*`: x as a whole, all imports kept) that counts or is used: its shape, and the helpers that it uses."""
+    shapes: dict[str, tuple[str, list[str]]] = {}
+    waiting = set(code.counted)
     while waiting:
         name = waiting.pop()
-        module = code.module(name)
+        module = code.module(name.removesuffix(".*"))
         if module is not None and name not in shapes:
-            shapes[name] = code.shape(module)
-            waiting |= module.reached
-    own = shapes.pop(cls.__module__, "")
-    helpers = sorted(set(shapes.values()) - {_NOTHING})
-    return hashlib.sha256(json.dumps([own, helpers]).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class _Module:
-    """One module, parsed."""
-
-    tree: ast.Module
-    """Its syntax tree."""
-    names: dict[str, set[str]]
-    """Each name that its import statements bind, and the dotted paths that the name may refer to."""
-    reached: set[str]
-    """Dotted paths that it imports at run time; some are modules, others are objects in modules."""
+            shaper = _Shaper(code, module, whole=name.endswith(".*") or "imports" in code.read)
+            body = shaper.shape(module.tree.body, annotated="annotations" in code.read)
+            future = sorted(path for path in module.reached if path[0] == "__future__")
+            shape = _digest([body, future]) if body else ""  # only imports
+            shapes[name] = (shape, shaper.uses)
+            waiting |= set(shaper.uses)
+    return shapes
 
 
 class _Code:
     """The modules whose code counts for one method, read as they are needed."""
 
     def __init__(self, own: str) -> None:
+        self.own = own
         self._roots = ("coterie.methods", own if own.startswith("coterie.") else own.partition(".")[0])
-        self._modules: dict[str, _Module | None] = {}
-        self._contents: dict[str, str] = {}
+        self._modules: dict[str, Module | None] = {}
+        followed, named = self._followed()
+        self.counted = {prefix for name in followed for prefix in prefixes(name)} | named  # and names of no modules
+        words = {word for name in self.counted if (module := self.module(name)) for word in module.words}
+        self.read = {text for text, readers in _READERS.items() if any(re.fullmatch(readers, word) for word in words)}
 
-    def module(self, name: str) -> _Module | None:
+    def _followed(self) -> tuple[set[str], set[str]]:
+        """The modules that the method imports, transitively, and `x.*` for each module x that it names in a string."""
+        followed, named, waiting = set[str](), set[str](), {self.own}
+        while waiting:
+            name = waiting.pop()
+            if name in followed or (module := self.module(name)) is None:
+                continue
+            followed.add(name)
+            named |= {f"{word}.*" for word in module.words if "." in word and self.module(word)}
+            waiting |= {word.removesuffix(".*") for word in named}
+            for start, inner in module.reached:
+                parent = self.module(start)
+                waiting |= {start, f"{start}.{inner}" if parent is None or parent.package == start else start}
+        return followed, named
+
+    def module(self, name: str) -> Module | None:
         """The module of this name; None if its code does not count or there is no such module."""
         if name not in self._modules:
-            counts = any(name == root or name.startswith(f"{root}.") for root in self._roots)
-            file = _source(name) if counts and name not in _INTERFACE else None
-            self._modules[name] = None if file is None else _parsed(name, file)
+            counts = any(name == root or name.startswith(f"{root}.") for root in self._roots) and name not in _INTERFACE
+            file = _source(name) if counts and all(part.isidentifier() for part in name.split(".")) else None
+            self._modules[name] = None if file is None else Module(name, file)
         return self._modules[name]
 
-    def shape(self, module: _Module) -> str:
-        """The behaviour of a module as JSON, with imported names spelled out."""
-        return self._spelled_out(module, self._content)
-
-    def _content(self, name: str) -> str:
-        """What identifies a helper wherever it is: a hash of its shape, in which other helpers count by name only."""
-        module = self.module(name)
-        if name not in self._contents and module is not None:
-            shape = self._spelled_out(module, lambda _helper: "")
-            self._contents[name] = hashlib.sha256(shape.encode()).hexdigest()
-        return self._contents[name]
-
-    def _spelled_out(self, module: _Module, label: Callable[[str], str]) -> str:
-        meanings = {name: self._meaning(paths, label) for name, paths in module.names.items()}
-        return json.dumps(_shape(module.tree, meanings), sort_keys=True)
-
-    def _meaning(self, paths: Iterable[str], label: Callable[[str], str], passed_on: int = 0) -> str:
-        """What imported paths refer to, wherever helper modules are; `label` identifies a helper by its module's name."""
-        found = set()
-        for path in paths:
-            parent, _, name = path.rpartition(".")
-            package = self.module(parent)
-            if self.module(path):
-                found.add(f"helper {label(path)}")
-            elif package and name in package.names and passed_on < _MOST_PASSED_ON:
-                found.add(self._meaning(package.names[name], label, passed_on + 1))
-            elif package:
-                found.add(f"helper {label(parent)}.{name}")
+    def resolve(self, path: ObjectPath) -> ObjectPath:
+        """Where the object is defined, as far as the imports of helper modules tell."""
+        for _ in range(_MOST_PASSED_ON):
+            (start, inner), module = path, self.module(path[0])
+            first, _, rest = inner.partition(".")
+            if module and first in module.exports and (target := module.imports[first]) != (start, first):
+                path = target[0], ".".join(filter(None, (target[1], rest)))
+            elif first and not (module and first in module.bound - module.exports) and self.module(f"{start}.{first}"):
+                path = f"{start}.{first}", rest
             else:
-                found.add(f"coterie.{name}" if path.startswith("coterie.") else path)
-        return " or ".join(sorted(found))
+                break
+        return path
+
+    def is_method(self, node: ast.ClassDef, module: Module, depth: int = 0) -> bool:
+        """Whether a class derives from `Method`, as far as its bases can be followed by name."""
+        for base in node.bases:
+            start, inner = self.resolve(referred(base, module.imports) or (module.name, dotted(base) or ""))
+            home = self.module(start)
+            known = home and depth < _MOST_PASSED_ON and home.classes.get(inner)
+            derived = home and known and self.is_method(known, home, depth + 1)
+            if derived or (start in _INTERFACE and inner == "Method"):
+                return True
+        return False
+
+
+class _Shaper:
+    """Turns one module's syntax tree into JSON values, without positions, empty fields and text for people."""
+
+    def __init__(self, code: _Code, module: Module, *, whole: bool) -> None:
+        self._code, self._module = code, module
+        self._spelled_out = {} if whole else module.imports
+        self.uses: list[str] = []  # the helpers that the shape refers to by position; `x.*` for module x as a whole
+
+    def shape(self, node: object, in_class: bool = False, annotated: bool = False) -> object:
+        """A syntax tree; `in_class` holds in a class outside functions, `annotated` where functions' annotations count."""
+        if isinstance(node, list):
+            return [self.shape(item, in_class, annotated) for item in node if not self._is_idle(item)]
+        if not isinstance(node, ast.AST):
+            return repr(node)
+        if (path := referred(node, self._spelled_out)) is not None:
+            return self._meaning(path)
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            return ["Import", [[name, self._meaning(path)] for name, path in self._kept(node)]]
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            called = [item.func if isinstance(item, ast.Call) else item for item in node.decorator_list]
+            annotated |= not all(_PLAIN_DECORATORS.fullmatch(self._full_name(item) or "") for item in called)
+        kind, parts = self._parts(node, in_class, annotated)
+        inside = isinstance(node, ast.ClassDef) or (in_class and not isinstance(node, FUNCTIONS))
+        read = {key: value for key, value in parts.items() if key not in _UNREAD and value not in (None, [])}
+        shaped = {key: self.shape(value, inside, annotated) for key, value in read.items()}
+        return [kind, {key: value for key, value in shaped.items() if value != []}]
+
+    def _meaning(self, path: ObjectPath) -> str:
+        """What an import refers to, wherever helper modules are."""
+        start, inner = self._code.resolve(path)
+        if self._code.module(start) is None:
+            return _canonical(".".join(filter(None, (start, inner))))
+        used = start if inner not in ("", "*") else f"{start}.*"
+        if used not in self.uses:
+            self.uses.append(used)
+        return f"helper {self.uses.index(used)}.{inner}"
+
+    def _kept(self, node: ast.AST) -> list[tuple[str, ObjectPath]]:
+        """The names that an import statement binds and that are not spelled out where they are used."""
+        bound = imported_by(node, self._module.package)
+        return [(name, path) for name, path in bound if name not in self._spelled_out and path[0] != "__future__"]
+
+    def _full_name(self, node: ast.AST) -> str | None:
+        """The full path of an imported object, or the name of a builtin."""
+        if (path := referred(node, self._module.imports)) is not None:
+            return ".".join(self._code.resolve(path))
+        return node.id if isinstance(node, ast.Name) and not {node.id, "*"} & self._module.bound else None
+
+    def _parts(self, node: ast.AST, in_class: bool, annotated: bool) -> tuple[str, dict[str, object]]:
+        """The kind and the fields of a node, as they are if nobody reads the text for people."""
+        kind, parts, read = type(node).__name__, dict(ast.iter_fields(node)), self._code.read
+        for key in {"annotation", "returns"} & set(parts):
+            if parts[key] and not (annotated or (in_class and key == "annotation") or acts(parts[key])):
+                del parts[key]
+        if isinstance(node, ast.AnnAssign) and "annotation" not in parts and node.value:
+            kind, parts = "Assign", {"targets": [node.target], "value": node.value}
+        elif isinstance(node, ast.ClassDef) and "notes" not in read and self._code.is_method(node, self._module):
+            parts["body"] = [item for item in node.body if not self._is_note(item)]
+        elif isinstance(node, ast.Call) and "fields" not in read:
+            if self._full_name(node.func) in ("pydantic.Field", "pydantic.fields.Field"):
+                parts["keywords"] = [key for key in node.keywords if key.arg not in _TEXTS or acts(key.value)]
+        elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and "messages" not in read:
+            if (dotted(node.exc.func) or "").endswith(("Error", "Exception")):
+                parts["exc"] = ast.Call(node.exc.func, [textless(text) for text in node.exc.args], node.exc.keywords)
+        elif isinstance(node, ast.Assert) and node.msg and "messages" not in read:
+            parts["msg"] = textless(node.msg)
+        return kind, parts
+
+    def _is_note(self, node: ast.stmt) -> bool:
+        """Whether a statement in the body of a method only sets `reference` or `tiny`, which no result depends on."""
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if isinstance(node, ast.AnnAssign) and self._full_name(node.annotation) == "typing.ClassVar":
+            targets = [node.target]
+        name, value = [dotted(target) for target in targets], getattr(node, "value", None)
+        if name == ["reference"]:
+            return isinstance(value, ast.Constant) and isinstance(value.value, str)
+        return name == ["tiny"] and isinstance(value, ast.Dict) and not acts(value)
+
+    def _is_idle(self, node: ast.AST) -> bool:
+        """Whether a statement does nothing, or only binds names that are spelled out or that nobody reads."""
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            return not self._kept(node)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            return "docstrings" not in self._code.read or not isinstance(node.value.value, str)
+        if isinstance(node, ast.Assign) and [dotted(target) for target in node.targets] == ["__all__"]:
+            return "__all__" not in self._code.read and not acts(node.value)
+        return isinstance(node, ast.Pass)
 
 
 def _source(module: str) -> Path | None:
     """The source file of a module; None if there is no such module (an imported name may be a function)."""
     try:
-        spec = importlib.util.find_spec(module)
+        file = getattr(importlib.util.find_spec(module), "origin", None) or ""
     except ModuleNotFoundError:  # its parent is a module, not a package
         return None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return None
-    return Path(spec.origin)
+    return Path(file) if file.endswith(".py") else None
 
 
 @cache
-def _tree(source: bytes) -> ast.Module:
-    return ast.parse(source)
-
-
-def _parsed(name: str, file: Path) -> _Module:
-    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-    tree = _tree(file.read_bytes())
-    typing_only = {id(inner) for node in ast.walk(tree) if _is_typing_only(node) for inner in _walk_body(node)}
-    names: dict[str, set[str]] = {}
-    reached: set[str] = set()
-    for node in ast.walk(tree):
-        bound = dict(_bound(node, package))
-        for alias, path in bound.items():
-            names.setdefault(alias, set()).add(path)
-        if id(node) not in typing_only:
-            reached |= {prefix for path in bound.values() for prefix in (path, path.rpartition(".")[0])}
-    return _Module(tree, names, reached)
-
-
-def _bound(node: ast.AST, package: str) -> Iterator[tuple[str, str]]:
-    """What an import statement binds: name (dotted for `import a.b`) and path; `package` resolves relative imports."""
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            yield alias.asname or alias.name, alias.name
-    elif isinstance(node, ast.ImportFrom):
-        base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-        for alias in node.names:
-            yield alias.asname or alias.name, f"{base}.{alias.name}"
-
-
-def _is_typing_only(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and (_dotted(node.test) or "").rpartition(".")[2] == "TYPE_CHECKING"
-
-
-def _walk_body(node: ast.AST) -> Iterator[ast.AST]:
-    for statement in getattr(node, "body", []):
-        yield from ast.walk(statement)
-
-
-def _dotted(node: ast.AST) -> str | None:
-    """`a.b.c` for the expression of that text; None for other expressions."""
-    if isinstance(node, ast.Attribute):
-        start = _dotted(node.value)
-        return start and f"{start}.{node.attr}"
-    return node.id if isinstance(node, ast.Name) else None
-
-
-def _meaning(node: ast.AST, meanings: Mapping[str, str]) -> str | None:
-    """What an imported name, or an attribute of one, refers to; None for other expressions."""
-    path, rest = _dotted(node), ""
-    while path:
-        if path in meanings:
-            return meanings[path] + rest
-        path, dot, last = path.rpartition(".")
-        rest = f"{dot}{last}{rest}"
-    return None
-
-
-def _shape(node: object, meanings: Mapping[str, str], in_class: bool = False) -> object:
-    """A syntax tree as JSON values, without positions, empty fields (new Python versions add some) and text for people.
-
-    `meanings` replaces names and dotted names; `in_class` holds for the body of a class outside its functions.
-    """
-    if isinstance(node, list):
-        return [_shape(item, meanings, in_class) for item in _effective(node, in_class)]
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    if (meaning := _meaning(node, meanings)) is not None:
-        return meaning
-    kind, parts = type(node).__name__, dict(ast.iter_fields(node))
-    if isinstance(node, ast.arg) or (isinstance(node, ast.AnnAssign) and not in_class):
-        del parts["annotation"]
-    if isinstance(node, ast.AnnAssign) and not in_class:
-        kind, parts = "Assign", {"targets": [node.target], "value": node.value}
-    elif isinstance(node, ast.Call) and (_meaning(node.func, meanings) or "").rpartition(".")[2] == "Field":
-        parts["keywords"] = [keyword for keyword in node.keywords if keyword.arg not in _FIELD_TEXT]
-    elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-        arguments = [argument for argument in node.exc.args if not _is_message(argument)]
-        parts["exc"] = ast.Call(node.exc.func, arguments, node.exc.keywords)
-    elif isinstance(node, ast.Assert):
-        del parts["msg"]
-    inside = isinstance(node, ast.ClassDef) or (in_class and not isinstance(node, _FUNCTIONS))
-    shaped = {
-        key: _shape(value, meanings, inside)
-        for key, value in parts.items()
-        if key not in _UNREAD and value not in (None, [])
-    }
-    return [kind, {key: value for key, value in shaped.items() if value != []}]
-
-
-def _effective(nodes: list[ast.AST], in_class: bool) -> Iterator[ast.AST]:
-    """The nodes of a list that may change a result: all except statements for readers and type checkers."""
-    for node in nodes:
-        if _is_typing_only(node):
-            yield from _effective(node.orelse, in_class)  # type: ignore[attr-defined]
-        elif not (_is_idle(node) or _is_text(node, in_class)):
-            yield node
-
-
-def _is_idle(node: ast.AST) -> bool:
-    """Whether a statement does nothing, or only binds imported names, which are spelled out where they are used."""
-    if isinstance(node, ast.ImportFrom):
-        return all(alias.name != "*" for alias in node.names)
-    return isinstance(node, (ast.Import, ast.Pass)) or (
-        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    )
-
-
-def _is_text(node: ast.AST, in_class: bool) -> bool:
-    """Whether a statement is an annotation without a value, `__all__`, or a class attribute that changes no result."""
-    if not isinstance(node, (ast.Assign, ast.AnnAssign)):
-        return False
-    name = _dotted(node.target if isinstance(node, ast.AnnAssign) else node.targets[0])
-    if in_class:
-        return (name == "reference" and _is_message(node.value)) or (
-            name == "tiny" and isinstance(node.value, ast.Dict)
-        )
-    return node.value is None or name == "__all__"
-
-
-def _is_message(node: ast.AST | None) -> bool:
-    """Whether an expression is a string, an f-string or a sum of these."""
-    if isinstance(node, ast.BinOp):
-        return _is_message(node.left) and _is_message(node.right)
-    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+def _canonical(path: str) -> str:
+    """The label of an object outside the helpers: its path, but `coterie.ROOM.NAME` for the only one of a room."""
+    (start, *parts), file = path.split("."), _COTERIE
+    while parts and ((file / parts[0]).is_dir() or (file / f"{parts[0]}.py").is_file()):
+        file /= parts.pop(0)
+    if not parts or file == _COTERIE or start != "coterie":
+        return path
+    room, name = path.split(".")[1], parts[0]
+    definition = re.compile(rf"^(?:(?:(?:async )?def|class) {name}\b|{name}(?::.*)? = )", re.MULTILINE)
+    files = [file for file in (_COTERIE / room).rglob("*.py") if definition.search(file.read_text("utf8"))]
+    # `coterie.methods` passes on the names of its interface; elsewhere only the defining module is sure to mean this one.
+    sure = len(files) == 1 and (files[0].with_suffix("") in (file, file / "__init__") or file == _COTERIE / "methods")
+    return ".".join(["coterie", room, *parts]) if sure else path

@@ -36,19 +36,15 @@ def get_task_spec(selector: str) -> TaskSpec:
     names, or `TaskFileError` with file, line and field.
     """
     name, changes = split_task_selector(selector)
-    if name in list_tasks():
-        spec = read_task_file(list_tasks()[name])
-    elif name.endswith(FILE_SUFFIXES):
-        spec = read_task_file(Path(name))
-    else:
-        similar = did_you_mean(name, list_tasks())
-        raise UnknownTaskError(f"unknown task {name!r}{similar} (or give the path of a .yaml file)")
-    return spec if changes is None else apply_changes(_require_reranker(spec, selector), selector, changes)
+    spec = _find(name)
+    return spec if changes is None else apply_changes(_require_reranker(spec, selector, name), selector, changes)
 
 
 def get_reranker_spec(selector: str) -> RerankerTaskSpec:
     """Like `get_task_spec`, but only for a reranker's task. Raises `UnknownTaskError` for any other kind as well."""
-    return _require_reranker(get_task_spec(selector), selector)
+    name, changes = split_task_selector(selector)
+    spec = _require_reranker(_find(name), selector, "choose one from coterie ls tasks")
+    return spec if changes is None else apply_changes(spec, selector, changes)
 
 
 def at_layer(selector: str, layer: int) -> RerankerTaskSpec:
@@ -65,12 +61,21 @@ def at_layer(selector: str, layer: int) -> RerankerTaskSpec:
     return apply_changes(get_reranker_spec(name), f"{name}[{text}]", text)
 
 
-def _require_reranker(spec: TaskSpec, selector: str) -> RerankerTaskSpec:
+def _find(name: str) -> TaskSpec:
+    if name in list_tasks():
+        return read_task_file(list_tasks()[name])
+    if name.endswith(FILE_SUFFIXES):
+        return read_task_file(Path(name))
+    similar = did_you_mean(name, list_tasks())
+    raise UnknownTaskError(f"unknown task {name!r}{similar} (or give the path of a .yaml file)")
+
+
+def _require_reranker(spec: TaskSpec, selector: str, fix: str) -> RerankerTaskSpec:
     if isinstance(spec, RerankerTaskSpec):
         return spec
     raise UnknownTaskError(
         f"task {selector!r}: expected a reranker's task, got a {spec.group} one, which has no layers or other parameters to "
-        f"change and no training; fix: choose one from coterie ls tasks"
+        f"change and no training; fix: {fix}"
     )
 
 
@@ -84,6 +89,11 @@ def read_task_file(path: Path) -> TaskSpec:
     if isinstance(values, dict) and isinstance(name := values.get("name"), str):
         with _located(origin, "name", name):
             check_task_name(name, allow_changes=False)
+    if not isinstance(values, dict):
+        got = "nothing" if values is None else f"a {type(values).__name__}"
+        raise TaskFileError(
+            f"{path}: expected a mapping with name, summary, reranker, ..., got {got}; fix: see docs/tasks.md"
+        )
     kind = kind_of(values)
     try:
         spec = kind.spec.model_validate(values)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
@@ -56,26 +58,40 @@ def _modules() -> dict[str, Path]:
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
     """All nodes except those that only a type checker sees."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             for other in node.orelse:
+                yield other
                 yield from _nodes(other)
             continue
         yield node
         yield from _nodes(node)
 
 
+def _named(node: ast.AST, package: str) -> Iterator[str]:
+    """The full names that a node imports, as a statement or by `import_module` with a constant."""
+    if isinstance(node, ast.ImportFrom):
+        base = resolve_name("." * node.level + (node.module or ""), f"coterie.{package}") if node.level else node.module
+        yield from (f"{base}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+        yield from (a.value for a in node.args[:1] if isinstance(a, ast.Constant) and isinstance(a.value, str))
+
+
 @cache
 def _imports(module: str) -> frozenset[str]:
     """The modules of ours that a module imports, at its top or inside a function."""
+    path = _modules()[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     found = set()
-    for node in _nodes(ast.parse((ROOT / _modules()[module]).read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("coterie."):
-            base = node.module.removeprefix("coterie.")
-            for alias in node.names:
-                name = f"{base}.{alias.name}"
-                found.add(name if name in _modules() else base)
-        elif isinstance(node, ast.Import):
-            found |= {a.name.removeprefix("coterie.") for a in node.names if a.name.startswith("coterie.")}
+    for node in _nodes(ast.parse((ROOT / path).read_text())):
+        for name in _named(node, package):
+            inside = name.removeprefix("coterie.")
+            if inside != name:  # the longest part of the name that is a module; the rest is a name in it
+                parts = inside.split(".")
+                found.add(
+                    next((m for n in range(len(parts), 0, -1) if (m := ".".join(parts[:n])) in _modules()), inside)
+                )
     return frozenset(found)
 
 
@@ -168,12 +184,34 @@ def test_every_folder_of_code_explains_itself() -> None:
     assert {folder for folder in folders if not (ROOT / folder / "README.md").exists()} == set()
 
 
-def test_a_rooms_readme_names_every_file_of_it() -> None:
-    missing = set()
-    for path in _modules().values():
-        readme = ROOT / path.parent / "README.md"
-        if path.name not in ("__init__.py", "__main__.py") and readme.exists():
-            text = readme.read_text()
-            if path.name not in text and path.stem not in text:
-                missing.add(str(path))
-    assert missing == set()
+def test_a_folders_readme_names_all_its_files_and_no_others() -> None:
+    wrong = set()
+    for folder in {path.parent for path in _modules().values()}:
+        named = set(re.findall(r"`([\w./*-]+\.py|[\w.-]+/)`", (ROOT / folder / "README.md").read_text()))
+        files = {path.name for path in _modules().values() if path.parent == folder} - {"__init__.py", "__main__.py"}
+        wrong |= {f"{folder}/README.md lacks {name}" for name in files - named}
+        exist = {
+            name
+            for name in named
+            if "NAME" in name or any((ROOT / above / name).exists() for above in (folder, *folder.parents))
+        }
+        wrong |= {f"{folder}/README.md names {name}" for name in named - exist}
+    assert wrong == set()
+
+
+def test_imports_of_every_form_are_seen() -> None:
+    forms = {
+        "from coterie.tasks.engine import replay": "coterie.tasks.engine.replay",
+        "from coterie import benchmark": "coterie.benchmark",
+        "import coterie.tasks.engine.replay as r": "coterie.tasks.engine.replay",
+        "def f():\n    from .engine import replay": "coterie.tasks.engine.replay",
+        "from ..benchmark.cli import main": "coterie.benchmark.cli.main",
+        "import_module('coterie.tasks.memo')": "coterie.tasks.memo",
+        "if not TYPE_CHECKING:\n    from coterie.tasks import memo": "coterie.tasks.memo",
+        "if TYPE_CHECKING:\n    pass\nelse:\n    from coterie.tasks import memo": "coterie.tasks.memo",
+    }
+    for text, name in forms.items():
+        found = {found for node in _nodes(ast.parse(text)) for found in _named(node, "tasks")}
+        assert name in found, text
+    only_types = ast.parse("if TYPE_CHECKING:\n    from coterie.tasks import memo")
+    assert not [name for node in _nodes(only_types) for name in _named(node, "tasks")]

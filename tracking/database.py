@@ -4,16 +4,78 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from coterie.tracking.errors import MlflowError, MlflowUnavailableError
 from coterie.tracking.files import remove_leftovers, temporary_beside
-from coterie.tracking.uris import mask_secrets, mask_uri, secrets_in, sqlite_uri
+from coterie.tracking.uris import (
+    is_database_server,
+    is_server,
+    mask_secrets,
+    mask_uri,
+    secrets_in,
+    sqlite_path,
+    sqlite_uri,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
 
 BUSY_SECONDS = 20.0  # how long MLflow itself waits for another writer
+_MOST_PORT = 65535
+
+
+def check_uri(uri: str) -> None:
+    """Refuse a URI that no store can have. Contacts and creates nothing. Raises `MlflowError`."""
+    named = re.match(r"[a-z][\w+.-]*(?=:)", uri, re.IGNORECASE)
+    scheme = named[0].lower() if named else ""
+    if is_database_server(uri) or scheme.startswith("sqlite"):
+        if (port := _engine(uri).url.port) is not None and port > _MOST_PORT:
+            raise _wrong_address(uri, f"port {port}")
+        if (path := sqlite_path(uri)) is not None and path.is_dir():
+            raise MlflowError(
+                f"{path}: expected the file of a database, got a folder; fix: {sqlite_uri(path / 'mlflow.db')}"
+            )
+    elif scheme in ("http", "https"):
+        _check_web_address(uri)
+    elif not is_server(uri) and scheme not in {entry.name for entry in entry_points(group="mlflow.tracking_store")}:
+        _check_folder(uri, scheme)
+
+
+def _check_web_address(uri: str) -> None:
+    try:
+        parts = urlsplit(uri)
+        _port, host = parts.port, parts.hostname  # reading a wrong port raises
+    except ValueError as error:
+        raise _wrong_address(uri, mask_secrets(one_line(error), uri)) from None
+    if not host:
+        raise _wrong_address(uri, "no host")
+
+
+def _wrong_address(uri: str, got: str) -> MlflowError:
+    examples = {"http": "http://localhost:5000", "sqlite": "sqlite:///mlflow.db"}
+    server = "postgresql://user:password@localhost:5432/runs"
+    example = next((example for name, example in examples.items() if uri.lower().startswith(name)), server)
+    return MlflowError(
+        f"{mask_uri(uri)}: expected the address of an MLflow store, got: {got}; fix: write it as {example}"
+    )
+
+
+def _check_folder(uri: str, scheme: str) -> None:
+    """Refuse a folder, which MLflow accepts only on demand, and a scheme that it does not know."""
+    is_folder = scheme in ("", "file")
+    if not is_folder or os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() not in ("true", "1"):
+        got = "the path of a folder, which MLflow refuses" if is_folder else "an unknown kind of store"
+        raise MlflowError(
+            f"{mask_uri(uri)}: expected a database or a server, got {got}; fix: sqlite:///mlflow.db or another store with "
+            "--tracking-uri"
+        )
 
 
 def prepare_sqlite(path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
@@ -103,18 +165,39 @@ def check_database_server(uri: str) -> None:
 
     Raises `MlflowUnavailableError` if the server does not answer, and `MlflowError` if address, password or driver is wrong.
     """
+    from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+    engine = _engine(uri)
+    try:
+        engine.connect().close()
+    except SQLAlchemyError as error:
+        unavailable = isinstance(error, OperationalError) and "authentication" not in str(error)
+        raise _unusable(MlflowUnavailableError if unavailable else MlflowError, uri, error) from cause_without_secrets(
+            error, uri
+        )
+
+
+def _engine(uri: str) -> Engine:
+    """SQLAlchemy's engine of a database, not connected. Raises `MlflowError` if address or driver is wrong."""
     import sqlalchemy
     from sqlalchemy.pool import NullPool
 
     try:
-        sqlalchemy.create_engine(uri, poolclass=NullPool).connect().close()
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        unavailable = isinstance(error, sqlalchemy.exc.OperationalError) and "authentication" not in str(error)
-        raise (MlflowUnavailableError if unavailable else MlflowError)(
-            f"{mask_uri(uri)}: expected a reachable database, got: {mask_secrets(one_line(error), uri)}; "
-            "fix: check address, user and password, and that the database's Python driver is installed "
-            "(PostgreSQL: pip install 'coterie[postgres]')"
-        ) from cause_without_secrets(error, uri)
+        return sqlalchemy.create_engine(uri, poolclass=NullPool)
+    except (sqlalchemy.exc.NoSuchModuleError, ImportError) as error:
+        raise _unusable(MlflowError, uri, error) from cause_without_secrets(error, uri)
+    except sqlalchemy.exc.ArgumentError as error:
+        raise _wrong_address(uri, mask_secrets(one_line(error), uri)) from None
+    except ValueError:
+        raise _wrong_address(uri, "a port that is not a number") from None
+
+
+def _unusable(kind: type[MlflowError], uri: str, error: Exception) -> MlflowError:
+    return kind(
+        f"{mask_uri(uri)}: expected a reachable database, got: {mask_secrets(one_line(error), uri)}; "
+        "fix: check address, user and password, and that the database's Python driver is installed "
+        "(PostgreSQL: pip install 'coterie[postgres]')"
+    )
 
 
 def one_line(error: Exception) -> str:

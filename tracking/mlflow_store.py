@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from coterie.tracking import mlflow_fields as fields
-from coterie.tracking.database import cause_without_secrets, check_database_server, one_line, prepare_sqlite
+from coterie.tracking.database import (
+    cause_without_secrets,
+    check_database_server,
+    check_uri,
+    one_line,
+    prepare_sqlite,
+)
 from coterie.tracking.errors import MlflowError, MlflowUnavailableError
 from coterie.tracking.mlflow_fields import Point
 from coterie.tracking.processes import host, process_alive, this_process
@@ -77,6 +83,7 @@ class MlflowStore:
 
     def open(self) -> Self:
         """Create database and experiment if missing, and close the runs of killed processes. Call before any work."""
+        check_uri(self.uri)
         with self.guarded():
             if path := sqlite_path(self.uri):
                 prepare_sqlite(path)

@@ -13,9 +13,9 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from coterie.benchmark.errors import ExitCode, UsageError
+from coterie.benchmark.errors import ExitCode, Terminated, UsageError
 from coterie.tasks.config.paths import expand_home
-from coterie.tasks.config.text import did_you_mean, nearest
+from coterie.tasks.config.text import did_you_mean, expected_one_of, nearest
 
 TyperUsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises for wrong input: click's `UsageError`, which recent versions of typer bundle but do not export."""
@@ -28,10 +28,6 @@ _WORDS = {
     "less than or equal to": "at most",
     "Got unexpected extra argument(s)": "unexpected arguments",
 }
-
-
-class Terminated(BaseException):
-    """The process received SIGTERM, which cluster schedulers send before they kill a job."""
 
 
 def expanded(name: str, value: Any) -> Any:
@@ -68,9 +64,9 @@ def explain_usage_error(error: Any) -> str:
 def _in_our_words(error: Any) -> str:
     """Typer's message, reworded as our own errors are: expected this, got that."""
     line = " ".join(error.message.removeprefix("Value error, ").split()).rstrip(".")
-    if choice := re.fullmatch(r"'(?P<got>.*)' is not one of (?P<known>.*)", line):
+    if choice := re.fullmatch(r"'?(?P<got>.*?)'? is not one of (?P<known>.*)", line):
         got, known = choice["got"], [word.strip("'") for word in choice["known"].split(", ")]
-        return f"expected {', '.join(known)}, got {got!r}{did_you_mean(got, known) if nearest(got, known) else ''}"
+        return expected_one_of(known, got)
     for theirs, ours in _WORDS.items():
         line = line.replace(theirs, ours)
     if isinstance(error.__cause__, ValueError) and hasattr(error.__cause__, "errors"):  # pydantic knows the value

@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 import typer
 
 from coterie.benchmark.cli import analysis, submit, tracking
-from coterie.benchmark.cli.app import App, Terminated
+from coterie.benchmark.cli.app import App
 from coterie.benchmark.cli.leaderboard import leaderboard_app
 from coterie.benchmark.cli.options import OUTPUT, Device, JsonFile, OutputFolder, TrackingUri
 from coterie.benchmark.cli.run import run
-from coterie.benchmark.errors import ExitCode
+from coterie.benchmark.errors import ExitCode, Terminated
 from coterie.benchmark.perf.parts import list_parts
 
 # idle threads of torch would spin on the cores that the fused kernels use; torch reads the variable when it is imported

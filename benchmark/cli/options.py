@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from coterie.benchmark.commands.preflight import MOST_BUDGET
+from coterie.benchmark.runner.choices import DeviceName
 
 OUTPUT = Path("coterie-out")
 WHAT, WHERE, WHICH, HOW = "What to run", "Where results go", "Which cells", "How cells run"
@@ -47,7 +48,9 @@ TrackingUri = Annotated[
         rich_help_panel=WHERE,
     ),
 ]
-Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or mps.", rich_help_panel=HOW)]
+Device = Annotated[
+    DeviceName, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or mps.", rich_help_panel=HOW)
+]
 AffinityBudget = Annotated[
     int,
     typer.Option("--budget", metavar="N", min=1, max=MOST_BUDGET, help="Evaluations that each affinity may spend."),

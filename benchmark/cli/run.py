@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,7 @@ from coterie.benchmark.cli.options import (
     Tasks,
     TrackingUri,
 )
+from coterie.benchmark.commands.logs import LogLevel
 from coterie.benchmark.errors import UsageError, exit_on_user_error
 from coterie.benchmark.runner.choices import ExecutorName, Overwrite
 
@@ -172,8 +173,8 @@ Address = Annotated[
         rich_help_panel=HOW,
     ),
 ]
-LogLevel = Annotated[
-    Literal["debug", "info", "warning", "error"],
+MinimumLevel = Annotated[
+    LogLevel,
     typer.Option(
         "--log-level", envvar="COTERIE_LOG_LEVEL", help="Minimum level to log, on stderr.", rich_help_panel=WHERE
     ),
@@ -195,7 +196,7 @@ def run(
     _config: Config = None,
     output_folder: OutputFolder = OUTPUT,
     tracking_uri: TrackingUri = None,
-    log_level: LogLevel = "warning",
+    log_level: MinimumLevel = "warning",
     quiet: Quiet = False,
     overwrite_strategy: OverwriteStrategy = "only-missing",
     retry_failed: RetryFailed = False,

@@ -33,9 +33,9 @@ def read_config(
     for written, value in raw.items():
         name, place = str(written).replace("-", "_"), origin.at(str(written))
         if name not in known:
-            raise UsageError(f"{place}: unknown option {name!r}{did_you_mean(name, known)}")
+            raise UsageError(f"{origin.line(str(written))}: unknown option {name!r}{did_you_mean(name, known)}")
         if name in values:
-            raise UsageError(f"{place}: {name}: expected once, got twice; fix: leave one out")
+            raise UsageError(f"{place}: expected once, got twice; fix: leave one out")
         values[name] = [value] if name in repeatable and not isinstance(value, list) else value
         try:
             _check(values[name], convert(name, values[name]), name)
@@ -46,7 +46,9 @@ def read_config(
 
 
 def _check(value: object, converted: object, name: str) -> None:
-    """Refuse what conversion would hide: true is not the number 1."""
+    """Refuse what conversion would hide: true is not the number 1, and 3 is no text."""
     if isinstance(value, bool) and not isinstance(converted, bool):
         kind, example = ("number", "1") if isinstance(converted, int) else ("text", "name")
         raise ValueError(f"expected a {kind}, got {str(value).lower()}; fix: {name}: {example}")
+    if isinstance(value, int | float) and isinstance(converted, str):
+        raise ValueError(f"expected a text, got {value}; fix: {name}: name")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from coterie.benchmark.commands.doctor_probes import PROBES, Finding, Level, Place
-from coterie.benchmark.errors import ExitCode
+from coterie.benchmark.errors import ExitCode, Terminated
 from coterie.benchmark.quantities import format_count
 from coterie.tracking.uris import without_secrets
 
@@ -42,7 +42,11 @@ def examine(place: Place) -> dict[str, list[Finding]]:
         findings = sections[section] = []
         try:
             findings.extend(probe(place))
-        except Exception as error:  # the machine may be broken in any way
+        except (KeyboardInterrupt, Terminated):
+            raise
+        except (
+            BaseException
+        ) as error:  # the machine may be broken in any way, and a broken package may raise SystemExit
             what = without_secrets(f"cannot be examined: {type(error).__name__}: {error}")
             findings.append(Finding(section.lower(), what, "problem", "repair the installation"))
         sections[section] = [replace(finding, value=" ".join(finding.value.split())) for finding in findings]

@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import PackageNotFoundError, metadata, packages_distributions, requires, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
+from coterie.benchmark.commands.import_check import ImportProblem, import_problems
+from coterie.benchmark.commands.logs import LogLevel
 from coterie.benchmark.quantities import format_bytes, format_count
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
+
+    from coterie.tracking.errors import MlflowError
 
 Level = Literal["ok", "note", "warning", "problem"]
 """ok; note: optional and missing; warning: runs work, but less well; problem: runs fail."""
@@ -24,6 +29,7 @@ VARIABLES = {
     "COTERIE_LOG_LEVEL": "default of --log-level",
     "MLFLOW_TRACKING_URI": "default of --tracking-uri",
     "MLFLOW_EXPERIMENT_NAME": "experiment of the runs; default: coterie",
+    "MLFLOW_ALLOW_FILE_STORE": "true: MLflow may write to a folder",
     "MLFLOW_TRACKING_USERNAME": "user of an MLflow server",
     "MLFLOW_TRACKING_PASSWORD": "password of an MLflow server",
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "false: do not sample processor and memory during a run",
@@ -108,16 +114,47 @@ def _state_of(requirement: Requirement) -> tuple[str, bool]:
 def _packages(_place: Place) -> Found:
     from coterie.benchmark.runner.environment import REPORTED_PACKAGES
 
-    others = 0
+    others, broken = 0, broken_imports()
     for requirement in _requirements(None):
         state, good = _state_of(requirement)
         if not good:
             yield Finding(requirement.name, state, "problem", f"pip install '{requirement}'")
+        elif problem := broken.get(requirement.name):
+            what, culprit = f"{state}, cannot be imported: {problem.what}", (requirement.name, *problem.through)[-1]
+            yield Finding(requirement.name, what, "problem", f"pip install --force-reinstall {culprit}")
         elif requirement.name in REPORTED_PACKAGES:
             yield Finding(requirement.name, state)
         else:
             others += 1
     yield Finding("others", f"{others} other required packages, all suitable")
+
+
+@cache
+def broken_imports() -> dict[str, ImportProblem]:
+    """Why required packages cannot be imported, by name; `through` has only the packages that coterie requires."""
+    modules = _modules([requirement.name for requirement in _requirements(None) if _state_of(requirement)[1]])
+    found = import_problems(list(modules))
+    return {
+        modules[name]: replace(problem, through=[modules[passed] for passed in problem.through if passed in modules])
+        for name, problem in found.items()
+    }
+
+
+def _modules(packages: Sequence[str]) -> dict[str, str]:
+    """The modules that the packages install, and the package of each: that of the same name or, without one, all public ones."""
+    from packaging.utils import canonicalize_name
+
+    installed: dict[str, list[str]] = {}
+    for module, distributions in packages_distributions().items():
+        for distribution in distributions:
+            if module.isidentifier() and not module.startswith("_"):
+                installed.setdefault(canonicalize_name(distribution), []).append(module)
+    found: dict[str, str] = {}
+    for package in packages:
+        name = canonicalize_name(package).replace("-", "_")
+        modules = installed.get(canonicalize_name(package), [name])
+        found |= dict.fromkeys([name] if name in modules else modules, package)
+    return found
 
 
 def _extras(_place: Place) -> Found:
@@ -142,12 +179,11 @@ def _devices(_place: Place) -> Found:
     most = _cgroup_number("memory.max")
     limited = "" if most is None or most >= memory.total else f", limited to {format_bytes(most)} by the container"
     yield Finding("memory", f"{format_bytes(memory.total)}, of which {format_bytes(memory.available)} free{limited}")
-    try:
-        import torch
-    except Exception as error:  # a broken installation raises almost anything
-        fix = "pip install --force-reinstall torch"
-        yield Finding("torch", f"cannot be imported: {type(error).__name__}: {error}", "problem", fix)
+    if "torch" in broken_imports():
+        yield Finding("torch", "cannot be imported, so its devices are unknown", "note", "see Packages")
         return
+    import torch
+
     for number in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(number)
         yield Finding(f"cuda:{number}", f"{properties.name}, {format_bytes(properties.total_memory)}")
@@ -169,29 +205,49 @@ def _cgroup_cores() -> float | None:
 
 
 def _threads(_place: Place) -> Found:
-    import torch
-
     from coterie.benchmark.runner.executors.process import THREAD_VARIABLES, available_cores
 
-    yield Finding("torch", f"{torch.get_num_threads()} threads")
+    if "torch" not in broken_imports():
+        import torch
+
+        yield Finding("torch", f"{torch.get_num_threads()} threads")
+    cores = available_cores()
+    fix = f"unset it, or set it to {cores}"
     for name in THREAD_VARIABLES:
         value = os.environ.get(name)
+        number = _whole((value or "").split(",")[0])  # OpenMP takes a list, one number per level of nesting
         if value is None:
-            yield Finding(name, f"not set: up to {available_cores()} threads, divided among workers")
-        elif value.split(",")[0].isdigit() and int(value.split(",")[0]) > available_cores():
-            fix = f"unset it, or set it to {available_cores()}"
+            yield Finding(name, f"not set: up to {cores} threads, divided among workers")
+        elif number is not None and number > cores:
             yield Finding(name, f"{value}, more than the available cores", "warning", fix)
+        elif number is None or number < 1:
+            level: Level = "problem" if number is not None and name.startswith("NUMBA") else "warning"  # numba raises
+            yield Finding(name, f"expected a number of threads, at least 1, got {value!r}", level, fix)
         else:
             yield Finding(name, value)
 
 
+def _whole(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
 def _cache(_place: Place) -> Found:
     from coterie.tasks.cache import cache_dir
+    from coterie.tasks.errors import DataError
 
-    folder = cache_dir()
+    fix = "set COTERIE_CACHE to a folder that you can write"
+    try:
+        folder = cache_dir()
+    except DataError as error:
+        what = str(error).partition("; fix: ")[0]
+        yield Finding("folder", f"{what}; tasks with texts would fail", "warning", fix)
+        return
     if (problem := _why_unwritable(folder)) is not None:
-        consequence = f"{folder}: {problem}; texts are read again in every run"
-        yield Finding("folder", consequence, "warning", "set COTERIE_CACHE to a folder that you can write")
+        consequence = f"{problem}; texts are read again in every run"
+        yield Finding("folder", consequence, "warning", fix)
         return
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
     yield Finding("folder", f"{folder}, writable, {format_bytes(size)}" if size else f"{folder}, writable, empty")
@@ -201,8 +257,8 @@ def _results(place: Place) -> Found:
     from coterie.tracking.store import RecordStore
 
     store = RecordStore(place.output_folder)
-    if (problem := _why_unwritable(store.folder)) is not None:
-        yield Finding("output folder", f"{store.root}: {problem}", "problem", "choose another with --output-folder")
+    if (problem := _why_unwritable(store.root) or _why_unwritable(store.folder)) is not None:
+        yield Finding("output folder", problem, "problem", "choose another with --output-folder")
         return
     if not store.folder.is_dir():
         yield Finding("output folder", f"{store.root}, to be created by the first run")
@@ -212,22 +268,29 @@ def _results(place: Place) -> Found:
 
 
 def _why_unwritable(folder: Path) -> str | None:
-    """Why a folder, or the nearest existing folder above it, cannot be written; None if it can."""
+    """Why a folder, or the nearest existing folder above it, cannot be written, with its path; None if it can."""
     existing = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     if not existing.is_dir():
-        return f"{existing} is a file"
+        return f"{folder}: {'a file, not a folder' if existing == folder.resolve() else f'{existing} is a file'}"
     try:
         with tempfile.TemporaryFile(dir=existing):
             return None
     except OSError as error:
-        return f"cannot be written: {error.strerror}"
+        return f"{folder}: cannot be written: {error.strerror}"
 
 
 def _mlflow(place: Place) -> Found:
-    from coterie.tracking.uris import is_database_server, is_server, mask_uri, resolve_uri, sqlite_path
+    from coterie.tracking.database import check_uri
+    from coterie.tracking.errors import MlflowError
+    from coterie.tracking.uris import is_database_server, mask_uri, resolve_uri, sqlite_path
 
     uri = resolve_uri(place.tracking_uri, place.output_folder)
     yield Finding("store", mask_uri(uri))
+    try:
+        check_uri(uri)
+    except MlflowError as error:
+        yield _refused(error)
+        return
     if (path := sqlite_path(uri)) is not None:
         yield _sqlite(path)
     elif uri.startswith(("http://", "https://")):
@@ -235,7 +298,12 @@ def _mlflow(place: Place) -> Found:
     elif is_database_server(uri):
         yield _database_server(uri)
     else:
-        yield Finding("state", "not examined" if is_server(uri) else "a folder or another kind of store, not examined")
+        yield Finding("state", "not examined")
+
+
+def _refused(error: MlflowError) -> Finding:
+    what, _, fix = str(error).partition("; fix: ")
+    return Finding("state", what, "problem", fix)
 
 
 def _sqlite(path: Path) -> Finding:
@@ -245,7 +313,7 @@ def _sqlite(path: Path) -> Finding:
 
     if not path.exists():
         if (problem := _why_unwritable(path.parent)) is not None:
-            return Finding("state", f"{path.parent}: {problem}", "problem", "name another store with --tracking-uri")
+            return Finding("state", problem, "problem", "name another store with --tracking-uri")
         return Finding("state", "to be created by the first run")
     try:
         check_sqlite(path, _SERVER_SECONDS)
@@ -273,20 +341,21 @@ def _web_server(uri: str) -> Finding:
 
 def _database_server(uri: str) -> Finding:
     import socket
-    from urllib.parse import urlsplit
+
+    from sqlalchemy import make_url
 
     from coterie.tracking.database import check_database_server
     from coterie.tracking.errors import MlflowError, MlflowUnavailableError
 
-    parts = urlsplit(uri)
+    parts = make_url(uri)
     port = parts.port or next(number for name, number in _PORTS.items() if uri.startswith(name))
     try:
-        socket.create_connection((parts.hostname or "localhost", port), timeout=_SERVER_SECONDS).close()
+        socket.create_connection((parts.host or "localhost", port), timeout=_SERVER_SECONDS).close()
         check_database_server(uri)
     except MlflowUnavailableError as error:
         return _unreachable(error)
     except MlflowError as error:
-        return Finding("state", str(error), "problem")
+        return _refused(error)
     except OSError as error:
         return _unreachable(error)
     return Finding("state", "the database answers")
@@ -305,6 +374,10 @@ def _variables(_place: Place) -> Found:
         if name.endswith("_NUM_THREADS"):
             continue  # see Threads
         value = os.environ.get(name)
+        if name == "COTERIE_LOG_LEVEL" and value and value not in get_args(LogLevel):
+            what, fix = f"expected {', '.join(get_args(LogLevel))}, got {value!r}", "set it to one of these"
+            yield Finding(name, what, "problem", fix)
+            continue
         shown = "not set" if value is None else "set" if name.endswith(_SECRETS) else mask_uri(value)
         yield Finding(name, f"{shown} ({purpose})")
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from coterie.benchmark.commands.tables import plain_table, wide_console
-from coterie.benchmark.errors import ExitCode, UsageError, exit_on_user_error, writing
+from coterie.benchmark.errors import ExitCode, UsageError, describe_os_error, exit_on_user_error, writing
 from coterie.tracking.text import explain_invalid, first_problem, slug
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def read_record(path: Path) -> Record:
             raise UsageError(f"{path}: expected a record of at most {MOST_BYTES:,} bytes, got {size:,}")
         record = Record.from_json(path.read_bytes())
     except OSError as error:
-        raise UsageError(f"{path}: expected a record, got {str(error.strerror).lower()}; fix: {_RECORD_FILE}") from None
+        raise UsageError(f"{path}: expected a record, got {describe_os_error(error)}; fix: {_RECORD_FILE}") from None
     except ValidationError as error:
         raise UsageError(f"{path}: {explain_invalid(error)}; fix: {_RECORD_FILE}") from None
     if record.status != "ok":

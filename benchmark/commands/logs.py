@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Literal
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+"""The values of `--log-level` and of `COTERIE_LOG_LEVEL`."""
 
 
 class _Stderr(logging.Handler):
@@ -13,7 +17,7 @@ class _Stderr(logging.Handler):
         sys.stderr.write(self.format(record) + "\n")
 
 
-def log_from(level: str) -> None:
+def log_from(level: LogLevel) -> None:
     """Show coterie's log lines of at least this level; a second call changes the level."""
     logger = logging.getLogger("coterie")
     if not any(isinstance(handler, _Stderr) for handler in logger.handlers):

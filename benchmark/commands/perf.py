@@ -17,6 +17,7 @@ from rich.table import Table
 from coterie.benchmark.commands.tables import wide_console
 from coterie.benchmark.errors import ExitCode, UsageError, exit_on_user_error, writing
 from coterie.benchmark.perf.parts import list_parts
+from coterie.tasks.config.text import expected_one_of
 
 
 def perf_command(parts: tuple[str, ...], path: Path | None) -> ExitCode:
@@ -25,7 +26,7 @@ def perf_command(parts: tuple[str, ...], path: Path | None) -> ExitCode:
     with exit_on_user_error():
         for part in parts:
             if part not in known:
-                raise UsageError(f"PART: expected one of {', '.join(known)}, got {part!r}; fix: use one of these")
+                raise UsageError(f"PART: {expected_one_of(known, part)}")
     console, started, failed = Console(), time.perf_counter(), []
     table = Table("Work", "coterie", "Against", "Ratio or figure", "Target", "Met", box=None, pad_edge=False)
     rows: list[dict[str, Any]] = []

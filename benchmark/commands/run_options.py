@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,9 @@ from coterie.tasks.config.text import explain_problem
 
 
 def _list(value: object) -> object:
-    """Refuse a single string in place of a list: Python would treat it as a list of letters."""
+    """Refuse a single string in place of a list: Python would treat it as a list of letters. None is the default."""
+    if value is None:
+        return ()
     if isinstance(value, str | bytes | Path) or not isinstance(value, Iterable):
         raise ValueError(f"expected a list, got {value!r}; fix: [{value!r}]")
     return tuple(value)
@@ -28,16 +31,26 @@ def _one_or_more(value: object) -> object:
     return (value,) if isinstance(value, str | Path) else _list(value)
 
 
+def _number(value: object) -> object:
+    """A number of any type, numpy's included, as an int if it is whole and a float otherwise; not a boolean."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    number = float(value)
+    return int(number) if number.is_integer() else number
+
+
 def _seconds(value: object) -> object:
-    return parse_duration(value, "timeout") if isinstance(value, str) else value
+    return parse_duration(value, "timeout") if isinstance(value, str) else _number(value)
 
 
 def _bytes(value: object) -> object:
-    return parse_bytes(value, "memory_limit") if isinstance(value, str) else value
+    return parse_bytes(value, "memory_limit") if isinstance(value, str) else _number(value)
 
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(_list)]
-Whole = Annotated[int, Field(strict=True)]
+Whole = Annotated[int, Field(strict=True), BeforeValidator(_number)]
 Flag = Annotated[bool, Field(strict=True)]
 HomePath = Annotated[Path, AfterValidator(lambda path: Path(expand_home(str(path))))]
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from coterie.benchmark.errors import ExitCode, UsageError, exit_on_user_error
 from coterie.benchmark.quantities import format_seconds
 from coterie.benchmark.runner.environment import resolve_device
+from coterie.tasks.config.text import expected_one_of
 
 if TYPE_CHECKING:
     from coterie.tasks.task_spec import RerankerTaskSpec
@@ -30,9 +31,9 @@ def train_command(name: str, folder: Path, stages: tuple[str, ...], device: str)
 
     console = Console()
     with exit_on_user_error():
-        unknown = set(stages) - set(STAGES)
-        if unknown:
-            raise UsageError(f"--stage: expected {', '.join(STAGES)}, got {', '.join(sorted(unknown))}; fix: use these")
+        for stage in stages:
+            if stage not in STAGES:
+                raise UsageError(f"--stage: {expected_one_of(STAGES, stage)}")
         get_reranker_spec(name)  # refuses an unknown name before anything is written
         path = _copy_task(list_tasks()[name], folder / name) if name in list_tasks() else Path(name)
         spec = get_reranker_spec(str(path))

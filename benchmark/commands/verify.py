@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from coterie.benchmark.errors import ExitCode, UsageError, exit_on_user_error, writing
+from coterie.benchmark.errors import ExitCode, UsageError, describe_os_error, exit_on_user_error, writing
 from coterie.benchmark.protocol.settings import PROTOCOL
 from coterie.benchmark.submissions.claims import check_claims, is_registered
 from coterie.benchmark.submissions.rescoring import TOLERANCE, Compared, Rescored, check_scores
@@ -111,7 +111,7 @@ def _read(folder: Path) -> Submission:
         return read_submission(folder)
     except OSError as error:
         raise UsageError(
-            f"{folder}: expected the folder of a submission, got {(error.strerror or str(error)).lower()}; fix: "
+            f"{folder}: expected the folder of a submission, got {describe_os_error(error)}; fix: "
             "coterie verify leaderboard/submissions/METHOD/VERSION"
         ) from None
 

@@ -9,3 +9,6 @@ Overwrite = Literal["only-missing", "always", "never"]
 
 ExecutorName = Literal["local", "ray", "inline"]
 """Where cells run: in worker processes on this machine, on a Ray cluster, or in this process."""
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+"""Where models run; auto is the first that is available of cuda, mps and cpu."""

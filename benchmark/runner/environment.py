@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from coterie.benchmark.errors import UsageError
+from coterie.tasks.config.text import expected_one_of
 from coterie.tracking.record import Environment
 
 REPORTED_PACKAGES = ("torch", "transformers", "peft", "numpy", "scipy", "scikit-learn", "bm25s", "numba", "mlflow")
@@ -98,7 +99,7 @@ def resolve_device(wanted: str) -> str:
     if wanted == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if available[name])
     if wanted not in available:
-        raise UsageError(f"--device: expected auto, cpu, cuda or mps, got {wanted!r}")
+        raise UsageError(f"--device: {expected_one_of(['auto', *available], wanted)}")
     if not available[wanted]:
         raise UsageError(f"--device {wanted}: not available on this machine; fix: --device auto")
     return wanted

@@ -150,7 +150,7 @@ def _md_overall(board: Board) -> list[str]:
             f"`{_code(r.entry)}`",
             _mean_rank(r),
             *_cost(r),
-            _md(", ".join(board.entry(r.entry).sees)),
+            _md(", ".join(board.entry(r.entry).sees) or "nothing"),
             _md(r.reason or ""),
         )
         for r in board.overall.rows

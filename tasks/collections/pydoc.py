@@ -39,7 +39,6 @@ DOMAINS: dict[str, tuple[str, ...]] = {
     "mlflow": ("mlflow",),
     "scientific": ("numpy", "scipy", "sklearn"),
 }
-SOURCE_DOMAIN = "deep-learning"
 MASK = "_"
 _DISTRIBUTIONS = {"sklearn": "scikit-learn"}  # packages whose distribution has another name
 _FORMAT = 2  # part of the cache key: increase it whenever the reading rules below change

@@ -19,6 +19,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; known: {', '.join(known[:MAX_LISTED]) + more or 'none'}"
 
 
+def expected_one_of(known: Iterable[str], got: str) -> str:
+    """The end of an error about a word that is not one of a few: the words, what was found, and similar words."""
+    known = list(known)
+    return f"expected {', '.join(known)}, got {got!r}{did_you_mean(got, known) if nearest(got, known) else ''}"
+
+
 def nearest(name: str, known: Iterable[str], most: int = 3, cutoff: float = 0.6) -> list[str]:
     """The known names most similar to `name`, most similar first, ignoring case; only those nearly as similar as the first."""
     by_lower = {word.lower(): word for word in sorted(known)}
@@ -30,6 +36,8 @@ def nearest(name: str, known: Iterable[str], most: int = 3, cutoff: float = 0.6)
 
 def explain_problem(problem: Mapping[str, Any]) -> str:
     """What a problem of pydantic's `ValidationError.errors()` expects, worded as our own errors are."""
+    if problem["type"] == "path_type":
+        return "expected a path"
     message = str(problem["msg"]).removeprefix("Value error, ")
     return message.replace("Input should be", "expected").replace("a valid integer", "a whole number")
 

@@ -24,6 +24,7 @@ _MESSAGES = {  # plain wordings for errors that pydantic describes in its own te
     "missing": "required, and missing",
     "tuple_type": "expected a list",
     "bool_type": "expected true or false",
+    "model_type": "expected a mapping",
 }
 
 
@@ -53,9 +54,11 @@ class Origin:
 
     def at(self, *field: str | int) -> str:
         """The place of a field, in the form in which errors begin: `file:line: field`."""
-        if self._root is None:
-            return f"{self.source}: {'.'.join(map(str, field))}"
-        return f"{self.source}:{_locate(self._root, field)[0]}: {'.'.join(map(str, field))}"
+        return f"{self.line(*field)}: {'.'.join(map(str, field))}"
+
+    def line(self, *field: str | int) -> str:
+        """The place of a field without its name: `file:line`."""
+        return self.source if self._root is None else f"{self.source}:{_locate(self._root, field)[0]}"
 
     def locate(self, error: ValidationError) -> TaskFileError:
         """Turn pydantic's error into one line that lists its problems as `file:line: field: expected, got`."""

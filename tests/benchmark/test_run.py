@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from coterie.benchmark import run
@@ -55,6 +56,8 @@ def test_parameters_are_the_options_with_their_defaults_and_documentation() -> N
             {"seeds": 0},
             "--seeds: expected 1 to 1,000 (each is a cell, and intervals hardly change beyond a few dozen), got 0",
         ),
+        ({"seeds": 1.5}, "seeds: expected a whole number, got 1.5"),
+        ({"memory_limit": True}, "memory_limit: expected a whole number, got True"),
         ({"seeds": True}, "seeds: expected a whole number, got True"),
         ({"seeds": "2"}, "seeds: expected a whole number, got '2'"),
         ({"timeout": "soon"}, "timeout: expected a duration, got 'soon'; fix: 90s"),
@@ -65,7 +68,7 @@ def test_parameters_are_the_options_with_their_defaults_and_documentation() -> N
         ({"executor": "cloud"}, "executor: expected 'local', 'ray' or 'inline', got 'cloud'"),
         ({"quiet": "yes"}, "quiet: expected a valid boolean, got 'yes'"),
         ({"suite": "quik"}, "unknown suite 'quik'; did you mean 'quick'"),
-        ({"device": "tpu"}, "--device: expected auto, cpu, cuda or mps, got 'tpu'"),
+        ({"device": "tpu"}, "--device: expected auto, cpu, cuda, mps, got 'tpu'"),
     ],
 )
 def test_wrong_values_raise_usage_errors(values: dict[str, Any], says: str, tmp_path: Path) -> None:
@@ -93,6 +96,17 @@ def test_a_timeout_is_seconds_or_text(written: float | str | None, seconds: floa
 @pytest.mark.parametrize(("written", "size"), [("8GB", 8 * 10**9), ("1GiB", 2**30), (1000, 1000), (None, None)])
 def test_a_memory_limit_is_bytes_or_text(written: int | str | None, size: int | None) -> None:
     assert checked_options({"memory_limit": written}).memory_limit == size
+
+
+def test_whole_numbers_of_any_type_are_accepted() -> None:
+    options = checked_options({"seeds": np.int64(1), "budgets": [50.0, np.float32(7)], "memory_limit": 8e9})
+    assert (options.seeds, options.budgets, options.memory_limit) == (1, (50, 7), 8 * 10**9)
+    assert all(type(number) is int for number in (options.seeds, *options.budgets, options.memory_limit))
+    assert checked_options({"timeout": np.int64(3)}).timeout == 3
+
+
+def test_none_is_the_default_of_a_list() -> None:
+    assert checked_options(dict.fromkeys(("tasks", "methods", "budgets", "include"))) == RunOptions()
 
 
 def test_one_included_file_needs_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,3 +138,8 @@ def test_an_included_file_that_does_not_load_is_an_error(tmp_path: Path) -> None
     with pytest.raises(IncludeError, match=r"nowhere\.py: cannot be read"):
         run(tmp_path / "out", tasks=["planted/coactive"], methods=["random"], seeds=1, include="nowhere.py")
     assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_that_is_no_path_is_refused() -> None:
+    with pytest.raises(UsageError, match="output_folder: expected a path, got 5"):
+        run(5)  # type: ignore[arg-type]

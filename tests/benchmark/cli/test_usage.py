@@ -14,7 +14,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from coterie.benchmark.cli import main as cli
-from coterie.benchmark.cli.app import Terminated
+from coterie.benchmark.errors import Terminated
 
 COMMANDS: dict[str, Any] = get_command(cli.app).commands  # type: ignore[attr-defined]
 
@@ -51,7 +51,7 @@ def processor_seconds(arguments: list[str]) -> float:
         (["run", "--memory-limit", "much"], "--memory-limit: expected a size"),
         (["run", "--budgets", "1e3,some"], "--budgets: expected whole numbers"),
         (["run", "--budgets", "1e3", "--budget", "5"], "expected --budget or --budgets, got both"),
-        (["run", "--device", "tpu"], "--device: expected auto, cpu, cuda or mps"),
+        (["run", "--device", "tpu"], "--device: expected auto, cpu, cuda, mps, got 'tpu'"),
         (["info", "kmeans-weight"], "did you mean 'kmeans-weights'"),
         (["train", "nothing/at-all"], "unknown task"),
         (["rnu"], "unknown command 'rnu'; did you mean 'run'"),
@@ -66,6 +66,13 @@ def processor_seconds(arguments: list[str]) -> float:
         (["run", "--device"], "option '--device' requires an argument"),
         (["run", "extra"], "unexpected arguments (extra); fix: coterie run --help"),
         (["ls", "taks"], "WHAT: expected tasks, methods, suites, metrics, got 'taks'; did you mean 'tasks'?"),
+        (["perf", "gem"], "got 'gem'; did you mean 'gemm'?"),
+        (["train", "pydoc-llama/relevance", "--stage", "x"], "--stage: expected base, adapter, card, got 'x'"),
+        (["train", "pydoc-llama/relevance", "--stage", "adaptr"], "did you mean 'adapter'?"),
+        (["inspect", "."], ".: expected a record, got a folder; fix: a .json file"),
+        (["inspect", "nowhere"], "nowhere: expected a record, got no such file; fix: a .json file"),
+        (["verify", __file__], ": expected the folder of a submission, got a file; fix: coterie verify"),
+        (["verify", "nowhere"], "nowhere: expected the folder of a submission, got no such file; fix: coterie verify"),
         (["ls"], "missing argument WHAT; fix: coterie ls --help"),
         (["submit", "out"], "-m: expected either -m METHOD or --built-in"),
         (["leaderboard", "biuld"], "unknown command 'biuld'; did you mean 'build'?"),

@@ -17,6 +17,10 @@ from coterie.benchmark.cli.main import app
 from coterie.benchmark.commands import doctor_probes as probes
 from coterie.benchmark.commands.doctor import examine
 from coterie.benchmark.commands.doctor_probes import Finding, Place
+from coterie.benchmark.commands.import_check import import_problems
+from coterie.benchmark.errors import Terminated
+from coterie.tracking.errors import MlflowError
+from coterie.tracking.mlflow_log import Tracker
 
 ROOT = Path(__file__).parents[3]
 
@@ -72,11 +76,12 @@ def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path: Path, monkeypatch
     )
 
 
-def test_a_cache_of_an_unknown_user_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_of_an_unknown_user_is_a_warning_with_one_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COTERIE_CACHE", "~nobody-of-this-name/cache")
-    code, text = doctor()
-    assert code == 1
-    assert "problem: cannot be examined: DataError: COTERIE_CACHE: expected a path" in text
+    finding = found("Cache", "folder")
+    assert finding.level == "warning"
+    assert finding.value.endswith("the home of an unknown user; tasks with texts would fail")
+    assert finding.fix == "set COTERIE_CACHE to a folder that you can write"
 
 
 def test_records_are_counted_and_an_unwritable_output_folder_is_a_problem(tmp_path: Path) -> None:
@@ -86,7 +91,7 @@ def test_records_are_counted_and_an_unwritable_output_folder_is_a_problem(tmp_pa
     (tmp_path / "file").write_text("in the way")
     code, text = doctor("--output-folder", tmp_path / "file")
     assert code == 1
-    assert f"problem: {tmp_path}/file: {tmp_path}/file is a file; fix: choose another with --output-folder" in text
+    assert f"problem: {tmp_path}/file: a file, not a folder; fix: choose another with --output-folder" in text
     assert text.rstrip().endswith("see the 2 problems above."), "neither records nor mlflow.db"
 
 
@@ -132,14 +137,103 @@ def test_missing_and_outdated_packages_are_reported(monkeypatch: pytest.MonkeyPa
     assert "optional: psycopg is missing; fix: pip install 'coterie[postgres]'" in text
 
 
-def test_a_torch_that_cannot_be_imported_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
+@pytest.fixture
+def fake_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder whose packages hide the installed ones, as a broken installation would."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    probes.broken_imports.cache_clear()
+    yield folder
+    probes.broken_imports.cache_clear()
 
-    monkeypatch.setitem(sys.modules, "torch", None)
-    code, text = doctor()
-    assert code == 1
-    assert "problem: cannot be imported: ModuleNotFoundError" in text
+
+@pytest.mark.parametrize(
+    ("name", "code", "problem"),
+    [
+        ("filelock", "raise RuntimeError('half\\ninstalled')", "RuntimeError: half installed"),
+        ("mlflow", "import sys; print('[]'); sys.exit(3)", "SystemExit: 3"),
+        ("torch", "import sys; sys.exit(5)", "SystemExit: 5"),
+        ("igraph", "import os; os._exit(9)", "ends Python, with exit code 9"),
+    ],
+)
+def test_a_package_that_cannot_be_imported_is_a_problem(
+    name: str, code: str, problem: str, fake_packages: Path
+) -> None:
+    (fake_packages / f"{name}.py").write_text(code)
+    exit_code, text = doctor()
+    assert exit_code == 1
+    assert f", cannot be imported: {problem}; fix: pip install --force-reinstall {name}\n" in text
     assert "Optional packages" in text, "the other probes still run"
+
+
+def test_an_error_in_a_dependency_is_repaired_there(fake_packages: Path) -> None:
+    (fake_packages / "filelock.py").write_text("raise RuntimeError('half installed')")
+    assert doctor()[1].count("fix: pip install --force-reinstall filelock\n") > 1, "transformers imports it too"
+
+
+def test_an_import_that_never_ends_is_a_problem(fake_packages: Path) -> None:
+    (fake_packages / "filelock.py").write_text("import time; time.sleep(60)")
+    problems = import_problems(["json", "filelock", "csv"], seconds=3)
+    assert {name: problem.what for name, problem in problems.items()} == {"filelock": "is not imported after 3 s"}
+
+
+def test_imports_are_examined_under_their_module_names() -> None:
+    packages = {"pyyaml": "yaml", "scikit-learn": "sklearn", "torch": "torch", "jinja2": "jinja2"}
+    assert probes._modules(list(packages)) == {module: package for package, module in packages.items()}
+
+
+@pytest.mark.parametrize("raised", [SystemExit(5), RuntimeError("broken"), GeneratorExit()])
+def test_a_probe_may_raise_anything(raised: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_place: Place) -> Iterator[Finding]:
+        raise raised
+
+    monkeypatch.setattr("coterie.benchmark.commands.doctor.PROBES", {"Devices": fails})
+    (finding,) = examine(Place(Path("out"), None))["Devices"]
+    assert finding.level == "problem"
+
+
+@pytest.mark.parametrize("signal", [KeyboardInterrupt, Terminated])
+def test_signals_end_the_examination(signal: type[BaseException], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_place: Place) -> Iterator[Finding]:
+        raise signal
+
+    monkeypatch.setattr("coterie.benchmark.commands.doctor.PROBES", {"Devices": fails})
+    with pytest.raises(signal):
+        examine(Place(Path("out"), None))
+
+
+@pytest.mark.parametrize(
+    ("uri", "fix"),
+    [
+        ("garbage", "sqlite:///mlflow.db or another store"),
+        ("file:///tmp/x", "sqlite:///mlflow.db or another store"),
+        ("garbage://x", "sqlite:///mlflow.db or another store"),
+        ("postgresql://user:abc:abc/db", "write it as postgresql://"),
+        ("http://[::1", "write it as http://"),
+        ("sqlite:////tmp", "sqlite:////tmp/mlflow.db"),
+    ],
+)
+def test_an_address_that_a_run_refuses_is_a_problem(
+    uri: str, fix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    finding = found("MLflow", "state")
+    assert finding.level == "problem"
+    assert finding.fix.startswith(fix)
+    with pytest.raises(MlflowError) as refused:
+        Tracker(None, tmp_path / "out").open()
+    assert str(refused.value).startswith(finding.value)
+    assert list(tmp_path.iterdir()) == [], "nothing is created"
+
+
+def test_a_log_level_that_a_run_refuses_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COTERIE_LOG_LEVEL", "foo")
+    finding = found("Environment variables", "COTERIE_LOG_LEVEL")
+    assert (finding.level, finding.value) == ("problem", "expected debug, info, warning, error, got 'foo'")
+    assert CliRunner().invoke(app, ["run"]).exit_code == 2
+    monkeypatch.setenv("COTERIE_LOG_LEVEL", "")
+    assert found("Environment variables", "COTERIE_LOG_LEVEL").level == "ok"
 
 
 def test_a_probe_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,6 +252,21 @@ def test_more_threads_than_cores_are_a_warning(monkeypatch: pytest.MonkeyPatch) 
     finding = found("Threads", "OMP_NUM_THREADS")
     assert finding.level == "warning"
     assert finding.value == "4096, more than the available cores"
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "-1", ""])
+def test_a_number_of_threads_that_is_none_is_a_warning(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    finding = found("Threads", "OMP_NUM_THREADS")
+    assert finding.level == "warning"
+    assert finding.value == f"expected a number of threads, at least 1, got {value!r}"
+    assert finding.fix.startswith("unset it, or set it to ")
+
+
+@pytest.mark.parametrize(("value", "level"), [("abc", "warning"), ("0", "problem")])
+def test_numba_raises_for_zero_threads(value: str, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_NUM_THREADS", value)
+    assert found("Threads", "NUMBA_NUM_THREADS").level == level
 
 
 def test_passwords_are_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:

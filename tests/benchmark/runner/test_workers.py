@@ -18,7 +18,7 @@ from coterie.benchmark.runner.executors.process import WorkerProcess
 from coterie.benchmark.runner.grid import Grid, Run, make_executor
 from coterie.benchmark.runner.messages import CellRequest, Finished, Listener, NotRun
 from coterie.benchmark.submissions import check_worker
-from coterie.benchmark.submissions.check_worker import CheckOrder
+from coterie.benchmark.submissions.check_worker import CheckRequest
 from coterie.methods.registry import get_method, include
 from coterie.tasks.kinds import plan_task
 from coterie.tasks.planted.task import PlantedSpec
@@ -211,7 +211,7 @@ def test_the_threads_of_a_worker_are_dumped_even_on_a_busy_machine() -> None:
 
     worker = WorkerProcess(check_worker)
     try:
-        worker.send(CheckOrder(path=str(Path(coterie.methods.__path__[0]) / "random_groups.py")).model_dump_json())
+        worker.send(CheckRequest(path=str(Path(coterie.methods.__path__[0]) / "random_groups.py")).model_dump_json())
         assert "random" in str(worker.receive(600))
         process = psutil.Process(worker.pid)
         process.suspend()
