@@ -14,7 +14,12 @@ ROOMS = ("benchmark", "leaderboard", "methods", "tasks", "tracking")
 MODULE = re.compile(rf"\bcoterie\.(?:{'|'.join(ROOMS)})\b(?:\.\w+)*")
 DOTTED = re.compile(r"coterie\.[\w.]+")
 
-DELIBERATELY_MISSING = {"coterie.tasks.nowhere", "coterie.tasks.errors.Nowhere"}  # examples of a test
+DELIBERATELY_MISSING = {  # examples in tests
+    "coterie.tasks.nowhere",
+    "coterie.tasks.errors.Nowhere",
+    "coterie.benchmark.one",
+    "coterie.benchmark.two",
+}
 OTHER_NAMES = {  # not modules: a logger, and tags in MLflow
     "coterie.worker",
     "coterie.dataset_revision",
