@@ -180,7 +180,10 @@ def test_a_task_runs_after_its_training(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["planted/backup"], "expected a reranker's task"),
-        (["pydoc-llama/relevance", "--stage", "bass"], "expected base, adapter, card, got bass"),
+        (
+            ["pydoc-llama/relevance", "--stage", "bass"],
+            "expected base, adapter, card, got 'bass'; did you mean 'base'?",
+        ),
         (["nothing.yaml"], "cannot be read"),
     ],
 )

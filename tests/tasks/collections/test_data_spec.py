@@ -28,17 +28,17 @@ def task_file(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("layer: true\n", "4: layer: Input should be a valid integer, got True"),
-        ("layer: 1.0\n", "4: layer: Input should be a valid integer, got 1.0"),
-        ('layer: "1"\n', "4: layer: Input should be a valid integer, got '1'"),
-        ("layers: [1, true]\n", "5: layers.1: Input should be a valid integer, got True"),
-        (f"{SOURCE}  candidates: true\n", "7: data.candidates: Input should be a valid integer"),
-        (f"{SOURCE}  queries: {{heldout: 20.0}}\n", "7: data.queries.heldout: Input should be a valid integer"),
-        (f"{SOURCE}  document_words: '9'\n", "7: data.document_words: Input should be a valid integer"),
+        ("layer: true\n", "4: layer: expected a whole number, got True"),
+        ("layer: 1.0\n", "4: layer: expected a whole number, got 1.0"),
+        ('layer: "1"\n', "4: layer: expected a whole number, got '1'"),
+        ("layers: [1, true]\n", "5: layers.1: expected a whole number, got True"),
+        (f"{SOURCE}  candidates: true\n", "7: data.candidates: expected a whole number"),
+        (f"{SOURCE}  queries: {{heldout: 20.0}}\n", "7: data.queries.heldout: expected a whole number"),
+        (f"{SOURCE}  document_words: '9'\n", "7: data.document_words: expected a whole number"),
         (f"{SOURCE}  source_trained: 1\n", "7: data.source_trained: expected true or false"),
         (
             "data:\n  source: {collection: beir, path: x, relevant_from: true}\n",
-            "6: data.source.relevant_from: Input should be a valid integer",
+            "6: data.source.relevant_from: expected a whole number",
         ),
         (
             f"{SOURCE}  candidates: 10\n  random_candidates: 12\n",
