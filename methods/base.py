@@ -40,7 +40,7 @@ class Method(ABC):
         class FirstPairs(Method):
             \"\"\"Neighbouring players in pairs.
 
-            Deviations from the paper: no paper to deviate from.
+            Deviations from the paper: none; it is not from a paper.
             \"\"\"
 
             name = "first-pairs"

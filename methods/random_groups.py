@@ -21,10 +21,10 @@ class RandomGroups(Method):
 
     A size is the integer part of exp(U), with U uniform between log(`min_size`) and log(`max_size` + 1), so every
     doubling of the size is equally likely. One random order of the players fills the groups until the next group does
-    not fit or `n_coalitions` is reached. If there are too few players for one group, there is none. The method uses no
+    not fit or `n_coalitions` is reached. With too few players for a single group, the answer is empty. The method uses no
     information about the game and costs no evaluation.
 
-    Deviations from the paper: no paper to deviate from.
+    Deviations from the paper: none; it is not from a paper.
     """
 
     name = "random"

@@ -28,7 +28,7 @@ class TopActivation(Ranking):
 
     Reference: the usual top-k baseline of neuron attribution.
 
-    Deviations from the paper: no paper to deviate from.
+    Deviations from the paper: none; it is not from a paper.
     """
 
     name = "top-activation"

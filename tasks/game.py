@@ -34,7 +34,7 @@ class Capability(StrEnum):
 
 @dataclass
 class Meter:
-    """Counts evaluations by kind. One evaluation is one pass over all pairs of the game, whatever is ablated in it."""
+    """Counts evaluations by kind. One evaluation is one pass over all pairs of the game, with any set of players ablated."""
 
     limit: int | None = None
     """The budget; None for no limit."""

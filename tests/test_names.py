@@ -26,7 +26,6 @@ from tests.test_module_names import exists
 ROOT = Path(__file__).parent.parent
 HISTORY = ("CHANGELOG.md",)  # names what existed at the time
 FOLDERS = "benchmark|docs|examples|leaderboard|methods|tasks|tests|tracking"
-OTHER_TOOLS = {"--with-children", "--hypothesis-profile"}
 _BLOCK = re.compile(r"^(?:```|~~~)[^\n]*\n(.*?)^(?:```|~~~)|^((?:(?: {4}|\t)[^\n]*\n)+)", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
 _BARE_OPTION = re.compile(r"`(--[a-z][a-z-]+)\b[^`\n]*`")
@@ -156,7 +155,7 @@ def wrong_names(text: str, folder: Path = ROOT) -> set[str]:
             if not path.startswith(("reference/", "../reference/", "../../", "contributing.md"))
         }
         | {name for name in names if name not in tags and not exists(name)}
-        | (set(_BARE_OPTION.findall(text)) - every_option() - OTHER_TOOLS)
+        | (set(_BARE_OPTION.findall(text)) - every_option())
         | (set(_VARIABLE.findall(text)) - variables())
     )
 

@@ -33,7 +33,7 @@ def signed(value: float | None, places: int) -> str:
 
 
 def interval(low: float | None, high: float | None, places: int) -> str:
-    """An interval such as `[0.012, 0.049]`; empty if there is none."""
+    """An interval such as `[0.012, 0.049]`; an empty string without an interval."""
     return "" if low is None or high is None else f"[{number(low, places)}, {number(high, places)}]"
 
 

@@ -42,14 +42,16 @@ def count_range(count: Count) -> tuple[int, int | None]:
 
 
 def _check_count(value: Any) -> Any:
+    problem = ValueError(f"expected a whole number of at least {MIN_QUERIES}, 'all' or 'at most N'")
+    if type(value) is not int and not isinstance(value, str):  # a bool is no count
+        raise problem
     try:
-        if type(value) is int or isinstance(value, str):  # not bool
-            least, most = count_range(value)
-            if least >= MIN_QUERIES and (most is None or most >= MIN_QUERIES):
-                return value
+        least, most = count_range(value)
     except ValueError:
-        pass
-    raise ValueError(f"expected a whole number of at least {MIN_QUERIES}, 'all' or 'at most N'")
+        raise problem from None
+    if least < MIN_QUERIES or (most is not None and most < MIN_QUERIES):
+        raise problem
+    return value
 
 
 def _check_counts(value: Any) -> Any:

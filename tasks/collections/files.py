@@ -87,7 +87,7 @@ def columns(path: Path, count: int, separator: str | None, names: str) -> Iterat
 
 
 def first_existing(folder: Path, *names: str) -> Path:
-    """The first of these files that exists, plain or `.gz`. Raises `DataError` if there is none."""
+    """The first of these files that exists, plain or `.gz`. Raises `DataError` if none of them exists."""
     for name in names:
         for path in (folder / name, folder / f"{name}.gz"):
             if path.is_file():

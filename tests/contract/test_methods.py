@@ -34,7 +34,7 @@ def test_method_is_found_by_its_selector(name: str) -> None:
 class Sound(Method):
     """Groups by the sign of the mean activation.
 
-    Deviations from the paper: no paper to deviate from.
+    Deviations from the paper: none; it is not from a paper.
     """
 
     name = "sound"

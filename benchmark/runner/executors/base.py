@@ -32,7 +32,7 @@ class Agenda(Protocol):
 
 
 class Executor(ABC):
-    """Runs the cells of an agenda. Leaving the context kills whatever is still running."""
+    """Runs the cells of an agenda. Leaving the context kills the cells that are still running."""
 
     @abstractmethod
     def run(self, agenda: Agenda, listener: Listener) -> Iterator[Outcome]:
@@ -43,7 +43,7 @@ class Executor(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Kill whatever is still running."""
+        """Kill the cells that are still running."""
 
     def __enter__(self) -> Self:
         self.start()

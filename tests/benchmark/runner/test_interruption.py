@@ -13,7 +13,7 @@ import pytest
 from coterie.tracking.quiet import quiet_mlflow
 from coterie.tracking.store import RecordStore
 
-SEEDS = 1000  # so many that the run cannot finish before the test sees two records, even on a busy machine
+SEEDS = 1000  # too many for the run to finish before the test sees two records, even on a busy machine
 
 
 def start(task_file: Path, folder: Path, seeds: int = SEEDS) -> subprocess.Popen[str]:
